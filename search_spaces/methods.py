@@ -1,0 +1,61 @@
+"""What a method is: the coordinates it leaves free, and their ranges."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution, distribution_to_json
+
+from tune_kmixup.study import BadInput, Recipe, Study, Task
+
+# The lower end must reach ERM: at α = 0.01 the expected squared displacement is 1 % of the largest possible.
+ALPHA = FloatDistribution(0.01, 64.0, log=True)
+
+
+def log2_k(task: Task, train_rows: int) -> IntDistribution:
+    """k = 2, 4, 8, ... up to the batch size and a quarter of the training rows; never 1, which is mixup.
+
+    Searched on the exponent, so that the sampler knows the order of the values.
+    Raises BadInput where not even k = 2 fits.
+    """
+    largest = min(task.recipe.batch_size, train_rows // 4)
+    if largest < 2:
+        raise BadInput(
+            f"task={task.name!r} has batch_size={task.recipe.batch_size} and {train_rows} training rows: "
+            "k-mixup needs a batch of 2 and 8 training rows: choose a larger one, or leave out the method kmixup."
+        )
+    return IntDistribution(1, largest.bit_length() - 1)
+
+
+Coordinate = BaseDistribution | Callable[[Task, int], BaseDistribution]
+
+METHODS: dict[str, dict[str, Coordinate]] = {
+    "erm": {},
+    "mixup": {"alpha": ALPHA},
+    "kmixup": {"alpha": ALPHA, "log2_k": log2_k},
+    # mixup with a coordinate that does nothing: its gain over mixup is what the pipeline shows where there is nothing.
+    "placebo": {"alpha": ALPHA, "dummy": FloatDistribution(0.0, 1.0)},
+}
+
+# Recipe values that `--tune` frees, for every method alike.
+RECIPE: dict[str, Callable[[Recipe], BaseDistribution]] = {
+    "lr": lambda recipe: FloatDistribution(recipe.lr / 10, recipe.lr * 10, log=True),
+    "weight_decay": lambda recipe: FloatDistribution(1e-6, 1e-1, log=True),
+}
+
+
+def study(task: Task, method: str, train_rows: int, tune: tuple[str, ...] = ()) -> Study:
+    """The study of one method on one task, `tune` naming the recipe values freed beside the method's own."""
+    space: dict[str, BaseDistribution] = {}
+    for name, coordinate in METHODS[method].items():
+        space[name] = coordinate if isinstance(coordinate, BaseDistribution) else coordinate(task, train_rows)
+    for name in tune:
+        if name not in RECIPE:
+            raise BadInput(f"tune={name!r} cannot be freed: choose among {', '.join(RECIPE)}.")
+        space[name] = RECIPE[name](task.recipe)
+    return Study(task, method, {name: as_json(distribution) for name, distribution in space.items()})
+
+
+def as_json(distribution: BaseDistribution) -> Mapping[str, Any]:
+    value: Mapping[str, Any] = json.loads(distribution_to_json(distribution))
+    return value

@@ -1,0 +1,182 @@
+"""The nouns of the suite as frozen dataclasses: recipe, task, study, trial, suite.
+
+Standard library only, so that reading results needs neither torch nor Ray.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal
+
+Phase = Literal["search", "final"]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+FINAL_SEED_OFFSET = 1_000_000  # final runs never reuse a search seed
+
+
+class BadInput(ValueError):
+    """Something a person can mend: the message names the argument, its value, the rule and the remedy."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is held fixed in training, for every method of a task alike.
+
+    The learning rate rises linearly over `warmup_epochs` and falls to zero along a cosine. A last partial batch is
+    dropped. `source` says where the numbers come from.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float = 0.0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    momentum: float = 0.9  # SGD only, Nesterov
+    warmup_epochs: int = 0
+    augment: Literal["none", "crop_flip", "shift_gain"] = "none"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    cost: Literal["sqeuclidean", "euclidean"] = "sqeuclidean"  # of the pairing
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 1), ("batch_size", 1), ("warmup_epochs", 0), ("weight_decay", 0)):
+            if getattr(self, name) < low:
+                raise BadInput(f"{name}={getattr(self, name)} is too small: choose {name} ≥ {low}.")
+        if self.lr <= 0:
+            raise BadInput(f"lr={self.lr} is not positive: choose lr > 0.")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data set + architecture + recipe + outer split.
+
+    `train_size` cuts the training part down to so many rows (None: all). `outer_split` is None where the data set
+    has an official test set, else the number of the cross-validation fold that is held out as test data.
+    """
+
+    dataset: str
+    architecture: str
+    recipe: Recipe
+    train_size: int | None = None
+    outer_split: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in (self.dataset, self.architecture):
+            if not NAME.fullmatch(name):
+                raise BadInput(f"name={name!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
+
+    @property
+    def base(self) -> str:
+        """The name without the outer split, e.g. `digits-200/small_cnn`."""
+        size = "" if self.train_size is None else f"-{self.train_size}"
+        return f"{self.dataset}{size}/{self.architecture}"
+
+    @property
+    def name(self) -> str:
+        """The full name, e.g. `iris/mlp@3`; also the folder of the task's results."""
+        return self.base if self.outer_split is None else f"{self.base}@{self.outer_split}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One task x one method: the coordinates left free and their ranges.
+
+    `space` maps a coordinate to an Optuna distribution in Optuna's own JSON form; an empty space has one
+    configuration, which needs no search.
+    """
+
+    task: Task
+    method: str
+    space: Mapping[str, Mapping[str, Any]] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.method):
+            raise BadInput(f"method={self.method!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}/{self.method}"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The studies, budgets and seeds of one launch; frozen in the run directory as `suite.json`."""
+
+    name: str
+    studies: tuple[Study, ...]
+    trials: int  # configurations tried per study with a free coordinate
+    search_seeds: int  # runs per configuration, scored on validation data
+    final_seeds: int  # runs of the selected configuration, scored on test data
+    sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.studies:
+            raise BadInput("studies=() is empty: name at least one task and one method.")
+        for name in ("trials", "search_seeds", "final_seeds"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name}={getattr(self, name)} is too small: choose {name} ≥ 1.")
+        names = [study.name for study in self.studies]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise BadInput(f"studies={sorted(repeated)} appear more than once: name each task and method once.")
+
+    def study(self, name: str) -> Study:
+        return next(study for study in self.studies if study.name == name)
+
+    def trial_count(self, study: Study) -> int:
+        """Configurations to search: `trials`, or one where nothing is free."""
+        return self.trials if study.space else 1
+
+    def search_trial(self, study: Study, index: int, values: Mapping[str, float]) -> "Trial":
+        seeds = tuple(self.seed + i for i in range(self.search_seeds))
+        return Trial(study.name, index, "search", dict(values), seeds)
+
+    def final_trials(
+        self, study: Study, index: int, values: Mapping[str, float], done: Collection[int] = ()
+    ) -> Iterator["Trial"]:
+        """The final runs of configuration `index` whose seeds are not `done`.
+
+        A final trial carries at most as many seeds as a search trial, so that the two cost the same.
+        """
+        seeds = [seed for i in range(self.final_seeds) if (seed := self.seed + FINAL_SEED_OFFSET + i) not in done]
+        for start in range(0, len(seeds), self.search_seeds):
+            yield Trial(study.name, index, "final", dict(values), tuple(seeds[start : start + self.search_seeds]))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration of a study, to be trained once per seed in one phase."""
+
+    study: str
+    index: int
+    phase: Phase
+    values: Mapping[str, float] = field(hash=False)
+    seeds: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Names the trial within its study, e.g. `search-0003` or `final-0003-1000000`: the stem of its file."""
+        return f"{self.phase}-{self.index:04d}" + (f"-{self.seeds[0]}" if self.phase == "final" else "")
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed from what it is for; the same parts give the same seed on every machine and Python."""
+    return int.from_bytes(blake2b(json.dumps(parts).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def to_json(suite: Suite) -> str:
+    return json.dumps(dataclasses.asdict(suite), indent=1)
+
+
+def from_json(text: str) -> Suite:
+    """Reads what `to_json` wrote. Raises KeyError, TypeError or ValueError where it is something else."""
+    raw = json.loads(text)
+    studies = []
+    for study in raw.pop("studies"):
+        task = study["task"]
+        task["recipe"] = Recipe(**task["recipe"])
+        studies.append(Study(Task(**task), study["method"], study["space"]))
+    return Suite(studies=tuple(studies), **raw)
