@@ -94,9 +94,8 @@ class RunDir:
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+    def checkpoint(self, trial: Trial) -> Path:
+        return self.path.absolute() / "checkpoints" / trial.study / f"{trial.name}.pt"
 
     def exists(self) -> bool:
         return (self.path / "suite.json").exists()
@@ -163,6 +162,7 @@ class RunDir:
         if not self.file(trial).exists():
             write_json(self.file(trial), rows)
         self.file(trial).with_suffix(".failed.json").unlink(missing_ok=True)
+        self.checkpoint(trial).unlink(missing_ok=True)
 
     def write_failure(self, trial: Trial, error: str) -> None:
         write_json(self.file(trial).with_suffix(".failed.json"), {"error": error})

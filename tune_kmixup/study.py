@@ -147,6 +147,26 @@ class Suite:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A suite before its data are known: what `SUITES` holds and the command line alters.
+
+    `tasks` are names, with or without an outer split; `tune` names recipe values freed for every method alike;
+    `epochs` replaces the recipes' own.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...] = ("erm", "mixup", "kmixup")
+    trials: int = 16
+    search_seeds: int = 3
+    final_seeds: int = 10
+    sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
+    seed: int = 0
+    tune: tuple[str, ...] = ()
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
 class Trial:
     """One configuration of a study, to be trained once per seed in one phase."""
 
@@ -160,6 +180,39 @@ class Trial:
     def name(self) -> str:
         """Names the trial within its study, e.g. `search-0003` or `final-0003-1000000`: the stem of its file."""
         return f"{self.phase}-{self.index:04d}" + (f"-{self.seeds[0]}" if self.phase == "final" else "")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a run trains with: the values of a trial, with everything they leave out filled in from the recipe.
+
+    `alpha` = 0 is ERM; `k` = 1 with `alpha` > 0 is mixup.
+    """
+
+    alpha: float
+    k: int
+    recipe: Recipe
+
+
+def configuration(recipe: Recipe, values: Mapping[str, float]) -> Configuration:
+    """Reads a trial's values: `alpha`, `k` or its exponent `log2_k`, `dummy` (ignored), and any field of the recipe.
+
+    Raises BadInput for another name, alpha < 0 (or NaN), k < 1, or k above the batch size.
+    """
+    rest = dict(values)
+    rest.pop("dummy", None)
+    alpha = float(rest.pop("alpha", 0.0))
+    k = 2 ** int(rest.pop("log2_k")) if "log2_k" in rest else int(rest.pop("k", 1))
+    if unknown := rest.keys() - {f.name for f in dataclasses.fields(Recipe)}:
+        raise BadInput(f"values={sorted(unknown)} are no coordinates: use alpha, k, log2_k, dummy or a recipe field.")
+    recipe = dataclasses.replace(recipe, **rest)  # type: ignore[arg-type]
+    if not 0 <= alpha < float("inf"):
+        raise BadInput(f"alpha={alpha} is not a finite number ≥ 0: choose 0 for ERM, or α > 0.")
+    if k < 1:
+        raise BadInput(f"k={k} is too small: choose 1 for mixup, or more.")
+    if k > recipe.batch_size:
+        raise BadInput(f"k={k} does not fit batch_size={recipe.batch_size}: choose k ≤ {recipe.batch_size}.")
+    return Configuration(alpha, k, recipe)
 
 
 def derived_seed(*parts: object) -> int:

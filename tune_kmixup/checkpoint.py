@@ -1,0 +1,45 @@
+"""Checkpoints of a trial that is running: tensors and plain values, no pickle is ever executed."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tune_kmixup.results import Row
+from tune_kmixup.study import BadInput, Task, Trial
+
+
+def identity(task: Task, trial: Trial) -> str:
+    """What a checkpoint belongs to: it is continued for the same task, values and seeds only."""
+    return json.dumps([dataclasses.asdict(task), dataclasses.asdict(trial)], sort_keys=True)
+
+
+def save(path: Path, belongs_to: str, rows: list[Row], run: dict[str, Any] | None) -> None:
+    """Rows of the seeds that are done and the state of the one in progress; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        torch.save({"identity": belongs_to, "rows": rows, "run": run}, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: Path, belongs_to: str) -> dict[str, Any] | None:
+    """What `save` wrote; None where there is nothing, or nothing that can be read: training starts anew then.
+
+    Raises BadInput where the checkpoint belongs to something else.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        found = state["identity"]
+    except FileNotFoundError:
+        return None
+    except Exception:  # cut short, garbled, or not a checkpoint: torch raises many types here
+        return None
+    if found != belongs_to:
+        raise BadInput(f"{path} is the checkpoint of another trial: delete it, or launch into a new --out.")
+    return state

@@ -1,0 +1,258 @@
+"""The command line: tune-kmixup tasks | plan | launch | resume | status | report | demo.
+
+Exit codes: 0 done, 1 some trial failed, 2 bad input.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tune_kmixup.study import BadInput, Suite
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Compare ERM, mixup and k-mixup, each tuned with the same budget.",
+)
+out = Console(highlight=False)
+
+Names = Annotated[list[str] | None, typer.Argument(help="A suite, or tasks such as iris/mlp or iris/mlp@3.")]
+Out = Annotated[Path, typer.Option("--out", help="Run directory; one that is there is continued.")]
+Method = Annotated[list[str] | None, typer.Option(help="Method to compare; repeat it. Default: erm, mixup, kmixup.")]
+Trials = Annotated[int | None, typer.Option(help="Configurations tried per searched study.")]
+SearchSeeds = Annotated[int | None, typer.Option(help="Runs per configuration, scored on validation data.")]
+FinalSeeds = Annotated[int | None, typer.Option(help="Runs of the selected configuration, scored on test data.")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of every run, in place of the recipes' own.")]
+Tune = Annotated[list[str] | None, typer.Option(help="Recipe value (lr, weight_decay) freed for every method alike.")]
+Sampler = Annotated[str | None, typer.Option(help="Search: tpe, random, qmc or gp.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster: auto, HOST:PORT or ray://... Default: this machine.")]
+Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]
+Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
+MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the data sets [default: $TUNE_KMIXUP_DATA or the cache].")
+]
+Load = Annotated[
+    list[Path] | None, typer.Option(help="Python file that adds data sets, architectures, tasks, methods.")
+]
+
+
+@app.command()
+def tasks(load: Load = None, data_dir: DataDir = None) -> None:
+    """List suites, tasks, methods, data sets and architectures.
+
+    Example: tune-kmixup tasks --load my_tasks.py
+    """
+    from tune_kmixup.listing import listing
+
+    extensions(load)
+    for table in listing(folder(data_dir)):
+        out.print(table)
+
+
+@app.command()
+def plan(
+    names: Names = None,
+    method: Method = None,
+    trials: Trials = None,
+    search_seeds: SearchSeeds = None,
+    final_seeds: FinalSeeds = None,
+    epochs: Epochs = None,
+    tune: Tune = None,
+    sampler: Sampler = None,
+    seed: Seed = None,
+    cpus_per_trial: Cpus = 1.0,
+    gpus_per_trial: Gpus = 0.0,
+    data_dir: DataDir = None,
+    load: Load = None,
+) -> None:
+    """Show what a launch would run; run nothing.
+
+    Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
+    """
+    from tune_kmixup import data
+    from tune_kmixup.display import plan_table
+
+    extensions(load)
+    suite = make_suite(locals())
+    out.print(plan_table(suite, f"{cpus_per_trial:g} CPU" + (f" {gpus_per_trial:g} GPU" if gpus_per_trial else "")))
+    runs = sum(suite.trial_count(s) * suite.search_seeds + suite.final_seeds for s in suite.studies)
+    searched = sum(suite.trial_count(study) for study in suite.studies)
+    out.print(f"{len(suite.studies)} studies, {searched} configurations, {runs} runs; sampler {suite.sampler}.")
+    absent = {study.task.dataset: data.missing(study.task.dataset, folder(data_dir)) for study in suite.studies}
+    for dataset, what in absent.items():
+        if what:
+            out.print(f"to download: {dataset}: {what}")
+
+
+@app.command()
+def launch(
+    out_dir: Out,
+    names: Names = None,
+    method: Method = None,
+    trials: Trials = None,
+    search_seeds: SearchSeeds = None,
+    final_seeds: FinalSeeds = None,
+    epochs: Epochs = None,
+    tune: Tune = None,
+    sampler: Sampler = None,
+    seed: Seed = None,
+    address: Address = None,
+    cpus_per_trial: Cpus = 1.0,
+    gpus_per_trial: Gpus = 0.0,
+    max_concurrent: MaxConcurrent = None,
+    data_dir: DataDir = None,
+    load: Load = None,
+) -> None:
+    """Tune and compare; continue what is there.
+
+    Examples:\n
+    tune-kmixup launch demo --out runs/demo\n
+    tune-kmixup launch iris/mlp --trials 24 --final-seeds 20 --out runs/iris\n
+    tune-kmixup launch cifar10/preact_resnet18 --address auto --gpus-per-trial 0.5 --out /shared/cifar10
+    """
+    suite = make_suite(locals() | {"loaded": extensions(load)})
+    execute(suite, out_dir, locals())
+
+
+@app.command()
+def resume(
+    run_dir: Annotated[Path, typer.Argument(help="Run directory of an earlier launch.")],
+    trials: Trials = None,
+    final_seeds: FinalSeeds = None,
+    address: Address = None,
+    cpus_per_trial: Cpus = 1.0,
+    gpus_per_trial: Gpus = 0.0,
+    max_concurrent: MaxConcurrent = None,
+    data_dir: DataDir = None,
+    load: Load = None,
+) -> None:
+    """Continue a run directory; larger budgets extend it.
+
+    Example: tune-kmixup resume runs/iris --trials 48
+    """
+    from tune_kmixup.results import RunDir
+
+    extensions(load)
+    grown = {name: value for name, value in (("trials", trials), ("final_seeds", final_seeds)) if value is not None}
+    execute(dataclasses.replace(RunDir(run_dir).suite(), **grown), run_dir, locals())
+
+
+@app.command()
+def status(run_dir: Annotated[Path, typer.Argument(help="Run directory.")]) -> None:
+    """Show per study what is finished, running, failed and missing; also while a launch is running.
+
+    Example: tune-kmixup status runs/iris
+    """
+    from tune_kmixup.display import duration, failure_lines, status_table
+    from tune_kmixup.results import RunDir
+    from tune_kmixup.status import read
+
+    found = read(RunDir(run_dir))
+    out.print(status_table(found))
+    for study in found.studies:
+        for line in failure_lines({f"{study.study}/{name}": error for name, error in study.failed.items()}):
+            out.print(line, soft_wrap=True)
+    missing = sum(study.missing + study.running for study in found.studies)
+    if missing:
+        out.print(f"{missing} runs to be done, about {duration(found.seconds_left)} of work.")
+        if found.state != "running":
+            out.print(f"To go on: tune-kmixup resume {run_dir}", soft_wrap=True)
+
+
+@app.command()
+def report(
+    run_dirs: Annotated[list[Path], typer.Argument(help="Run directories; several are merged.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+) -> None:
+    """Write the comparison: tables (Markdown, CSV, LaTeX) and report.html.
+
+    Example: tune-kmixup report runs/iris runs/wine --out reports/tables
+    """
+    from analysis.load import load
+
+    from tune_kmixup.listing import conclude
+
+    conclude(out, load(run_dirs), out_dir)
+
+
+@app.command()
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="Run directory.")] = Path("runs/demo"),
+    data_dir: DataDir = None,
+) -> None:
+    """Tune ERM, mixup and k-mixup on three real data sets, and show the table of gains.
+
+    Example: tune-kmixup demo
+    """
+    from analysis.load import load
+
+    from tune_kmixup.listing import conclude
+
+    options = {"names": ["demo"], "data_dir": data_dir, "load": None, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0}
+    execute(make_suite(options), out_dir, options)
+    conclude(out, load([out_dir]), out_dir / "report")
+
+
+def folder(data_dir: Path | None) -> Path:
+    from tune_kmixup import data
+
+    return data_dir or data.default_dir()
+
+
+def extensions(load: list[Path] | None) -> Any:
+    from tune_kmixup.extensions import Extensions
+
+    found = Extensions.read(load or [])
+    found.install()
+    return found
+
+
+def make_suite(options: dict[str, Any]) -> Suite:
+    from tune_kmixup.planning import draft, suite_of
+
+    chosen = ("trials", "search_seeds", "final_seeds", "epochs", "tune", "sampler", "seed")
+    given = {name: options.get(name) for name in chosen} | {"methods": options.get("method")}
+    return suite_of(draft(options["names"] or [], given), folder(options["data_dir"]))
+
+
+def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
+    """Runs what is missing of a suite and says how it ended. Exits with 1 where a trial failed."""
+    from tune_kmixup.display import Progress, failure_lines
+    from tune_kmixup.planning import continued
+    from tune_kmixup.results import RunDir
+
+    run = RunDir(out_dir)
+    suite = continued(run, suite)
+    from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
+
+    resources = tuning.Resources(
+        options.get("address"), options["cpus_per_trial"], options["gpus_per_trial"], options.get("max_concurrent")
+    )
+    with tuning.held(run), Progress(suite, out) as progress:
+        run.write_suite(suite)
+        done = tuning.launch(suite, run, folder(options["data_dir"]), resources, extensions(options["load"]), progress)
+    if done is None:
+        out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
+        return
+    for line in failure_lines(done.failures):
+        out.print(line, soft_wrap=True)
+    if done.failures or not done.finished:
+        what = f"{len(done.failures)} trials failed" if done.failures else "Stopped before the end"
+        out.print(f"{what}. To go on: tune-kmixup resume {out_dir}", soft_wrap=True)
+        raise typer.Exit(1 if done.failures else 130)
+    out.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
+
+
+def main() -> None:
+    try:
+        app()
+    except BadInput as error:
+        Console(stderr=True, highlight=False).print(f"error: {error}", soft_wrap=True, markup=False)
+        sys.exit(2)

@@ -1,0 +1,146 @@
+"""What a person sees: rich tables, and the progress of a launch."""
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from tune_kmixup.status import LaunchStatus, StudyStatus, seconds_left, study_status
+from tune_kmixup.study import Suite
+
+if TYPE_CHECKING:  # status and report need no Ray
+    from tune_kmixup.scheduling import SuiteSearcher
+
+REFRESH_SECONDS = 1.0  # of a live display
+LINE_SECONDS = 10.0  # between plain lines, where the output is not a terminal
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A table of text; columns whose name begins with '>' are numbers, set to the right."""
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for column in columns:
+        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*("" if cell is None else str(cell) for cell in row))
+    return made
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f} %"
+
+
+def plan_table(suite: Suite, share: str) -> Table:
+    """One line per task and method: its outer splits are alike."""
+    groups: dict[tuple[str, str], int] = {}
+    for study in suite.studies:
+        key = (study.task.base, study.method)
+        groups[key] = groups.get(key, 0) + 1
+    first = {(study.task.base, study.method): study for study in reversed(suite.studies)}
+    rows = []
+    for (task, method), splits in groups.items():
+        study = first[task, method]
+        trials, free = suite.trial_count(study), ", ".join(study.space) or "nothing"
+        runs = splits * (trials * suite.search_seeds + suite.final_seeds)
+        rows.append((task, method, free, splits, trials, suite.search_seeds, suite.final_seeds, runs, share))
+    columns = ("task", "method", "free", ">splits", ">trials", ">seeds", ">final", ">runs", ">each")
+    return table(f"suite {suite.name}", columns, rows)
+
+
+def status_table(status: LaunchStatus) -> Table:
+    rows = [
+        (
+            study.study,
+            f"{study.search_done}/{study.search_planned}",
+            f"{study.final_done}/{study.final_planned}",
+            study.running or "",
+            study.missing or "",
+            len(study.failed) or "",
+            percent(study.best),
+        )
+        for study in status.studies
+    ]
+    columns = ("study", ">search", ">final", ">running", ">missing", ">failed", ">best val. error")
+    return table(f"runs; launch: {status.state}", columns, rows)
+
+
+def failure_lines(failures: dict[str, str]) -> list[str]:
+    return [f"failed: {name}: {error}" for name, error in failures.items()]
+
+
+class Progress:
+    """Shows how far a launch is: a live table on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, suite: Suite, console: Console, slots: int = 0):
+        self.suite, self.console = suite, console
+        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self.every = REFRESH_SECONDS if self.live else LINE_SECONDS
+        self.shown = time.monotonic()
+        self.begun = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, searcher: "SuiteSearcher") -> None:
+        if time.monotonic() - self.shown < self.every:
+            return
+        self.shown = time.monotonic()
+        studies = [
+            study_status(self.suite, q.study, q.rows, q.failed, [len(trial.seeds) for trial in q.running.values()])
+            for q in searcher.queues.values()
+        ]
+        slots = max(1, sum(len(q.running) for q in searcher.queues.values()))
+        line = self.line(studies, slots)
+        if self.live:
+            self.live.update(self.grouped(studies, line), refresh=True)
+        else:
+            self.console.print(line, highlight=False)
+            sys.stdout.flush()
+
+    def line(self, studies: list[StudyStatus], slots: int) -> str:
+        def count(name: str) -> int:
+            return sum(getattr(study, name) for study in studies)
+
+        failed = sum(len(study.failed) for study in studies)
+        return (
+            f"search {count('search_done')}/{count('search_planned')}, "
+            f"final {count('final_done')}/{count('final_planned')} runs, {count('running')} in progress"
+            + (f", {failed} trials failed" if failed else "")
+            + f"; {duration(time.monotonic() - self.begun)} gone, {duration(seconds_left(studies, slots))} left"
+        )
+
+    def grouped(self, studies: list[StudyStatus], line: str) -> Table:
+        """Outer splits of a task in one row, so that the table fits a screen."""
+        groups: dict[tuple[str, str], list[StudyStatus]] = {}
+        for study in studies:
+            task, _, method = study.study.rpartition("/")
+            groups.setdefault((task.partition("@")[0], method), []).append(study)
+        rows = []
+        for (task, method), group in groups.items():
+            done, planned = (
+                sum(getattr(s, f"search_{what}") + getattr(s, f"final_{what}") for s in group)
+                for what in ("done", "planned")
+            )
+            filled = round(20 * done / planned)
+            running = sum(s.running for s in group)
+            rows.append((task, method, "█" * filled + "·" * (20 - filled), f"{done}/{planned}", running or ""))
+        return table(line, ("task", "method", "", ">runs", ">now"), rows)

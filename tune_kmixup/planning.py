@@ -1,0 +1,132 @@
+"""From names and budgets to a suite, and from a suite to what would run."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from search_spaces.tasks import TASKS
+
+from search_spaces import methods
+from search_spaces.suites import SUITES
+from tune_kmixup import data
+from tune_kmixup.models import ARCHITECTURES
+from tune_kmixup.results import RunDir
+from tune_kmixup.sampling import SAMPLERS
+from tune_kmixup.study import BadInput, Draft, Study, Suite, Task
+
+GROWS = ("trials", "final_seeds")  # what may differ between a run directory and a later launch, upwards
+
+
+def draft(names: list[str], options: Mapping[str, Any]) -> Draft:
+    """The named suite, or one made of the named tasks, with the options that are given in place of its own."""
+    given = {key: value for key, value in options.items() if value is not None and value != []}
+    given |= {key: tuple(given[key]) for key in ("methods", "tune") if key in given}
+    suites = [name for name in names if name in SUITES]
+    if len(names) == 1 and suites:
+        return dataclasses.replace(SUITES[names[0]], **given)
+    if suites:
+        raise BadInput(f"tasks={names} mixes the suite {suites[0]!r} with others: name one suite, or tasks alone.")
+    if not names:
+        raise BadInput("tasks=[] is empty: name a suite or at least one task (`tune-kmixup tasks` lists them).")
+    return Draft("custom", tuple(names), **given)
+
+
+def known(what: str, name: str, there: Iterable[str]) -> None:
+    there = list(there)
+    if name not in there:
+        near = get_close_matches(name, there, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(there)}."
+        raise BadInput(f"{what}={name!r} is unknown: {hint}")
+
+
+def tasks_named(name: str) -> tuple[Task, ...]:
+    """All outer splits of `iris/mlp`; the one of `iris/mlp@3`."""
+    base, at, split = name.partition("@")
+    known("task", base, [*TASKS, *SUITES])
+    if base in SUITES:
+        raise BadInput(f"task={name!r} is a suite: name it alone.")
+    if not at:
+        return TASKS[base]
+    chosen = tuple(task for task in TASKS[base] if str(task.outer_split) == split)
+    if not chosen:
+        splits = ", ".join(task.name for task in TASKS[base])
+        raise BadInput(f"task={name!r} names an outer split that there is not: choose among {splits}.")
+    return chosen
+
+
+def suite_of(drafted: Draft, data_dir: Path) -> Suite:
+    """The suite of a draft, every name and number checked. Raises BadInput; downloads nothing."""
+    for method in drafted.methods:
+        known("method", method, methods.METHODS)
+    known("sampler", drafted.sampler, SAMPLERS)
+    tasks = [task for name in drafted.tasks for task in tasks_named(name)]
+    if drafted.epochs is not None:
+        tasks = [
+            dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, epochs=drafted.epochs)) for task in tasks
+        ]
+    studies = []
+    for task in tasks:
+        known("dataset", task.dataset, data.names(data_dir))
+        known("architecture", task.architecture, ARCHITECTURES)
+        rows = data.train_rows(task, data_dir)
+        studies += [methods.study(task, method, rows, drafted.tune) for method in drafted.methods]
+    return Suite(
+        drafted.name,
+        tuple(studies),
+        drafted.trials,
+        drafted.search_seeds,
+        drafted.final_seeds,
+        drafted.sampler,
+        drafted.seed,
+    )
+
+
+def continued(run: RunDir, suite: Suite) -> Suite:
+    """`suite`, where the run directory is empty or holds the same one with budgets that are no larger.
+
+    Raises BadInput naming the fields that differ.
+    """
+    if not run.exists():
+        if run.path.exists() and any(path.name != "launch.lock" for path in run.path.iterdir()):
+            raise BadInput(f"out={str(run.path)!r} holds something else: choose a folder that is empty or not there.")
+        return suite
+    old = run.suite()
+    differ = [f"{field} ({a} there, {b} here)" for field, a, b in differences(old, suite)]
+    if differ:
+        raise BadInput(
+            f"out={str(run.path)!r} holds another suite; these differ: {'; '.join(differ)}. "
+            "Choose another --out, or the same options; only --trials and --final-seeds may grow."
+        )
+    return suite
+
+
+def differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:
+    """(field, old, new) of what keeps `new` from continuing `old`."""
+    found: list[tuple[str, Any, Any]] = []
+    for field in dataclasses.fields(Suite):
+        a, b = getattr(old, field.name), getattr(new, field.name)
+        if field.name == "studies":
+            found += study_differences({s.name: s for s in a}, {s.name: s for s in b})
+        elif a > b if field.name in GROWS else a != b:
+            found.append((field.name, a, b))
+    return found
+
+
+def study_differences(old: dict[str, Study], new: dict[str, Study]) -> list[tuple[str, Any, Any]]:
+    if old.keys() != new.keys():
+        return [("studies", sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys()))]
+    found = []
+    for name in old:
+        a, b = flat(dataclasses.asdict(old[name])), flat(dataclasses.asdict(new[name]))
+        found += [(f"{name}: {key}", a.get(key), b.get(key)) for key in sorted(a | b) if a.get(key) != b.get(key)]
+    return found
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one of dotted keys."""
+    items: dict[str, Any] = {}
+    for key, inner in value.items():
+        items |= flat(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {f"{prefix}{key}": inner}
+    return items

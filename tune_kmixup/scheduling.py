@@ -1,0 +1,173 @@
+"""Which trial runs next: one OptunaSearch per study, one Ray Tune searcher over all of them.
+
+The searcher hands out trials of every study, so that the cluster stays full while any study has work. When the search
+budget of a study is spent, its selected configuration is handed out as final trials in the same experiment: there is
+no barrier between the phases.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import json_to_distribution
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from tune_kmixup.results import Row, RunDir, by_configuration, final_rows, ranking, score
+from tune_kmixup.sampling import sampler
+from tune_kmixup.study import Study, Suite, Trial, derived_seed
+
+
+class StudyQueue:
+    """What one study has proposed, what of it is done, and what is to be run next."""
+
+    def __init__(self, suite: Suite, study: Study, run: RunDir):
+        self.suite, self.study, self.run = suite, study, run
+        self.rows = run.rows(study.name)
+        self.seconds = sum(row["seconds"] for row in self.rows)
+        self.proposals = run.proposals(study.name)
+        self.running: dict[str, Trial] = {}  # by Ray's trial id
+        self.failed: dict[str, str] = {}  # trial name -> error, of this launch; an earlier launch's are tried again
+        done = by_configuration(self.rows)
+        self.unfinished = [index for index in self.proposals if index not in done]
+        self.finals: list[Trial] | None = None  # None until the search has ended
+        self.engine = self._engine(done) if study.space else None
+        self.settle()
+
+    def _engine(self, done: Mapping[int, list[Row]]) -> OptunaSearch:
+        """Optuna's study, rebuilt: proposals without a result are offered again first, the others are told."""
+        space = {name: json_to_distribution(json.dumps(value)) for name, value in self.study.space.items()}
+        engine = OptunaSearch(
+            space,
+            metric="score",
+            mode="min",
+            sampler=sampler(self.suite.sampler, derived_seed(self.suite.seed, self.study.name), space),
+            points_to_evaluate=[self.proposals[index] for index in self.unfinished],
+        )
+        for index, values in self.proposals.items():
+            if index in done:
+                engine.add_evaluated_point(values, score(done[index])[0])
+        return engine
+
+    def runs_left(self) -> int:
+        """Runs to be done, those in progress included."""
+        search = self.suite.trial_count(self.study) - len(self.proposals) + len(self.unfinished)
+        finals = self.suite.final_seeds if self.finals is None else sum(len(trial.seeds) for trial in self.finals)
+        running = sum(len(trial.seeds) for trial in self.running.values())
+        return max(0, search) * self.suite.search_seeds + finals + running
+
+    def settle(self) -> None:
+        """Queues the final trials that are missing, once the search has ended."""
+        searching = any(trial.phase == "search" for trial in self.running.values())
+        if self.finals is None and not searching and not self.unfinished and self.searched_all:
+            self.finals = []
+            for best in ranking(self.rows)[:1]:
+                done = {row["seed"] for row in final_rows(self.rows)}
+                self.finals += self.suite.final_trials(self.study, best, self.proposals[best], done)
+
+    @property
+    def searched_all(self) -> bool:
+        return len(self.proposals) >= self.suite.trial_count(self.study)
+
+    def next(self, ray_id: str) -> Trial | None:
+        """The next trial to run; None while there is nothing to hand out. A proposal is on disk before it is run."""
+        trial = self._next_search(ray_id)
+        if trial is None:
+            self.settle()
+            trial = self.finals.pop(0) if self.finals else None
+        if trial:
+            self.running[ray_id] = trial
+        return trial
+
+    def _next_search(self, ray_id: str) -> Trial | None:
+        if self.unfinished:
+            index = self.unfinished.pop(0)
+            values = self.engine.suggest(ray_id) if self.engine else {}
+        elif not self.searched_all:
+            index = len(self.proposals)
+            values = self.engine.suggest(ray_id) if self.engine else {}
+            self.run.write_proposal(self.study.name, index, values)
+            self.proposals[index] = values
+        else:
+            return None
+        return self.suite.search_trial(self.study, index, self.proposals[index])
+
+    def ended(self, ray_id: str, rows: list[Row] | None) -> None:
+        """Keeps the rows of a trial, or notes that it failed (`rows` None), and tells Optuna."""
+        trial = self.running.pop(ray_id)
+        if rows is not None:
+            self.run.write_rows(trial, rows)
+            self.rows += rows
+            self.seconds += sum(row["seconds"] for row in rows)
+        else:
+            self.failed[trial.name] = ""
+        if self.engine and trial.phase == "search":
+            result = None if rows is None else {"score": score(rows)[0]}
+            self.engine.on_trial_complete(ray_id, result, error=rows is None)
+
+
+class SuiteSearcher(Searcher):
+    """Ray Tune's view of a suite. A trial's configuration names its study and holds the trial itself."""
+
+    def __init__(self, suite: Suite, run: RunDir):
+        super().__init__(metric="score", mode="min")
+        self.suite, self.run_dir = suite, run
+        self.queues = {study.name: StudyQueue(suite, study, run) for study in suite.studies}
+        self.tasks: dict[str, list[StudyQueue]] = {}  # queues by base name of the task
+        for queue in self.queues.values():
+            self.tasks.setdefault(queue.study.task.base, []).append(queue)
+        self.started: dict[str, float] = {}  # ray id -> Unix time
+        self.ended_badly: dict[str, Trial] = {}  # by Ray's trial id
+        self.stopping = False  # set to hand out nothing more
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial, of the study with the most work left; None: ask again later; FINISHED: all is done."""
+        if self.stopping:
+            return str(Searcher.FINISHED)
+        for queue in sorted(self.queues.values(), key=self.seconds_left, reverse=True):
+            trial = queue.next(trial_id)
+            if trial:
+                self.started[trial_id] = time.time()
+                return {"study": trial.study, **vars(trial)}
+        return str(Searcher.FINISHED) if all(queue.runs_left() == 0 for queue in self.queues.values()) else None
+
+    def seconds_left(self, queue: StudyQueue) -> float:
+        """Estimated from the runs of the same task that are done; unbounded, so first, where there is none."""
+        alike = self.tasks[queue.study.task.base]
+        runs = sum(len(other.rows) for other in alike)
+        return queue.runs_left() * sum(other.seconds for other in alike) / runs if runs else float("inf")
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Progress alone; what counts comes at the end."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.started.pop(trial_id, None)
+        queue = self.queue_of(trial_id)
+        rows = None if error else (result or {}).get("rows")
+        if rows is None:
+            self.ended_badly[trial_id] = queue.running[trial_id]
+        queue.ended(trial_id, rows)
+
+    def explain(self, trial_id: str, error: str) -> None:
+        """Keeps the last line of the error of a trial that failed after its retries."""
+        trial = self.ended_badly[trial_id]
+        self.queues[trial.study].failed[trial.name] = error
+        self.run_dir.write_failure(trial, error)
+
+    def failures(self) -> dict[str, str]:
+        """study/trial -> error, of this launch."""
+        return {f"{q.study.name}/{name}": error for q in self.queues.values() for name, error in q.failed.items()}
+
+    def finished(self) -> bool:
+        """Whether nothing is left to be run."""
+        return all(queue.runs_left() == 0 for queue in self.queues.values())
+
+    def queue_of(self, trial_id: str) -> StudyQueue:
+        return next(queue for queue in self.queues.values() if trial_id in queue.running)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the run directory holds all there is to be kept."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError("launch again: the run directory holds all there is")

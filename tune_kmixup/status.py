@@ -1,0 +1,94 @@
+"""Where a launch stands, from the files of its run directory alone."""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tune_kmixup.results import Row, RunDir, by_configuration, final_rows, ranking, score
+from tune_kmixup.study import Study, Suite
+
+DEAD_AFTER = 30.0  # seconds without a heartbeat
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """Runs of one study. `best` is the least validation error so far, a fraction; None before the first result."""
+
+    study: str
+    search_done: int
+    search_planned: int
+    final_done: int
+    final_planned: int
+    running: int
+    failed: dict[str, str]  # trial -> the last line of its error
+    best: float | None
+    seconds: float  # spent on runs that are done
+    runs: int  # that are done, also of configurations that are not selected
+
+    @property
+    def missing(self) -> int:
+        """Runs neither done nor in progress."""
+        left = self.search_planned - self.search_done + self.final_planned - self.final_done
+        return max(0, left - self.running)
+
+
+def study_status(
+    suite: Suite, study: Study, rows: list[Row], failed: dict[str, str], running: Collection[int]
+) -> StudyStatus:
+    """`running`: seeds per trial of those in progress."""
+    runs, order = by_configuration(rows), ranking(rows)
+    return StudyStatus(
+        study.name,
+        sum(len(found) for found in runs.values()),
+        suite.trial_count(study) * suite.search_seeds,
+        len(final_rows(rows)),
+        suite.final_seeds,
+        sum(running),
+        failed,
+        score(runs[order[0]])[0] if order else None,
+        sum(row["seconds"] for row in rows),
+        len(rows),
+    )
+
+
+@dataclass(frozen=True)
+class LaunchStatus:
+    studies: list[StudyStatus]
+    slots: int  # 0 before the first launch
+    state: str  # running, ended, interrupted or not launched
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the runs done; None where that cannot be said yet."""
+        return seconds_left(self.studies, self.slots)
+
+
+def seconds_left(studies: list[StudyStatus], slots: int) -> float | None:
+    left = 0.0
+    for study in studies:
+        task = study.study.rpartition("/")[0].partition("@")[0]
+        alike = [other for other in studies if other.study.rpartition("/")[0].partition("@")[0] == task]
+        runs = sum(other.runs for other in alike)
+        if study.missing + study.running:
+            if not runs or not slots:
+                return None
+            left += (study.missing + study.running) * sum(other.seconds for other in alike) / runs
+    return left / max(1, slots)
+
+
+def read(run: RunDir) -> LaunchStatus:
+    """Works while a launch is writing: files appear whole."""
+    suite, launch = run.suite(), run.launch()
+    if not launch:
+        state = "not launched"
+    elif launch["ended"]:
+        state = "ended"
+    else:
+        state = "running" if time.time() - launch["updated"] < DEAD_AFTER else "interrupted"
+    running: dict[str, list[int]] = {}
+    for name, trial in (launch.get("running", {}) if state == "running" else {}).items():
+        running.setdefault(name.rpartition("/")[0], []).append(trial["seeds"])
+    studies = [
+        study_status(suite, s, run.rows(s.name), run.failures(s.name), running.get(s.name, [])) for s in suite.studies
+    ]
+    return LaunchStatus(studies, launch.get("slots", 0), state)

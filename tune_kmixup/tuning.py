@@ -1,0 +1,230 @@
+"""Runs a suite as one Ray Tune experiment. With `scheduling`, the only room that knows Ray."""
+
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own display in place of Ray's
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows are kept by the launching process
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+import torch
+from filelock import FileLock, Timeout
+from ray import tune
+from ray.tune.experiment import Trial as RayTrial
+
+from tune_kmixup import data
+from tune_kmixup.extensions import Extensions
+from tune_kmixup.results import RunDir
+from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.study import BadInput, Suite, Task, Trial
+from tune_kmixup.training import train
+
+HEARTBEAT_SECONDS = 5.0
+RETRIES = 2  # of a trial that raised an error or whose worker died
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where and with what the trials run. Nothing here changes what they compute."""
+
+    address: str | None = None  # of a Ray cluster; None: a Ray of one's own on this machine
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float = 0.0
+    max_concurrent: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.cpus_per_trial <= 0:
+            raise BadInput(f"cpus_per_trial={self.cpus_per_trial} is not positive: choose cpus_per_trial > 0.")
+        if self.gpus_per_trial < 0:
+            raise BadInput(f"gpus_per_trial={self.gpus_per_trial} is negative: choose 0 to train on CPUs.")
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise BadInput(f"max_concurrent={self.max_concurrent} is too small: choose max_concurrent ≥ 1.")
+
+    def slots(self, cpus: float, gpus: float) -> int:
+        """How many trials run at once on so many CPUs and GPUs. Raises BadInput where not even one fits."""
+        for name, needed, there in (("cpus", self.cpus_per_trial, cpus), ("gpus", self.gpus_per_trial, gpus)):
+            if needed > there:
+                raise BadInput(
+                    f"{name}_per_trial={needed:g} does not fit: there are {there:g} {name.upper()[:-1]}s. "
+                    f"Choose {name}_per_trial ≤ {there:g}, or --address of a larger cluster."
+                )
+        fit = int(cpus / self.cpus_per_trial + 1e-9)
+        if self.gpus_per_trial:
+            fit = min(fit, int(gpus / self.gpus_per_trial + 1e-9))
+        return min(fit, self.max_concurrent or fit)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a launch ended: the trials that failed and why, and whether nothing is left to be run but those."""
+
+    failures: dict[str, str]
+    finished: bool
+
+
+class TrialActor(tune.Trainable):  # type: ignore[misc]
+    """Trains one trial after another in one process, so that torch is imported and data are read once."""
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        tasks: dict[str, Task],
+        data_dir: Path,
+        run: RunDir,
+        extensions: Extensions,
+        resources: Resources,
+    ) -> None:
+        extensions.install()
+        torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+        trial = Trial(**{**config, "seeds": tuple(config["seeds"])})
+        device = "cuda" if resources.gpus_per_trial else "cpu"
+        prepared = prepare(tasks[trial.study], data_dir, trial.phase == "final", device)
+        self.training = train(tasks[trial.study], trial, prepared, saved=run.checkpoint(trial))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        try:
+            return {"share": next(self.training), "done": False}
+        except StopIteration as end:
+            return {"share": 1.0, "done": True, "rows": end.value}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: `train` keeps its own checkpoint, under a name that survives this experiment."""
+
+
+@lru_cache(maxsize=4)
+def prepare(task: Task, data_dir: Path, test: bool, device: str) -> data.Data:
+    """One process trains many trials of a task; it reads and splits the data once."""
+    return data.prepare(task, data_dir, test=test, device=device)
+
+
+class Heart(tune.Callback):  # type: ignore[misc]
+    """Writes the heartbeat, shows progress, and keeps the errors of trials that failed."""
+
+    def __init__(self, searcher: SuiteSearcher, run: RunDir, slots: int, show: Callable[[SuiteSearcher], None]):
+        self.searcher, self.run, self.slots, self.show = searcher, run, slots, show
+        self.since = time.time()
+        self.beaten = 0.0
+
+    def beat(self, ended: bool = False) -> None:
+        running = {
+            f"{trial.study}/{trial.name}": {"since": self.searcher.started[ray_id], "seeds": len(trial.seeds)}
+            for queue in self.searcher.queues.values()
+            for ray_id, trial in queue.running.items()
+        }
+        self.run.write_launch(
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "since": self.since,
+                "updated": time.time(),
+                "ended": ended,
+                "slots": self.slots,
+                "running": {} if ended else running,
+            }
+        )
+        self.beaten = time.monotonic()
+
+    def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
+        if time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
+            self.beat()
+        self.show(self.searcher)
+
+    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        lines = Path(trial.error_file).read_text().strip().splitlines() if trial.error_file else []
+        self.searcher.explain(trial.trial_id, lines[-1] if lines else "its worker died")
+
+
+@contextmanager
+def held(run: RunDir) -> Iterator[None]:
+    """The run directory, for one launch at a time."""
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run.path / "launch.lock", timeout=0)
+        with lock:
+            yield
+    except Timeout:
+        held_by = run.launch()
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held_by.get("since")))
+        raise BadInput(
+            f"out={str(run.path)!r} is in use by process {held_by.get('pid')} on {held_by.get('host')} since {since}: "
+            "wait for it, stop it, or choose another --out."
+        ) from None
+    except OSError as error:
+        raise BadInput(f"out={str(run.path)!r} cannot be written ({error.strerror}): choose another --out.") from error
+
+
+@contextmanager
+def cluster(resources: Resources) -> Iterator[int]:
+    """A connection to Ray; gives the number of trials that fit at once."""
+    if resources.address is None:
+        # Refused before Ray starts. A local Ray of one's own: never attach to a stale one left on the machine.
+        cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
+        resources.slots(cpus, gpus)
+        ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, logging_level="error")
+    else:
+        ray.init(resources.address, logging_level="error")
+    try:
+        there = ray.cluster_resources()
+        yield resources.slots(there.get("CPU", 0), there.get("GPU", 0))
+    finally:
+        ray.shutdown()
+
+
+def launch(
+    suite: Suite,
+    run: RunDir,
+    data_dir: Path,
+    resources: Resources,
+    extensions: Extensions,
+    show: Callable[[SuiteSearcher], None] = lambda searcher: None,
+) -> Outcome | None:
+    """Runs what is missing of a suite; where nothing is, does nothing and gives None.
+
+    The caller holds the run directory (`held`). Raises BadInput for what cannot run.
+    """
+    searcher = SuiteSearcher(suite, run)
+    if searcher.finished():
+        return None
+    for dataset in {study.task.dataset for study in suite.studies}:
+        data.fetch(dataset, data_dir)
+    with cluster(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
+        heart = Heart(searcher, run, slots, show)
+        heart.beat()
+        actor = tune.with_parameters(
+            TrialActor,
+            tasks={study.name: study.task for study in suite.studies},
+            data_dir=data_dir,
+            run=RunDir(run.path.absolute()),
+            extensions=extensions,
+            resources=resources,
+        )
+        share = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+        tuner = tune.Tuner(
+            tune.with_resources(actor, share),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher, num_samples=-1, max_concurrent_trials=slots, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                name="suite",
+                storage_path=scratch,  # Ray's own state is not kept: the run directory is the store
+                callbacks=[heart],
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+        heart.beat(ended=True)
+    return Outcome(searcher.failures(), searcher.finished())
