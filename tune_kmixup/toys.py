@@ -24,7 +24,7 @@ def noisy(points: list[NDArray[np.float64]], noise: float, generator: Generator)
 
 
 def one_ring(rows: int, generator: Generator, noise: float = 0.1) -> Rows:
-    """A ring of radius 1 (class 1) around a blob at its centre (class 0), both with noise of standard deviation `noise`."""
+    """A ring of radius 1 (class 1) around a blob at its centre (class 0), both with Gaussian noise."""
     y = labels(rows, 2, generator)
     angle = generator.uniform(0, 2 * np.pi, rows)
     return noisy([y * np.cos(angle), y * np.sin(angle)], noise, generator), y
