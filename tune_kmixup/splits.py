@@ -1,5 +1,9 @@
 """Which rows are trained on, selected on and tested on. Pure functions of labels, groups and a seed."""
 
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -8,40 +12,45 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 Index = NDArray[np.int64]
 
 
-def repeats(x: NDArray[np.generic]) -> Index:
-    """Group numbers, one per row: equal rows, equal numbers."""
-    rows = np.ascontiguousarray(x.reshape(len(x), -1))
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+def repeats(pieces: Iterable[NDArray[Any]]) -> Index:
+    """Group numbers, one per row of all pieces: equal rows, equal numbers."""
+    seen: dict[bytes, int] = {}
+    found = []
+    for piece in pieces:
+        piece = piece + 0.0 if piece.dtype.kind == "f" else piece  # -0.0 equals 0.0
+        found += [seen.setdefault(blake2b(row.tobytes(), digest_size=16).digest(), len(seen)) for row in piece]
+    return np.asarray(found, dtype=np.int64)
 
 
 def strata(y: Index, folds: int) -> Index:
     """The labels to stratify by: classes with fewer rows than folds are pooled, with the largest class if need be."""
     counts = np.bincount(y)
     rare = counts[y] < folds
-    pooled = np.where(rare, len(counts), y)
-    return np.where(rare, counts.argmax(), y) if rare.sum() < folds else pooled
+    return np.where(rare, counts.argmax() if rare.sum() < folds else len(counts), y)
 
 
 def fold_of(y: Index, groups: Index, folds: int, seed: int) -> Index:
-    """The fold, 0 to folds-1, of every row: stratified by class, rows of one group together.
+    """The fold, 0 to folds - 1, of every row: stratified by class, rows of one group together.
 
-    Groups with one label each (repeated rows, as a rule) are stratified by it; groups with several, such as speakers,
-    by `StratifiedGroupKFold`.
+    Where groups are mostly single rows, that is where some rows repeat, one row of each is stratified and the others
+    follow it. Larger groups, such as speakers, go through `StratifiedGroupKFold`, which balances their sizes; with
+    fewer groups than folds there is one fold per group.
     """
-    found = np.empty(len(y), dtype=np.int64)
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     seed %= 2**32
-    if len(first) > 0.1 * len(y):
-        representatives = strata(y[first], folds)
-        split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(representatives, representatives)
-        by_group = np.empty(len(first), dtype=np.int64)
-        for number, (_, test) in enumerate(split):
-            by_group[test] = number
-        return by_group[inverse]
-    for number, (_, test) in enumerate(
-        StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, strata(y, folds), groups)
-    ):
+    if len(first) < len(y) / 4:
+        folds = min(folds, len(first))
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        return numbered(splitter.split(y, strata(y, folds), groups), len(y))
+    labels = strata(y[first], folds)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    return numbered(splitter.split(labels, labels), len(first))[inverse]
+
+
+def numbered(split: Iterable[tuple[Index, Index]], rows: int) -> Index:
+    """The number of the fold whose test part holds each row."""
+    found = np.empty(rows, dtype=np.int64)
+    for number, (_, test) in enumerate(split):
         found[test] = number
     return found
 

@@ -5,6 +5,8 @@ widths and noise are ours, so errors are not comparable to the paper's. Each ret
 class numbers, classes in equal parts and in random order.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ def labels(rows: int, classes: int, generator: Generator) -> NDArray[np.int64]:
     return generator.permutation(np.arange(rows, dtype=np.int64) % classes)
 
 
-def noisy(points: list[NDArray[np.float64]], noise: float, generator: Generator) -> NDArray[np.float32]:
+def noisy(points: list[NDArray[Any]], noise: float, generator: Generator) -> NDArray[np.float32]:
     """Columns stacked to rows x D, with Gaussian noise of standard deviation `noise` on each."""
     x = np.stack(points, axis=1)
     return (x + noise * generator.standard_normal(x.shape)).astype(np.float32)
