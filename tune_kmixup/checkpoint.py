@@ -22,7 +22,7 @@ def save(path: Path, belongs_to: str, rows: list[Row], run: dict[str, Any] | Non
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        torch.save({"identity": belongs_to, "rows": rows, "run": run}, part)
+        torch.save({"identity": belongs_to, "rows": json.dumps(rows), "run": run}, part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -35,7 +35,7 @@ def load(path: Path, belongs_to: str) -> dict[str, Any] | None:
     """
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        found = state["identity"]
+        found, state["rows"] = state["identity"], json.loads(state["rows"])
     except FileNotFoundError:
         return None
     except Exception:  # cut short, garbled, or not a checkpoint: torch raises many types here

@@ -36,10 +36,10 @@ Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.
 Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
 MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of the data sets [default: $TUNE_KMIXUP_DATA or the cache].")
+    Path | None, typer.Option(help="Folder of the data sets [$TUNE_KMIXUP_DATA, or the cache].")
 ]
 Load = Annotated[
-    list[Path] | None, typer.Option(help="Python file that adds data sets, architectures, tasks, methods.")
+    list[Path] | None, typer.Option(help="Python file with data sets, tasks or methods of yours.")
 ]
 
 
@@ -203,7 +203,7 @@ def demo(
 def folder(data_dir: Path | None) -> Path:
     from tune_kmixup import data
 
-    return data_dir or data.default_dir()
+    return data_dir or data.DATA_DIR
 
 
 def extensions(load: list[Path] | None) -> Any:

@@ -68,7 +68,6 @@ def suite_of(drafted: Draft, data_dir: Path) -> Suite:
         ]
     studies = []
     for task in tasks:
-        known("dataset", task.dataset, data.names(data_dir))
         known("architecture", task.architecture, ARCHITECTURES)
         rows = data.train_rows(task, data_dir)
         studies += [methods.study(task, method, rows, drafted.tune) for method in drafted.methods]

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 # What a row holds: column -> (type, meaning). `docs/results-schema.md` is made from it.
 COLUMNS: dict[str, tuple[str, str]] = {
-    "suite": ("str", "name of the suite"),
+    "suite": ("str", "name of the suite; added when a run directory is read"),
     "task": ("str", "data set, training size and architecture, without the outer split, e.g. digits-200/small_cnn"),
     "dataset": ("str", "data set"),
     "architecture": ("str", "architecture"),
@@ -46,6 +46,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "train_loss": ("float", "mean loss of the last epoch on what the method trains on; empty if diverged"),
     "val_error": ("float", "share of validation rows classified wrongly after the last epoch"),
     "val_nll": ("float", "mean negative log-likelihood on validation rows, nats; empty if not finite"),
+    "val_brier": ("float", "mean Brier score on validation rows, 0 to 2; empty if not finite"),
     "test_error": ("float", "share of test rows classified wrongly after the last epoch; empty in search"),
     "test_nll": ("float", "mean negative log-likelihood on test rows, nats; empty in search or if not finite"),
     "test_brier": ("float", "mean Brier score on test rows, 0 to 2; empty in search or if not finite"),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import optuna
 from optuna.distributions import json_to_distribution
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
@@ -17,6 +18,8 @@ from ray.tune.search.optuna import OptunaSearch
 from tune_kmixup.results import Row, RunDir, by_configuration, final_rows, ranking, score
 from tune_kmixup.sampling import sampler
 from tune_kmixup.study import Study, Suite, Trial, derived_seed
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line per study and trial would drown the display
 
 
 class StudyQueue:
@@ -36,19 +39,24 @@ class StudyQueue:
         self.settle()
 
     def _engine(self, done: Mapping[int, list[Row]]) -> OptunaSearch:
-        """Optuna's study, rebuilt: proposals without a result are offered again first, the others are told."""
+        """Optuna's study, rebuilt in the order of its proposals: those without a result are offered again first."""
         space = {name: json_to_distribution(json.dumps(value)) for name, value in self.study.space.items()}
-        engine = OptunaSearch(
+        storage = optuna.storages.InMemoryStorage()
+        rebuilt = optuna.create_study(storage=storage, study_name=self.study.name, direction="minimize")
+        for index, values in self.proposals.items():
+            if index in done:
+                value = score(done[index])[0]
+                rebuilt.add_trial(optuna.trial.create_trial(params=values, distributions=space, value=value))
+            else:
+                rebuilt.enqueue_trial(values)
+        return OptunaSearch(
             space,
             metric="score",
             mode="min",
             sampler=sampler(self.suite.sampler, derived_seed(self.suite.seed, self.study.name), space),
-            points_to_evaluate=[self.proposals[index] for index in self.unfinished],
+            storage=storage,
+            study_name=self.study.name,
         )
-        for index, values in self.proposals.items():
-            if index in done:
-                engine.add_evaluated_point(values, score(done[index])[0])
-        return engine
 
     def runs_left(self) -> int:
         """Runs to be done, those in progress included."""
@@ -166,8 +174,13 @@ class SuiteSearcher(Searcher):
     def queue_of(self, trial_id: str) -> StudyQueue:
         return next(queue for queue in self.queues.values() if trial_id in queue.running)
 
+    # Ray pickles the searcher for its own Tuner.restore, which is not used: the run directory holds all there is.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the run directory holds all there is to be kept."""
+        """Nothing to be kept."""
 
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("launch again: the run directory holds all there is")

@@ -118,6 +118,9 @@ class Heart(tune.Callback):  # type: ignore[misc]
         self.since = time.time()
         self.beaten = 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Ray pickles callbacks for its own Tuner.restore, which is not used
+
     def beat(self, ended: bool = False) -> None:
         running = {
             f"{trial.study}/{trial.name}": {"since": self.searcher.started[ray_id], "seeds": len(trial.seeds)}

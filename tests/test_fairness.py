@@ -1,0 +1,148 @@
+"""One test per rule of docs/fairness.md."""
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import made_up_rows, small_suite
+
+from search_spaces import methods
+from search_spaces.methods import METHODS
+from tune_kmixup import data
+from tune_kmixup.mixing import pair
+from tune_kmixup.planning import suite_of
+from tune_kmixup.results import RunDir, by_configuration, ranking
+from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.study import Draft, Recipe, Task, Trial, configuration
+from tune_kmixup.training import batches, start, train_to_end
+
+RECIPE = Recipe(epochs=2, batch_size=30, lr=0.05)
+TASK = Task("iris", "mlp", RECIPE, outer_split=0)
+
+
+def test_equal_budgets(tmp_path: Path) -> None:
+    """Rule 1: the same number of trials, seeds and epochs for each searched method of a task."""
+    suite = suite_of(Draft("custom", ("iris/mlp@0",), methods=("erm", "mixup", "kmixup", "placebo")), tmp_path)
+    searcher = SuiteSearcher(suite, RunDir(tmp_path))
+    seen: dict[str, list[Trial]] = {}
+    while not searcher.finished():
+        config = searcher.suggest(name := str(random.random()))
+        assert isinstance(config, dict)
+        trial = Trial(**config)
+        seen.setdefault(trial.study.rpartition("/")[2], []).append(trial)
+        searcher.on_trial_complete(name, {"rows": made_up_rows(suite, trial)})
+    searched = {m: [t for t in trials if t.phase == "search"] for m, trials in seen.items()}
+    assert {m: len(trials) for m, trials in searched.items()} == {"erm": 1, "mixup": 16, "kmixup": 16, "placebo": 16}
+    assert {trial.seeds for trials in searched.values() for trial in trials} == {(0, 1, 2)}
+    assert {study.task.recipe for study in suite.studies} == {suite.studies[0].task.recipe}
+
+
+def test_search_never_touches_test_data(tmp_path: Path) -> None:
+    """Rule 2: with every test row poisoned, search gives the same rows, bit for bit; final runs notice."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 4)).astype(np.float32), rng.integers(0, 3, 300)
+    x[np.arange(300), y] += 2
+    clean, poisoned = tmp_path / "clean", tmp_path / "poisoned"
+    for folder in (clean, poisoned):
+        folder.mkdir()
+    np.savez(clean / "own.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    np.savez(poisoned / "own.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:] * 1e3, y_test=(y[200:] + 1) % 3)
+    task = Task("own", "mlp", RECIPE)
+
+    def rows(folder: Path, phase: str) -> list[dict[str, object]]:
+        prepared = data.prepare(task, folder, test=phase == "final")
+        trial = Trial("own/mlp/kmixup", 0, phase, {"alpha": 1.0, "k": 4}, (0, 1))  # type: ignore[arg-type]
+        found = train_to_end(task, trial, prepared)
+        return [{k: v for k, v in row.items() if k not in ("seconds", "pairing_seconds", "started")} for row in found]
+
+    assert data.prepare(task, clean, test=False).test is None
+    assert rows(clean, "search") == rows(poisoned, "search")
+    assert rows(clean, "final") != rows(poisoned, "final")
+
+
+def test_selection_rule() -> None:
+    """Rule 3: the last epoch's validation error averaged over the search seeds; test columns play no part."""
+    suite = small_suite()
+    study = suite.studies[1]
+    rows = [
+        row
+        for index, alpha in enumerate((0.1, 1.0, 10.0))
+        for row in made_up_rows(suite, suite.search_trial(study, index, {"alpha": alpha}))
+    ]
+    means = {i: np.mean([row["val_error"] for row in runs]) for i, runs in by_configuration(rows).items()}
+    assert ranking(rows)[0] == min(means, key=means.__getitem__)
+    scrambled = [{**row, "test_error": 1 - row["val_error"], "train_loss": 0.0} for row in rows]
+    assert ranking(scrambled) == ranking(rows)
+
+
+def test_final_seeds_fresh_and_shared() -> None:
+    """Rule 4: final seeds are none of the search's, and the same for every method."""
+    suite = small_suite()
+    search = {s for study in suite.studies for s in suite.search_trial(study, 0, {}).seeds}
+    finals = [{s for trial in suite.final_trials(study, 0, {}) for s in trial.seeds} for study in suite.studies]
+    assert all(seeds == finals[0] for seeds in finals) and len(finals[0]) == suite.final_seeds
+    assert not search & finals[0]
+
+
+@pytest.mark.parametrize("values", [{"alpha": 0.5}, {"alpha": 8.0, "k": 8}, {"alpha": 0.5, "k": 16}])
+def test_same_seed_same_weights_and_batches(values: dict[str, float]) -> None:
+    """Rule 5: initial weights and clean batches depend on the seed alone, whatever the method."""
+    prepared = data.prepare(TASK, Path("nowhere"), test=False)
+    erm, other = configuration(RECIPE, {}), configuration(RECIPE, values)
+    for ours, theirs in zip(
+        start(TASK, erm, prepared, 7).model.parameters(), start(TASK, other, prepared, 7).model.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    clean = list(batches(prepared, 0.0, RECIPE, 7))
+    mixed = list(batches(prepared, values["alpha"], RECIPE, 7))
+    assert [b.rows.tolist() for b in clean] == [b.rows.tolist() for b in mixed]
+    assert all(torch.equal(a.x, b.x) for a, b in zip(clean, mixed, strict=True))
+    assert clean[0].rows.tolist() != next(batches(prepared, 0.0, RECIPE, 8)).rows.tolist()
+
+
+def test_outer_splits_are_disjoint() -> None:
+    """Rule 6: without an official test set, the folds are disjoint and cover the data, and each has its own search."""
+    suite = suite_of(Draft("custom", ("iris/mlp",)), Path("nowhere"))
+    assert len({study.name for study in suite.studies}) == 5 * 3
+    arrays = data.arrays_of("iris", Path("nowhere"))
+    tests = [data.cut(dataclasses.replace(TASK, outer_split=split), arrays)[2] for split in range(5)]
+    assert sorted(np.concatenate(tests).tolist()) == list(range(150))  # type: ignore[arg-type]
+
+
+def test_tuned_recipe_values_are_free_for_every_method() -> None:
+    """Rule 7: if one method's learning rate is tuned, every method's is, ERM's too."""
+    for method in METHODS:
+        space = methods.study(TASK, method, 90, ("lr", "weight_decay")).space
+        assert {"lr", "weight_decay"} <= space.keys()
+    spaces = [methods.study(TASK, method, 90, ("lr",)).space["lr"] for method in METHODS]
+    assert all(space == spaces[0] for space in spaces)
+
+
+def test_pairing_sees_only_the_batches() -> None:
+    """Rule 8: no forward pass of the model beside the one on the mixed batch."""
+    prepared = data.prepare(TASK, Path("nowhere"), test=False)
+    trial = Trial("iris/mlp@0/kmixup", 0, "search", {"alpha": 1.0, "k": 8}, (0,))
+    calls: list[tuple[int, bool]] = []
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, x, y: calls.append((len(x[0]), module.training)) if isinstance(module, torch.nn.Flatten) else None
+    )
+    try:
+        train_to_end(TASK, trial, prepared)
+    finally:
+        hook.remove()
+    steps = RECIPE.epochs * (len(prepared.train.y) // RECIPE.batch_size)
+    assert [rows for rows, training in calls if training] == [RECIPE.batch_size] * steps
+    assert pair.__code__.co_varnames[:3] == ("x", "partner", "k")
+
+
+def test_partner_is_independent() -> None:
+    """Rule 9: the partner batch is a draw of its own: self-pairs are as rare as chance makes them, not k/B."""
+    prepared = data.prepare(TASK, Path("nowhere"), test=False)
+    recipe = dataclasses.replace(RECIPE, epochs=200)
+    found = list(batches(prepared, 1.0, recipe, 0))
+    shared = np.mean([len(np.intersect1d(b.rows, b.partner_rows)) / len(b.rows) for b in found])  # type: ignore[arg-type]
+    expected = RECIPE.batch_size / len(prepared.train.y)
+    assert abs(shared - expected) < 0.02, "the two batches overlap as two independent draws do"

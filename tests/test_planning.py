@@ -1,0 +1,97 @@
+"""Bad input is refused before Ray starts, with an error that names value, rule and remedy."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tune_kmixup.planning import continued, draft, suite_of
+from tune_kmixup.results import RunDir
+from tune_kmixup.study import BadInput, Draft, Suite, configuration
+from tune_kmixup.study import Recipe
+
+IRIS = Draft("custom", ("iris/mlp",))
+
+
+def test_all_outer_splits_or_one(tmp_path: Path) -> None:
+    assert len(suite_of(IRIS, tmp_path).studies) == 5 * 3
+    one = suite_of(dataclasses.replace(IRIS, tasks=("iris/mlp@3",)), tmp_path)
+    assert [study.name for study in one.studies] == ["iris/mlp@3/erm", "iris/mlp@3/mixup", "iris/mlp@3/kmixup"]
+
+
+def test_options_replace_a_suite_s_own() -> None:
+    assert draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None}).trials == 3
+    assert draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None}).methods == ("erm",)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tasks": ("irsi/mlp",)}, "task='irsi/mlp' is unknown: did you mean iris/mlp"),
+        ({"tasks": ("iris/mlp@7",)}, "task='iris/mlp@7' names an outer split that there is not: choose among"),
+        ({"methods": ("kmixpu",)}, "method='kmixpu' is unknown: did you mean kmixup"),
+        ({"sampler": "tpee"}, "sampler='tpee' is unknown: did you mean tpe"),
+        ({"trials": 0}, "trials=0 is too small: choose trials ≥ 1"),
+        ({"search_seeds": 0}, "search_seeds=0 is too small"),
+        ({"final_seeds": -1}, "final_seeds=-1 is too small"),
+        ({"epochs": 0}, "epochs=0 is too small: choose epochs ≥ 1"),
+        ({"tune": ("momentun",)}, "tune='momentun' cannot be freed: choose among"),
+        ({"tasks": ("iris/mlp", "iris/mlp@1")}, "appear more than once"),
+        ({"tasks": ("../../etc/mlp",)}, "is unknown"),
+    ],
+)
+def test_bad_drafts(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as error:
+        suite_of(dataclasses.replace(IRIS, **change), tmp_path)  # type: ignore[arg-type]
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"alpha": -0.5}, "alpha=-0.5 is not a finite number ≥ 0: choose 0 for ERM"),
+        ({"alpha": float("nan")}, "alpha=nan"),
+        ({"alpha": 1.0, "k": 16}, "k=16 does not fit batch_size=10: choose k ≤ 10"),
+        ({"alpha": 1.0, "k": 0}, "k=0 is too small"),
+        ({"alhpa": 1.0}, "are no coordinates"),
+    ],
+)
+def test_bad_values(values: dict[str, float], message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        configuration(Recipe(epochs=1, batch_size=10, lr=0.1), values)
+    assert message in str(error.value)
+
+
+def test_values_replace_the_recipe_s_own() -> None:
+    chosen = configuration(Recipe(epochs=1, batch_size=50, lr=0.1), {"alpha": 2.0, "log2_k": 3, "lr": 0.5, "dummy": 1})
+    assert (chosen.alpha, chosen.k, chosen.recipe.lr) == (2.0, 8, 0.5)
+
+
+def test_nothing_to_run_is_refused() -> None:
+    with pytest.raises(BadInput, match="name a suite or at least one task"):
+        draft([], {})
+    with pytest.raises(BadInput, match="name one suite, or tasks alone"):
+        draft(["demo", "iris/mlp"], {})
+
+
+def test_another_suite_in_the_run_directory_is_refused_by_field(run_dir: RunDir, suite: Suite) -> None:
+    run_dir.write_suite(suite)
+    assert continued(run_dir, dataclasses.replace(suite, trials=9, final_seeds=9)).trials == 9
+    with pytest.raises(BadInput, match=r"trials \(4 there, 3 here\).*may grow"):
+        continued(run_dir, dataclasses.replace(suite, trials=3))
+    with pytest.raises(BadInput, match=r"seed \(0 there, 1 here\)"):
+        continued(run_dir, dataclasses.replace(suite, seed=1))
+    study = suite.studies[0]
+    task = dataclasses.replace(study.task, recipe=dataclasses.replace(study.task.recipe, lr=0.2))
+    changed = (dataclasses.replace(study, task=task), *suite.studies[1:])
+    with pytest.raises(BadInput, match=r"iris/mlp@0/erm: task\.recipe\.lr \(0\.1 there, 0\.2 here\)"):
+        continued(run_dir, dataclasses.replace(suite, studies=changed))
+    with pytest.raises(BadInput, match="studies"):
+        continued(run_dir, dataclasses.replace(suite, studies=suite.studies[1:]))
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path, suite: Suite) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(BadInput, match="holds something else"):
+        continued(RunDir(tmp_path), suite)
+    assert continued(RunDir(tmp_path / "new"), suite) is suite

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+from conftest import made_up_rows, small_suite
+
+from tune_kmixup.results import COLUMNS, CorruptFile, RunDir, final_rows, ranking, read_json, score, tied, write_json
+from tune_kmixup.study import BadInput, Suite
+
+
+def row(trial: int, error: float, nll: float | None, alpha: float = 1.0, k: int = 1, phase: str = "search") -> dict:
+    return {"phase": phase, "trial": trial, "val_error": error, "val_nll": nll, "alpha": alpha, "k": k, "seed": 0}
+
+
+def test_a_suite_written_is_the_suite_read(run_dir: RunDir, suite: Suite) -> None:
+    run_dir.write_suite(suite)
+    assert run_dir.suite() == suite
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": "x"}', '{"studies": [{"task": 1}]}'])
+def test_a_corrupt_suite_is_refused_with_its_path(run_dir: RunDir, text: str) -> None:
+    run_dir.path.mkdir()
+    (run_dir.path / "suite.json").write_text(text)
+    with pytest.raises(BadInput, match=r"suite\.json is not a suite"):
+        run_dir.suite()
+
+
+def test_a_folder_without_suite_is_refused(run_dir: RunDir) -> None:
+    with pytest.raises(BadInput, match=r"holds no suite\.json"):
+        run_dir.suite()
+
+
+def test_rows_written_are_the_rows_read_and_stay(run_dir: RunDir, suite: Suite) -> None:
+    study = suite.studies[1]
+    trial = suite.search_trial(study, 0, {"alpha": 1.0})
+    rows = made_up_rows(suite, trial)
+    run_dir.write_rows(trial, rows)
+    run_dir.write_rows(trial, [{"seed": 1}])
+    assert run_dir.rows(study.name) == rows
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "rows.json", [float("nan")])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", '[{"seed"', "{}", '[{"no": "row"}]'])
+def test_a_garbled_result_names_its_file(run_dir: RunDir, suite: Suite, text: str) -> None:
+    trial = suite.search_trial(suite.studies[1], 0, {"alpha": 1.0})
+    run_dir.file(trial).parent.mkdir(parents=True)
+    run_dir.file(trial).write_text(text)
+    with pytest.raises(CorruptFile, match=r"search-0000\.json.*delete it"):
+        run_dir.rows(trial.study)
+
+
+def test_what_is_being_written_is_not_read(run_dir: RunDir, suite: Suite) -> None:
+    trial = suite.search_trial(suite.studies[1], 0, {"alpha": 1.0})
+    run_dir.file(trial).parent.mkdir(parents=True)
+    run_dir.file(trial).with_name(".search-0000.json.1.part").write_text("[{")
+    assert run_dir.rows(trial.study) == []
+
+
+def test_missing_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorruptFile, match="nowhere"):
+        read_json(tmp_path / "nowhere")
+
+
+def test_selection_rule() -> None:
+    """Validation error; then NLL; then the smaller α; then the smaller k; then the earlier trial."""
+    assert ranking([row(0, 0.2, 0.1), row(1, 0.1, 0.9)]) == [1, 0]
+    assert ranking([row(0, 0.1, 0.9), row(1, 0.1, 0.1)]) == [1, 0]
+    assert ranking([row(0, 0.1, 0.1, alpha=2), row(1, 0.1, 0.1, alpha=1)]) == [1, 0]
+    assert ranking([row(0, 0.1, 0.1, k=4), row(1, 0.1, 0.1, k=2)]) == [1, 0]
+    assert ranking([row(1, 0.1, 0.1), row(0, 0.1, 0.1)]) == [0, 1]
+    assert ranking([row(0, 0.1, None), row(1, 0.1, 5.0)]) == [1, 0], "a run without a finite NLL comes last"
+
+
+def test_selection_averages_over_seeds_and_ignores_final_runs() -> None:
+    rows = [row(0, 0.0, 0.1), row(0, 0.4, 0.1), row(1, 0.1, 0.1), row(1, 0.1, 0.1), row(0, 0.0, 0.0, phase="final")]
+    assert ranking(rows) == [1, 0]
+    assert score(rows[:2]) == (0.2, 0.1)
+
+
+def test_ties_are_counted() -> None:
+    assert tied([row(0, 0.1, 0.1), row(1, 0.1, 0.2), row(2, 0.3, 0.2)]) == 2
+    assert tied([]) == 0
+
+
+def test_final_rows_are_those_of_the_selected_configuration() -> None:
+    finals = [row(0, 0.1, 0.1, phase="final"), row(1, 0.1, 0.1, phase="final")]
+    assert final_rows([row(0, 0.2, 0.1), row(1, 0.1, 0.1), *finals]) == finals[1:]
+
+
+def test_every_column_is_explained() -> None:
+    assert all(kind in ("str", "int", "float") and meaning for kind, meaning in COLUMNS.values())
+
+
+def test_final_seeds_that_are_done_are_not_repeated() -> None:
+    suite = small_suite(final_seeds=7)
+    study = suite.studies[1]
+    first = list(suite.final_trials(study, 2, {}))
+    assert [len(trial.seeds) for trial in first] == [2, 2, 2, 1]
+    rest = list(suite.final_trials(study, 2, {}, done=first[0].seeds))
+    assert [trial.seeds for trial in rest] == [trial.seeds for trial in first[1:]]

@@ -1,0 +1,140 @@
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+from conftest import made_up_rows, small_suite
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ray.tune.search import Searcher
+
+from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking
+from tune_kmixup.sampling import SAMPLERS
+from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.study import Suite, Trial
+
+ids = map(str, itertools.count())
+
+
+def handed_out(searcher: SuiteSearcher) -> tuple[str, Trial] | None:
+    ray_id = next(ids)
+    config = searcher.suggest(ray_id)
+    if config is None or config == Searcher.FINISHED:
+        return None
+    assert isinstance(config, dict)
+    return ray_id, Trial(**config)
+
+
+def play(suite: Suite, path: Path, slots: int, chance: random.Random, stop_after: int | None = None) -> int:
+    """Runs a suite with so many slots, trials ending in random order; gives the number of trials that ended."""
+    searcher = SuiteSearcher(suite, RunDir(path))
+    running: list[tuple[str, Trial]] = []
+    ended = 0
+    while True:
+        while len(running) < slots and (new := handed_out(searcher)):
+            running.append(new)
+        if not running or ended == stop_after:
+            return ended
+        ray_id, trial = running.pop(chance.randrange(len(running)))
+        searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+        ended += 1
+
+
+def contents(path: Path) -> dict[str, str]:
+    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.rglob("*.json"))}
+
+
+def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
+    play(suite, run_dir.path, slots=3, chance=random.Random(0))
+    for study in suite.studies:
+        rows = run_dir.rows(study.name)
+        searched = by_configuration(rows)
+        assert len(searched) == (1 if study.method == "erm" else suite.trials)
+        assert all(len(found) == suite.search_seeds for found in searched.values())
+        finals = final_rows(rows)
+        assert {row["trial"] for row in finals} == {ranking(rows)[0]}
+        assert len({row["seed"] for row in finals}) == len(finals) == suite.final_seeds
+        assert len(rows) == suite.trial_count(study) * suite.search_seeds + suite.final_seeds
+
+
+def test_no_slot_is_idle_while_any_study_has_work(suite: Suite, run_dir: RunDir) -> None:
+    """Six studies, ten slots: the search of all of them is handed out at once, with no barrier."""
+    searcher = SuiteSearcher(suite, run_dir)
+    planned = sum(suite.trial_count(study) for study in suite.studies)
+    out = [handed_out(searcher) for _ in range(planned)]
+    assert all(out)
+    assert handed_out(searcher) is None  # finals wait for the searches they depend on
+    first = next(item for item in out if item and item[1].study == "iris/mlp@0/erm")
+    searcher.on_trial_complete(first[0], {"rows": made_up_rows(suite, first[1])})
+    final = handed_out(searcher)
+    assert final and final[1].phase == "final" and final[1].study == "iris/mlp@0/erm"
+
+
+@settings(max_examples=15, deadline=None)
+@given(kills=st.lists(st.integers(0, 12), max_size=6), slots=st.integers(1, 4), seed=st.integers(0, 9))
+def test_killed_at_any_moment_ends_like_one_left_alone(
+    tmp_path_factory: pytest.TempPathFactory, kills: list[int], slots: int, seed: int
+) -> None:
+    suite = small_suite()
+    whole, broken = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")
+    play(suite, whole, slots=1, chance=random.Random(0))
+    chance = random.Random(seed)
+    for after in kills:  # a killed launch leaves its files, and proposals whose trials never ended
+        play(suite, broken, slots, chance, stop_after=after)
+    play(suite, broken, slots, chance)
+    assert contents(broken) == contents(whole)
+
+
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "gp"])
+def test_a_rebuilt_sampler_goes_on_as_if_never_interrupted(sampler: str, tmp_path: Path) -> None:
+    suite = small_suite(sampler=sampler, trials=14)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    play(suite, whole, slots=1, chance=random.Random(0))
+    for after in (5, 11, 3, 17, 30):
+        play(suite, broken, 1, random.Random(0), stop_after=after)
+    play(suite, broken, 1, random.Random(0))
+    assert contents(broken) == contents(whole)
+    for study in suite.studies:
+        values = [tuple(sorted(v.items())) for v in RunDir(whole).proposals(study.name).values()]
+        assert len(set(values)) == len(values), "a configuration was proposed twice"
+
+
+def test_a_larger_budget_extends(run_dir: RunDir) -> None:
+    play(small_suite(), run_dir.path, slots=2, chance=random.Random(0))
+    before = contents(run_dir.path)
+    larger = small_suite(trials=6, final_seeds=7)
+    play(larger, run_dir.path, slots=2, chance=random.Random(1))
+    after = contents(run_dir.path)
+    assert before.items() <= after.items(), "what was finished is never lost or overwritten"
+    for study in larger.studies:
+        rows = run_dir.rows(study.name)
+        assert len(by_configuration(rows)) == larger.trial_count(study)
+        assert len(final_rows(rows)) == 7
+        keys = [(row["phase"], row["trial"], row["seed"]) for row in rows]
+        assert len(set(keys)) == len(keys), "a run was done twice"
+
+
+def test_a_finished_suite_has_nothing_to_run(suite: Suite, run_dir: RunDir) -> None:
+    assert not SuiteSearcher(suite, run_dir).finished()
+    play(suite, run_dir.path, slots=2, chance=random.Random(0))
+    assert SuiteSearcher(suite, run_dir).finished()
+
+
+def test_a_failed_trial_fails_alone_and_is_tried_again(suite: Suite, run_dir: RunDir) -> None:
+    searcher = SuiteSearcher(suite, run_dir)
+    failing = "iris/mlp@0/mixup/search-0001"
+    while not searcher.finished():
+        new = handed_out(searcher)
+        assert new
+        ray_id, trial = new
+        if f"{trial.study}/{trial.name}" == failing:
+            searcher.on_trial_complete(ray_id, error=True)
+            searcher.explain(ray_id, "RuntimeError: out of luck")
+        else:
+            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    assert searcher.failures() == {failing: "RuntimeError: out of luck"}
+    assert run_dir.failures("iris/mlp@0/mixup") == {"search-0001": "RuntimeError: out of luck"}
+    assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"))) == suite.final_seeds
+    play(suite, run_dir.path, slots=1, chance=random.Random(0))
+    assert run_dir.failures("iris/mlp@0/mixup") == {}
+    assert len(by_configuration(run_dir.rows("iris/mlp@0/mixup"))) == suite.trials

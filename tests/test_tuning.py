@@ -1,0 +1,218 @@
+"""Real Ray, real Optuna, real data, through the command line."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking
+from tune_kmixup.study import BadInput
+from tune_kmixup.tuning import Resources, held
+
+CLOCK = ("seconds", "pairing_seconds", "started")
+ARGS = ["launch", "iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "2", "--final-seeds", "3"]
+ARGS += ["--epochs", "20", "--sampler", "qmc"]
+RUNS = 2 * (1 * 2 + 3 + 2 * (3 * 2 + 3))
+
+
+def command(*args: str | Path) -> list[str]:
+    return [sys.executable, "-m", "tune_kmixup", *map(str, args)]
+
+
+def tune(*args: str | Path, code: int = 0) -> str:
+    done = subprocess.run(command(*args), capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def reproducible(run: RunDir) -> dict[tuple[object, ...], dict[str, object]]:
+    """Every run by its key, without what the clock measured."""
+    found: dict[tuple[object, ...], dict[str, object]] = {}
+    for study in run.suite().studies:
+        for row in run.rows(study.name):
+            key = (study.name, row["phase"], row["trial"], row["seed"])
+            assert key not in found, "a run was done twice"
+            found[key] = {name: value for name, value in row.items() if name not in CLOCK}
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A small real suite, left alone."""
+    out = tmp_path_factory.mktemp("launch") / "whole"
+    printed = tune(*ARGS, "--out", out)
+    assert "Done: every run" in printed
+    return RunDir(out)
+
+
+def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
+    planned = tune("plan", *ARGS[1:])
+    assert f"6 studies, 14 configurations, {RUNS} runs; sampler qmc" in planned
+    assert len(reproducible(whole)) == RUNS
+    for study in whole.suite().studies:
+        rows = whole.rows(study.name)
+        assert len(by_configuration(rows)) == (1 if study.method == "erm" else 3)
+        assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]}
+        assert all(row["test_error"] is not None for row in final_rows(rows))
+        assert all(row["test_error"] is None for row in rows if row["phase"] == "search")
+
+
+def test_a_second_launch_has_nothing_to_do(whole: RunDir) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.path.rglob("studies/**/*.json")}
+    assert "Nothing to do" in tune(*ARGS, "--out", whole.path)
+    assert before == {path: path.stat().st_mtime_ns for path in whole.path.rglob("studies/**/*.json")}
+
+
+def test_status_needs_no_ray(whole: RunDir) -> None:
+    code = "import sys; from tune_kmixup.cli import app; app(sys.argv[1:], standalone_mode=False); "
+    code += "assert not {'ray', 'torch', 'optuna'} & sys.modules.keys(), 'imported'"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "status", str(whole.path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "iris/mlp@1/kmixup" in done.stdout and "6/6" in done.stdout and "3/3" in done.stdout
+
+
+def test_report_of_a_real_run(whole: RunDir, tmp_path: Path) -> None:
+    printed = tune("report", whole.path, "--out", tmp_path / "report")
+    assert "iris/mlp" in printed and "report.html" in printed
+    assert (tmp_path / "report" / "report.html").stat().st_size > 1000
+
+
+def kill_after(seconds: float, out: Path) -> None:
+    """Launches in a session of its own and kills all of it: driver, raylet, workers."""
+    process = subprocess.Popen(command(*ARGS, "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    time.sleep(seconds)
+    for pid in descendants(process.pid):
+        with_suppressed_kill(pid)
+    process.wait(timeout=30)
+
+
+def descendants(pid: int) -> list[int]:
+    table = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for line in table.splitlines():
+        child, parent = map(int, line.split())
+        children.setdefault(parent, []).append(child)
+    found, todo = [], [pid]
+    while todo:
+        found.append(todo.pop())
+        todo += children.get(found[-1], [])
+    return found
+
+
+def with_suppressed_kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+@pytest.mark.slow
+def test_killed_and_launched_again_ends_like_one_left_alone(whole: RunDir, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    chance = random.Random(0)
+    for _ in range(4):
+        kill_after(chance.uniform(7, 14), out)
+    tune(*ARGS, "--out", out)
+    assert reproducible(RunDir(out)) == reproducible(whole)
+
+
+@pytest.mark.slow
+def test_resume_extends(tmp_path: Path) -> None:
+    args = ["launch", "iris/mlp@0", "--epochs", "5", "--search-seeds", "1", "--out", tmp_path / "run"]
+    tune(*args, "--trials", "2", "--final-seeds", "2")
+    before = reproducible(RunDir(tmp_path / "run"))
+    tune("resume", tmp_path / "run", "--trials", "4", "--final-seeds", "3")
+    after = reproducible(RunDir(tmp_path / "run"))
+    assert before.items() <= after.items()
+    for study in RunDir(tmp_path / "run").suite().studies:
+        rows = RunDir(tmp_path / "run").rows(study.name)
+        assert len(by_configuration(rows)) == (1 if study.method == "erm" else 4)
+        assert len(final_rows(rows)) == 3
+
+
+BROKEN = """
+from search_spaces.tasks import TASKS
+from tune_kmixup.models import ARCHITECTURES, mlp
+from tune_kmixup.study import Recipe, Task
+
+def breaks(shape, classes):
+    raise RuntimeError("this network is broken")
+
+ARCHITECTURES["broken"] = breaks
+ARCHITECTURES["fine"] = mlp
+recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
+for name in ("broken", "fine"):
+    TASKS[f"iris/{name}"] = (Task("iris", name, recipe, outer_split=0),)
+"""
+
+
+@pytest.mark.slow
+def test_a_trial_that_fails_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BROKEN)
+    args = ["launch", "iris/broken", "iris/fine", "--method", "erm", "--method", "mixup", "--trials", "2"]
+    args += ["--search-seeds", "1", "--final-seeds", "1", "--load", tmp_path / "mine.py", "--out", tmp_path / "run"]
+    printed = tune(*args, code=1)
+    assert "this network is broken" in printed and "tune-kmixup resume" in printed
+    assert "this network is broken" in tune("status", tmp_path / "run")
+    assert len(RunDir(tmp_path / "run").rows("iris/fine@0/mixup")) == 3
+
+
+BAD = [
+    (["launch", "irsi/mlp", "--out", "x"], "did you mean iris/mlp"),
+    (["launch", "iris/mlp", "--trials", "0", "--out", "x"], "trials=0 is too small"),
+    (["launch", "iris/mlp", "--out", "x", "--gpus-per-trial", "99"], "gpus_per_trial=99 does not fit"),
+    (["launch", "iris/mlp", "--out", "x", "--cpus-per-trial", "9999"], "cpus_per_trial=9999 does not fit"),
+    (["launch", "iris/mlp", "--out", "/proc/nowhere/run"], "cannot be written"),
+    (["launch", "iris/mlp", "--load", "nowhere.py", "--out", "x"], "load=nowhere.py cannot be read"),
+    (["resume", "nowhere"], "holds no suite.json"),
+    (["status", "nowhere"], "holds no suite.json"),
+    (["report", "nowhere", "--out", "y"], "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args) for args, _ in BAD])
+def test_bad_input_is_refused_with_exit_code_2(
+    args: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tune_kmixup import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tune-kmixup", *args])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.rglob("suite.json")) == [], "nothing was begun"
+
+
+def test_a_second_launch_on_one_directory_is_refused(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    run.write_launch({"host": "here", "pid": 1234, "since": 0.0, "updated": 0.0, "ended": False})
+    with held(run), pytest.raises(BadInput, match="in use by process 1234 on here since"), held(run):
+        pass
+    with held(run):
+        pass
+
+
+def test_slots() -> None:
+    assert Resources(cpus_per_trial=0.5).slots(4, 0) == 8
+    assert Resources(gpus_per_trial=0.25).slots(64, 2) == 8
+    assert Resources(max_concurrent=3).slots(64, 0) == 3
+    with pytest.raises(BadInput, match="max_concurrent=0"):
+        Resources(max_concurrent=0)
+    with pytest.raises(BadInput, match="choose 0 to train on CPUs"):
+        Resources(gpus_per_trial=-1)
+
+
+def test_suite_files_are_plain_json(whole: RunDir) -> None:
+    for path in whole.path.rglob("*.json"):
+        json.loads(path.read_text())
+    assert not list(whole.path.rglob("*.pkl")) and not list(whole.path.rglob("*.part"))

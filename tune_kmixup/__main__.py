@@ -1,0 +1,5 @@
+"""`python -m tune_kmixup`, the same as the command tune-kmixup."""
+
+from tune_kmixup.cli import main
+
+main()
