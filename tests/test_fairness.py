@@ -93,7 +93,9 @@ def test_same_seed_same_weights_and_batches(values: dict[str, float]) -> None:
     prepared = data.prepare(TASK, Path("nowhere"), test=False)
     erm, other = configuration(RECIPE, {}), configuration(RECIPE, values)
     for ours, theirs in zip(
-        start(TASK, erm, prepared, 7).model.parameters(), start(TASK, other, prepared, 7).model.parameters(), strict=True
+        start(TASK, erm, prepared, 7).model.parameters(),
+        start(TASK, other, prepared, 7).model.parameters(),
+        strict=True,
     ):
         assert torch.equal(ours, theirs)
     clean = list(batches(prepared, 0.0, RECIPE, 7))
@@ -127,7 +129,9 @@ def test_pairing_sees_only_the_batches() -> None:
     trial = Trial("iris/mlp@0/kmixup", 0, "search", {"alpha": 1.0, "k": 8}, (0,))
     calls: list[tuple[int, bool]] = []
     hook = torch.nn.modules.module.register_module_forward_hook(
-        lambda module, x, y: calls.append((len(x[0]), module.training)) if isinstance(module, torch.nn.Flatten) else None
+        lambda module, x, y: (
+            calls.append((len(x[0]), module.training)) if isinstance(module, torch.nn.Flatten) else None
+        )
     )
     try:
         train_to_end(TASK, trial, prepared)

@@ -7,8 +7,7 @@ import pytest
 
 from tune_kmixup.planning import continued, draft, suite_of
 from tune_kmixup.results import RunDir
-from tune_kmixup.study import BadInput, Draft, Suite, configuration
-from tune_kmixup.study import Recipe
+from tune_kmixup.study import BadInput, Draft, Recipe, Suite, configuration
 
 IRIS = Draft("custom", ("iris/mlp",))
 

@@ -87,7 +87,9 @@ def test_report_of_a_real_run(whole: RunDir, tmp_path: Path) -> None:
 
 def kill_after(seconds: float, out: Path) -> None:
     """Launches in a session of its own and kills all of it: driver, raylet, workers."""
-    process = subprocess.Popen(command(*ARGS, "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command(*ARGS, "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     time.sleep(seconds)
     for pid in descendants(process.pid):
         with_suppressed_kill(pid)

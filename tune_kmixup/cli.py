@@ -35,12 +35,8 @@ Address = Annotated[str | None, typer.Option(help="Ray cluster: auto, HOST:PORT 
 Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]
 Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
 MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of the data sets [$TUNE_KMIXUP_DATA, or the cache].")
-]
-Load = Annotated[
-    list[Path] | None, typer.Option(help="Python file with data sets, tasks or methods of yours.")
-]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets [$TUNE_KMIXUP_DATA, or the cache].")]
+Load = Annotated[list[Path] | None, typer.Option(help="Python file with data sets, tasks or methods of yours.")]
 
 
 @app.command()

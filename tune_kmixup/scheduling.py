@@ -119,7 +119,7 @@ class SuiteSearcher(Searcher):
     """Ray Tune's view of a suite. A trial's configuration names its study and holds the trial itself."""
 
     def __init__(self, suite: Suite, run: RunDir):
-        super().__init__(metric="score", mode="min")
+        super().__init__()  # no metric: what a trial is worth is known here, from its rows
         self.suite, self.run_dir = suite, run
         self.queues = {study.name: StudyQueue(suite, study, run) for study in suite.studies}
         self.tasks: dict[str, list[StudyQueue]] = {}  # queues by base name of the task

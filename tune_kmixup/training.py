@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from tune_kmixup import checkpoint
 from tune_kmixup.data import Data
 from tune_kmixup.evaluation import evaluate
-from tune_kmixup.mixing import look_ahead, mix, mixed_cross_entropy, perturbation_factor, sample_lambda
+from tune_kmixup.lookahead import look_ahead
+from tune_kmixup.mixing import mix, mixed_cross_entropy, perturbation_factor, sample_lambda
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.provenance import provenance
 from tune_kmixup.results import Row

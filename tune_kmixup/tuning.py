@@ -176,9 +176,11 @@ def cluster(resources: Resources) -> Iterator[int]:
         # Refused before Ray starts. A local Ray of one's own: never attach to a stale one left on the machine.
         cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
         resources.slots(cpus, gpus)
-        ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, logging_level="error")
+        ray.init(
+            "local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False, logging_level="error"
+        )
     else:
-        ray.init(resources.address, logging_level="error")
+        ray.init(resources.address, log_to_driver=False, logging_level="error")
     try:
         there = ray.cluster_resources()
         yield resources.slots(there.get("CPU", 0), there.get("GPU", 0))
@@ -225,6 +227,7 @@ def launch(
                 storage_path=scratch,  # Ray's own state is not kept: the run directory is the store
                 callbacks=[heart],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )

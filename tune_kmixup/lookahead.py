@@ -1,0 +1,96 @@
+"""Pairings computed ahead of their use: they depend on data alone, so the next is solved while the model trains."""
+
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from tune_kmixup.mixing import Cost, Solver, pair
+
+
+class HasPartner(Protocol):
+    """A batch and its partner, of one shape, as attributes."""
+
+    @property
+    def x(self) -> Tensor: ...
+
+    @property
+    def partner(self) -> Any: ...
+
+
+B = TypeVar("B", bound=HasPartner)
+
+
+def look_ahead(
+    batches: Iterable[B], k: int, *, cost: Cost = "sqeuclidean", solver: Solver = "hungarian", depth: int = 2
+) -> Generator[tuple[B, Tensor, float], None, None]:
+    """Each batch with the pairing σ of its partner and the seconds that computing σ took.
+
+    A thread draws and pairs up to `depth` batches beyond the one in use; the results are the same as with depth = 0,
+    which computes each when it is asked for. k = 1 needs no thread. An error raised by `batches` or by the pairing
+    reaches the consumer; a consumer that stops early (`close`) ends the thread.
+    """
+    source = paired(batches, k, cost, solver)
+    if depth == 0 or k == 1:
+        yield from source
+        return
+    ready: queue.Queue[tuple[B, Tensor, float] | BaseException | None] = queue.Queue(depth)
+    stop = threading.Event()
+    worker = threading.Thread(target=produce, args=(source, ready, stop), daemon=True)
+    worker.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            wait_for(item)
+            yield item
+    finally:
+        stop.set()
+        while worker.is_alive():  # it may be waiting to put
+            drain(ready)
+            worker.join(0.01)
+
+
+def paired(batches: Iterable[B], k: int, cost: Cost, solver: Solver) -> Iterator[tuple[B, Tensor, float]]:
+    for batch in batches:
+        clock = time.perf_counter()
+        sigma = pair(batch.x, batch.partner, k, cost=cost, solver=solver)
+        yield batch, sigma, time.perf_counter() - clock
+
+
+def produce(source: Iterator[Any], ready: "queue.Queue[Any]", stop: threading.Event) -> None:
+    """Fills the queue until the source ends, it raises, or `stop` is set. On CUDA, in a stream of its own."""
+    stream = torch.cuda.Stream() if torch.cuda.is_available() else None
+    try:
+        with torch.cuda.stream(stream):  # None: no stream, nothing to do
+            for item in source:
+                if stop.is_set():
+                    return
+                if stream is not None:
+                    # The thread waits for its own stream, so that what the consumer gets is complete: the training
+                    # stream never waits.
+                    stream.synchronize()
+                ready.put(item)
+    except BaseException as error:
+        ready.put(error)
+    else:
+        ready.put(None)
+
+
+def wait_for(item: tuple[Any, Tensor, float]) -> None:
+    """Tells CUDA's allocator that the training stream uses what another stream made."""
+    for tensor in (*item[0], item[1]):
+        if isinstance(tensor, Tensor) and tensor.is_cuda:
+            tensor.record_stream(torch.cuda.current_stream())
+
+
+def drain(ready: "queue.Queue[Any]") -> None:
+    while True:
+        try:
+            ready.get_nowait()
+        except queue.Empty:
+            return

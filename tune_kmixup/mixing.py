@@ -1,0 +1,189 @@
+"""The mixing step of ERM, mixup and k-mixup: pure functions of tensors.
+
+    draw a batch (x, y) and an independent batch (x', y')
+    σ  = pair(x, x', k)          optimal assignment inside consecutive blocks of k rows
+    λ  ~ Beta(α, α)              one per batch
+    train on  λ x + (1-λ) x'[σ]  with labels  λ y + (1-λ) y'[σ]
+
+k = 1 pairs in the given order and is mixup (Zhang et al., arXiv 1710.09412); α = 0 gives λ = 1 and is ERM; k > 1 is
+k-mixup: the displacement interpolation of two k-batches along their optimal matching (Greenewald et al., arXiv
+2106.02933).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.special import betainc, betaincinv
+from torch import Tensor
+from torch.nn import functional as F
+
+from tune_kmixup.study import BadInput
+
+Cost = Literal["sqeuclidean", "euclidean"]
+Solver = Literal["hungarian", "emd", "sinkhorn"]
+
+SINKHORN_REGULARISATION = 0.01  # of the mean cost: smaller is closer to the optimum and slower
+SMALLEST_ALPHA = 1e-6
+
+
+def sample_lambda(alpha: float, size: int, generator: torch.Generator) -> Tensor:
+    """`size` draws of λ ~ Beta(α, α), float64 on the CPU; ones where α = 0.
+
+    By inverse distribution function from one uniform each: the same generator gives comonotone draws for every α, and
+    leaves the generator in the same state. In float64, since torch's own Beta breaks below α = 0.01.
+    Raises BadInput for α < 0 or not finite.
+    """
+    check_alpha(alpha)
+    uniform = torch.rand(size, generator=generator, dtype=torch.float64)
+    if alpha == 0:
+        return torch.ones(size, dtype=torch.float64)
+    return torch.from_numpy(np.asarray(betaincinv(alpha, alpha, uniform.numpy())))
+
+
+def pair(x: Tensor, partner: Tensor, k: int, *, cost: Cost = "sqeuclidean", solver: Solver = "hungarian") -> Tensor:
+    """σ, such that row i of `x` is mixed with row σ[i] of `partner`: B integers on the device of `x`.
+
+    `x` and `partner` are B x ... of one shape, in any floating type or uint8. Consecutive blocks of k rows are matched,
+    each by the permutation of least total cost; the remainder rows, or a batch of fewer than k rows, form a smaller
+    block. k = 1 is the identity.
+
+    `cost` is the squared Euclidean distance, as in displacement interpolation of W2, or the Euclidean one.
+    `solver`: "hungarian" (scipy) and "emd" (POT) are exact and agree in cost, the first is the faster; "sinkhorn" (POT)
+    solves all blocks at once on the device, approximately, and its plan is rounded to a permutation.
+
+    Raises BadInput for shapes that differ, k < 1, or rows that are not finite.
+    """
+    if x.shape != partner.shape:
+        raise BadInput(f"x and partner have shapes {tuple(x.shape)} and {tuple(partner.shape)}: give two of one shape.")
+    if k < 1:
+        raise BadInput(f"k={k} is too small: choose 1 for mixup, or more.")
+    rows = len(x)
+    if k == 1 or rows < 2:
+        return torch.arange(rows, device=x.device)
+    costs = [block_costs(a, b, cost) for a, b in zip(blocks(x, k), blocks(partner, k), strict=True)]
+    if solver == "sinkhorn":
+        costs = [sinkhorn_costs(block) for block in costs]
+    sigma = solve([block.cpu() for block in costs], emd if solver == "emd" else hungarian)
+    if sigma is None:
+        bad = [int((~t.reshape(rows, -1).isfinite().all(1)).sum()) for t in (x, partner)]
+        raise BadInput(f"x holds {bad[0]} and partner {bad[1]} rows that are not finite: remove or repair them.")
+    return sigma.to(x.device)
+
+
+def blocks(x: Tensor, k: int) -> list[Tensor]:
+    """Rows as (number of blocks) x k x D in float32 or float64; a remainder as 1 x (rows left) x D."""
+    flat = x.reshape(len(x), -1)
+    flat = flat if flat.dtype == torch.float64 else flat.float()
+    whole = len(flat) // k * k
+    parts = [flat[:whole].reshape(-1, min(k, whole) or k, flat.shape[1]), flat[None, whole:]]
+    return [part for part in parts if part.numel()]
+
+
+def block_costs(x: Tensor, partner: Tensor, cost: Cost) -> Tensor:
+    """Costs of matching within blocks, N x k x k from two N x k x D, up to what is the same for every permutation.
+
+    |a - b|² = |a|² + |b|² - 2ab, and the sums of |a|² and |b|² over a block do not depend on the permutation: -2ab is
+    enough. Moving the origin into each block keeps the product from losing digits on data far from it.
+    """
+    if cost == "euclidean":  # a root near zero needs the differences themselves
+        return torch.cdist(x, partner, compute_mode="donot_use_mm_for_euclid_dist")
+    centre = (x.mean(1, keepdim=True) + partner.mean(1, keepdim=True)) / 2
+    return torch.bmm(x - centre, (partner - centre).mT).mul_(-2)
+
+
+def solve(costs: list[Tensor], assignment: Callable[[np.ndarray], np.ndarray]) -> Tensor | None:
+    """σ over all blocks; None where a cost is not finite."""
+    parts, start = [], 0
+    for part in costs:
+        matrices = part.double().numpy()
+        if not np.isfinite(matrices).all():
+            return None
+        for matrix in matrices:
+            parts.append(start + assignment(matrix))
+            start += len(matrix)
+    return torch.from_numpy(np.concatenate(parts))
+
+
+def hungarian(matrix: np.ndarray) -> np.ndarray:
+    """Exact assignment by scipy (Jonker and Volgenant's shortest augmenting paths)."""
+    return linear_sum_assignment(matrix)[1]  # type: ignore[no-any-return]
+
+
+def emd(matrix: np.ndarray) -> np.ndarray:
+    """Exact assignment by POT's network simplex: between uniform weights the optimal plan is a permutation."""
+    import ot
+
+    return ot.emd([], [], matrix - matrix.min()).argmax(1)  # type: ignore[no-any-return]
+
+
+def sinkhorn_costs(costs: Tensor) -> Tensor:
+    """Minus the logarithm of the entropic plans of all blocks, whose best permutation is the rounded plan."""
+    from ot.batch import solve_batch
+
+    positive = costs - costs.amin((1, 2), keepdim=True)
+    scaled = positive / positive.mean((1, 2), keepdim=True).clamp_min(torch.finfo(costs.dtype).tiny)
+    plan = solve_batch(scaled, reg=SINKHORN_REGULARISATION, method="log_sinkhorn", max_iter=200, grad="detach").plan
+    return -plan.clamp_min(torch.finfo(plan.dtype).tiny).log()
+
+
+def mix(x: Tensor, partner: Tensor, lam: float) -> Tensor:
+    """λ x + (1-λ) partner, for a partner whose rows have been permuted by σ; x itself, bit for bit, where λ = 1."""
+    return x if lam == 1 else torch.lerp(partner, x, lam)
+
+
+def mixed_cross_entropy(logits: Tensor, y: Tensor, y_partner: Tensor, lam: float) -> Tensor:
+    """Mean cross-entropy against λ onehot(y) + (1-λ) onehot(y_partner), nats.
+
+    logits: B x C; y, y_partner: B class indices, the partner's permuted by σ. Cross-entropy is linear in the label.
+    """
+    if lam == 1:
+        return F.cross_entropy(logits, y)
+    return lam * F.cross_entropy(logits, y) + (1 - lam) * F.cross_entropy(logits, y_partner)
+
+
+def perturbation_factor(alpha: float) -> float:
+    """E[min(λ,1-λ)²] for λ ~ Beta(α, α): 0 at α = 0, rising to 1/4.
+
+    (α+1)/(2α+1) · I_½(α+2, α), with I the regularised incomplete beta function: twice the integral of λ² over λ < ½.
+    Times the mean squared distance of the pairs it is the expected squared displacement of a training point from the
+    nearer end of its segment.
+    """
+    check_alpha(alpha)
+    return float((alpha + 1) / (2 * alpha + 1) * betainc(alpha + 2, alpha, 0.5)) if alpha else 0.0
+
+
+def alpha_for(perturbation: float, mean_squared_distance: float, cap: float = 1000.0) -> float:
+    """α at which the expected squared displacement is `perturbation`, for pairs of that mean squared distance.
+
+    The inverse of `perturbation_factor`, by bisection in log α. k-mixup shortens the distances, so equal α is not
+    equal perturbation: this matches methods at equal perturbation instead.
+    Raises BadInput where no α ≤ `cap` reaches it: the limit is a quarter of the mean squared distance.
+    """
+    if perturbation == 0:
+        return 0.0
+    if not (perturbation > 0 and mean_squared_distance > 0):
+        raise BadInput(
+            f"perturbation={perturbation} and mean_squared_distance={mean_squared_distance} must not be negative, "
+            "and a perturbation needs a distance: give positive numbers."
+        )
+    wanted = perturbation / mean_squared_distance
+    if wanted > perturbation_factor(cap):
+        raise BadInput(
+            f"perturbation={perturbation:g} is out of reach for mean_squared_distance={mean_squared_distance:g}: "
+            f"α = {cap:g} gives {perturbation_factor(cap) * mean_squared_distance:g}, and no α more than a quarter of "
+            f"the distance. Choose less, or a smaller k."
+        )
+    low, high = math.log(SMALLEST_ALPHA), math.log(cap)
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if perturbation_factor(math.exp(middle)) < wanted else (low, middle)
+    return math.exp((low + high) / 2)
+
+
+def check_alpha(alpha: float) -> None:
+    if not 0 <= alpha < math.inf:
+        raise BadInput(f"alpha={alpha} is not a finite number ≥ 0: choose 0 for ERM, or α > 0.")
