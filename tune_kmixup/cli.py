@@ -172,7 +172,6 @@ def report(
     Example: tune-kmixup report runs/iris runs/wine --out reports/tables
     """
     from analysis.load import load
-
     from tune_kmixup.listing import conclude
 
     conclude(out, load(run_dirs), out_dir)
@@ -188,7 +187,6 @@ def demo(
     Example: tune-kmixup demo
     """
     from analysis.load import load
-
     from tune_kmixup.listing import conclude
 
     options = {"names": ["demo"], "data_dir": data_dir, "load": None, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0}

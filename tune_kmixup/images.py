@@ -1,4 +1,7 @@
-"""Images: torchvision's data sets, Tiny ImageNet, and a user's own folders. All uint8, N x C x H x W."""
+"""Images: torchvision's data sets, Tiny ImageNet, and a user's own folders. All uint8, N x C x H x W.
+
+torchvision is imported where it is used: that takes seconds, and most runs need nothing of it.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision import datasets
-from torchvision.datasets.utils import download_and_extract_archive
 
 from tune_kmixup.study import BadInput
 
@@ -23,6 +24,8 @@ def mnist(kind: str) -> Callable[[Path, bool], Arrays]:
     """`MNIST` or `FashionMNIST` of torchvision."""
 
     def load(folder: Path, download: bool) -> Arrays:
+        from torchvision import datasets
+
         parts = [getattr(datasets, kind)(folder, train=train, download=download) for train in (True, False)]
         return official(*((part.data.numpy()[:, None], part.targets.numpy()) for part in parts))
 
@@ -33,6 +36,8 @@ def cifar(kind: str) -> Callable[[Path, bool], Arrays]:
     """`CIFAR10` or `CIFAR100` of torchvision."""
 
     def load(folder: Path, download: bool) -> Arrays:
+        from torchvision import datasets
+
         parts = [getattr(datasets, kind)(folder, train=train, download=download) for train in (True, False)]
         return official(*((part.data.transpose(0, 3, 1, 2), np.asarray(part.targets)) for part in parts))
 
@@ -41,6 +46,8 @@ def cifar(kind: str) -> Callable[[Path, bool], Arrays]:
 
 def svhn(folder: Path, download: bool) -> Arrays:
     """The cropped house numbers, without the additional easy images."""
+    from torchvision import datasets
+
     parts = [datasets.SVHN(folder, split=split, download=download) for split in ("train", "test")]
     return official(*((part.data, part.labels) for part in parts))
 
@@ -48,6 +55,8 @@ def svhn(folder: Path, download: bool) -> Arrays:
 def tiny_imagenet(folder: Path, download: bool) -> Arrays:
     """Tested on its validation images: the labels of its test images were never published."""
     if download:
+        from torchvision.datasets.utils import download_and_extract_archive
+
         download_and_extract_archive(TINY_IMAGENET, folder, md5=TINY_IMAGENET_MD5, remove_finished=True)
     root = folder / "tiny-imagenet-200"
     classes = {name: number for number, name in enumerate((root / "wnids.txt").read_text().split())}

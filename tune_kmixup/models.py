@@ -2,6 +2,7 @@
 
 torchvision's networks where it has them; those made for photographs get a first layer that suits small images: a 3x3
 convolution of stride 1 and no pooling. Initial weights come from torch's global generator and nothing else.
+torchvision is imported where it is used: that takes seconds, and most runs need nothing of it.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision import models
 
 from tune_kmixup.study import BadInput
 
@@ -140,10 +140,12 @@ def first_convolution(channels: int, width: int, bias: bool = False) -> nn.Conv2
     return layer
 
 
-def resnet(builder: Callable[..., nn.Module], shape: Shape, classes: int) -> nn.Module:
-    """A torchvision ResNet with a first layer for small images."""
+def resnet(name: str, shape: Shape, classes: int) -> nn.Module:
+    """The torchvision ResNet of that name, with a first layer for small images."""
+    from torchvision import models
+
     channels, _, _ = image(shape)
-    network = builder(num_classes=classes)
+    network: nn.Module = getattr(models, name)(num_classes=classes)
     network.conv1 = first_convolution(channels, 64)
     network.maxpool = nn.Identity()
     return network
@@ -151,6 +153,8 @@ def resnet(builder: Callable[..., nn.Module], shape: Shape, classes: int) -> nn.
 
 def densenet_bc_190(shape: Shape, classes: int) -> nn.Module:
     """DenseNet-BC with 190 layers and growth rate 40 (Huang et al. 2017): torchvision's, with three blocks of 31."""
+    from torchvision import models
+
     channels, _, _ = image(shape)
     network: nn.Module = models.DenseNet(40, (31, 31, 31), num_init_features=80, num_classes=classes)
     layers = network.get_submodule("features")
@@ -161,6 +165,8 @@ def densenet_bc_190(shape: Shape, classes: int) -> nn.Module:
 
 def vgg11(shape: Shape, classes: int) -> nn.Module:
     """VGG-11 (Simonyan and Zisserman 2015) with its two dropout layers, for any number of channels."""
+    from torchvision import models
+
     channels, _, _ = image(shape, least=32)
     network: nn.Module = models.vgg11(num_classes=classes)
     network.get_submodule("features").register_module("0", first_convolution(channels, 64, bias=True))
@@ -169,6 +175,8 @@ def vgg11(shape: Shape, classes: int) -> nn.Module:
 
 def vit_tiny(shape: Shape, classes: int) -> nn.Module:
     """Vision transformer of the width, heads and depth of DeiT-Tiny (Touvron et al. 2021), on 8 x 8 patches."""
+    from torchvision import models
+
     channels, height, width = image(shape, least=8)
     if height != width or height % 8:
         raise BadInput(f"shape={shape} does not fit vit_tiny: its images are square, their side a multiple of 8.")
@@ -185,8 +193,8 @@ ARCHITECTURES: dict[str, Callable[[Shape, int], nn.Module]] = {
     "lenet": lenet,
     "preact_resnet18": preact_resnet18,
     "wide_resnet28_10": wide_resnet28_10,
-    "wide_resnet101_2": partial(resnet, models.wide_resnet101_2),
-    "resnet18": partial(resnet, models.resnet18),
+    "wide_resnet101_2": partial(resnet, "wide_resnet101_2"),
+    "resnet18": partial(resnet, "resnet18"),
     "densenet_bc_190": densenet_bc_190,
     "vgg11": vgg11,
     "vit_tiny": vit_tiny,

@@ -6,10 +6,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from search_spaces.tasks import TASKS
-
 from search_spaces import methods
 from search_spaces.suites import SUITES
+from search_spaces.tasks import TASKS
 from tune_kmixup import data
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.results import RunDir

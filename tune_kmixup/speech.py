@@ -14,10 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.io import wavfile
-from scipy.signal import resample_poly
 from torch import Tensor
-from torchvision.datasets.utils import download_and_extract_archive
 
 from tune_kmixup.study import BadInput
 
@@ -37,6 +34,8 @@ def google(version: str) -> Callable[[Path, bool], Arrays]:
         root = folder / "SpeechCommands" / f"speech_commands_v{version}"
         if download:
             url = URL.format(version=version)
+            from torchvision.datasets.utils import download_and_extract_archive  # seconds to import
+
             download_and_extract_archive(url, folder, root, md5=MD5[version], remove_finished=True)
         return layout(root)
 
@@ -118,6 +117,8 @@ def listed(root: Path, paths: list[Path]) -> list[int]:
 
 def read_wav(path: Path) -> tuple[int, NDArray[np.int16]]:
     """Sampling rate and samples, mono, 16 bits."""
+    from scipy.io import wavfile
+
     try:
         rate, wave = wavfile.read(path)
     except (OSError, ValueError) as error:
@@ -137,6 +138,8 @@ def read_wav(path: Path) -> tuple[int, NDArray[np.int16]]:
 
 def resampled(wave: NDArray[np.int16], rate: int, target: int) -> NDArray[np.int16]:
     divisor = int(np.gcd(rate, target))
+    from scipy.signal import resample_poly
+
     found: NDArray[np.float64] = resample_poly(wave.astype(float), target // divisor, rate // divisor)
     return found.clip(-32768, 32767).astype(np.int16)
 
