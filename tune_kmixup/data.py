@@ -124,11 +124,7 @@ def cut(task: Task, arrays: dict[str, Any]) -> tuple[splits.Index, splits.Index,
         share = VAL_SHARE["official" if official else "cross-validated"]
         inner = splits.fold_of(y[rest], groups[rest], share, derived_seed(task.dataset, task.outer_split, "val"))
         train, val = rest[inner != 0], rest[inner == 0]
-    used = check_rows(task, len(train))
-    if used < len(train):
-        generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "train_size"))
-        train = train[splits.first_rows(y[train], used, generator)]
-    return train, val, test
+    return cut_down(task, train, y), val, test
 
 
 def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.device = "cpu") -> Data:
@@ -150,13 +146,23 @@ def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.devic
 
 
 def generated(task: Task, found: Dataset, names: list[str]) -> dict[str, Rows]:
-    """The parts of a toy set, each drawn with a seed of its own; the first rows of the whole training part."""
+    """The parts of a toy set, each drawn with a seed of its own."""
     assert found.generate is not None
     check_split(task, official=True, toy=True)
-    used = check_rows(task, TOY_ROWS["train"])
     seeds = {name: derived_seed(task.dataset, task.outer_split, name) for name in names}
     raw = {name: found.generate(TOY_ROWS[name], np.random.default_rng(seeds[name])) for name in names}
-    return raw | {"train": (raw["train"][0][:used], raw["train"][1][:used])}
+    x, y = raw["train"]
+    rows = cut_down(task, np.arange(len(y)), y)
+    return raw | {"train": (x[rows], y[rows])}
+
+
+def cut_down(task: Task, train: splits.Index, y: splits.Index) -> splits.Index:
+    """The rows of `train` that are trained on: all, or `train_size` of them, every class in proportion."""
+    used = check_rows(task, len(train))
+    if used == len(train):
+        return train
+    generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "train_size"))
+    return train[splits.first_rows(y[train], used, generator)]
 
 
 def selected(task: Task, data_dir: Path, names: list[str]) -> tuple[dict[str, Rows], int]:
