@@ -30,7 +30,7 @@ SPOKEN = Recipe(epochs=8, batch_size=64, lr=2e-3, weight_decay=1e-2, optimizer="
 
 # Networks for GPUs. The code of the mixup paper (facebookresearch/mixup-cifar10, train.py): SGD with momentum 0.9,
 # learning rate 0.1, batches of 128, weight decay 1e-4, 200 epochs, crop and flip. It divides the learning rate by 10
-# after epochs 100 and 150 and uses no Nesterov momentum; here the rate falls to zero along a cosine, as everywhere.
+# after epochs 100 and 150; here the rate falls to zero along a cosine, as everywhere.
 CIFAR = Recipe(
     epochs=200,
     batch_size=128,

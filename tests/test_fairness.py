@@ -12,12 +12,13 @@ from conftest import made_up_rows, small_suite
 from search_spaces import methods
 from search_spaces.methods import METHODS
 from tune_kmixup import data
+from tune_kmixup.batches import batches
 from tune_kmixup.mixing import pair
 from tune_kmixup.planning import suite_of
 from tune_kmixup.results import RunDir, by_configuration, ranking
 from tune_kmixup.scheduling import SuiteSearcher
 from tune_kmixup.study import Draft, Recipe, Task, Trial, configuration
-from tune_kmixup.training import batches, start, train_to_end
+from tune_kmixup.training import start, train_to_end
 
 RECIPE = Recipe(epochs=2, batch_size=30, lr=0.05)
 TASK = Task("iris", "mlp", RECIPE, outer_split=0)

@@ -6,10 +6,11 @@ import torch
 from torch.nn import functional as F
 
 from tune_kmixup import checkpoint, data, training
+from tune_kmixup.batches import batches, paired
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.results import COLUMNS, Row
 from tune_kmixup.study import BadInput, Recipe, Task, Trial, configuration, derived_seed
-from tune_kmixup.training import batches, learning_rate, loss_of, paired, start, train, train_to_end
+from tune_kmixup.training import learning_rate, loss_of, start, train, train_to_end
 
 RECIPE = Recipe(epochs=3, batch_size=30, lr=0.05)
 TASK = Task("iris", "mlp", RECIPE, outer_split=0)
@@ -55,7 +56,7 @@ def plain_training(iris: data.Data, seed: int) -> torch.nn.Module:
     """ERM written out, with nothing of mixing in it."""
     torch.manual_seed(derived_seed(seed, "init"))
     model = ARCHITECTURES["mlp"](iris.shape, iris.classes)
-    optimizer = torch.optim.SGD(model.parameters(), lr=RECIPE.lr, momentum=0.9, nesterov=True, fused=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=RECIPE.lr, momentum=0.9, fused=True)
     per_epoch = len(iris.train.y) // 30
     for step, batch in enumerate(batches(iris, 0.0, RECIPE, seed)):
         optimizer.param_groups[0]["lr"] = learning_rate(RECIPE, step, per_epoch)

@@ -1,5 +1,6 @@
 """Real Ray, real Optuna, real data, through the command line."""
 
+import contextlib
 import json
 import os
 import random
@@ -86,13 +87,13 @@ def test_report_of_a_real_run(whole: RunDir, tmp_path: Path) -> None:
 
 
 def kill_after(seconds: float, out: Path) -> None:
-    """Launches in a session of its own and kills all of it: driver, raylet, workers."""
-    process = subprocess.Popen(
-        command(*ARGS, "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    """Launches, and kills all of it at once: driver, raylet, workers."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command(*ARGS, "--out", out), **quiet)
     time.sleep(seconds)
     for pid in descendants(process.pid):
-        with_suppressed_kill(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.wait(timeout=30)
 
 
@@ -107,13 +108,6 @@ def descendants(pid: int) -> list[int]:
         found.append(todo.pop())
         todo += children.get(found[-1], [])
     return found
-
-
-def with_suppressed_kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 @pytest.mark.slow

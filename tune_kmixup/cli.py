@@ -113,8 +113,8 @@ def launch(
     tune-kmixup launch iris/mlp --trials 24 --final-seeds 20 --out runs/iris\n
     tune-kmixup launch cifar10/preact_resnet18 --address auto --gpus-per-trial 0.5 --out /shared/cifar10
     """
-    suite = make_suite(locals() | {"loaded": extensions(load)})
-    execute(suite, out_dir, locals())
+    extensions(load)
+    execute(make_suite(locals()), out_dir, locals())
 
 
 @app.command()
@@ -135,9 +135,10 @@ def resume(
     """
     from tune_kmixup.results import RunDir
 
-    extensions(load)
-    grown = {name: value for name, value in (("trials", trials), ("final_seeds", final_seeds)) if value is not None}
-    execute(dataclasses.replace(RunDir(run_dir).suite(), **grown), run_dir, locals())
+    suite = RunDir(run_dir).suite()
+    trials = suite.trials if trials is None else trials
+    final_seeds = suite.final_seeds if final_seeds is None else final_seeds
+    execute(dataclasses.replace(suite, trials=trials, final_seeds=final_seeds), run_dir, locals())
 
 
 @app.command()

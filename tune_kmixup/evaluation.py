@@ -13,7 +13,7 @@ ROWS_AT_ONCE = 1024  # large batches: evaluation keeps no gradients
 def predict(model: nn.Module, x: Tensor, data: Data) -> Tensor:
     """Logits, float32, N x classes, of rows in their stored form."""
     model.eval()
-    return torch.cat([model(data.inputs(rows)).float() for rows in x.split(ROWS_AT_ONCE)])
+    return torch.cat([model(data.inputs(rows)).float() for rows in torch.split(x, ROWS_AT_ONCE)])
 
 
 def scores(logits: Tensor, y: Tensor) -> dict[str, float | None]:

@@ -11,11 +11,11 @@ k-mixup: the displacement interpolation of two k-batches along their optimal mat
 """
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import betainc, betaincinv
 from torch import Tensor
@@ -27,6 +27,7 @@ Cost = Literal["sqeuclidean", "euclidean"]
 Solver = Literal["hungarian", "emd", "sinkhorn"]
 
 SINKHORN_REGULARISATION = 0.01  # of the mean cost: smaller is closer to the optimum and slower
+FLOAT32_ERROR = 1e-5  # of what the matching turns on: the excess cost it can cause is far smaller still
 SMALLEST_ALPHA = 1e-6
 
 
@@ -44,6 +45,7 @@ def sample_lambda(alpha: float, size: int, generator: torch.Generator) -> Tensor
     return torch.from_numpy(np.asarray(betaincinv(alpha, alpha, uniform.numpy())))
 
 
+@torch.no_grad()
 def pair(x: Tensor, partner: Tensor, k: int, *, cost: Cost = "sqeuclidean", solver: Solver = "hungarian") -> Tensor:
     """σ, such that row i of `x` is mixed with row σ[i] of `partner`: B integers on the device of `x`.
 
@@ -55,65 +57,107 @@ def pair(x: Tensor, partner: Tensor, k: int, *, cost: Cost = "sqeuclidean", solv
     `solver`: "hungarian" (scipy) and "emd" (POT) are exact and agree in cost, the first is the faster; "sinkhorn" (POT)
     solves all blocks at once on the device, approximately, and its plan is rounded to a permutation.
 
-    Raises BadInput for shapes that differ, k < 1, or rows that are not finite.
+    Raises BadInput for shapes that differ, k < 1, an unknown cost or solver, or rows that are not finite.
     """
     if x.shape != partner.shape:
         raise BadInput(f"x and partner have shapes {tuple(x.shape)} and {tuple(partner.shape)}: give two of one shape.")
     if k < 1:
         raise BadInput(f"k={k} is too small: choose 1 for mixup, or more.")
+    for name, value, known in (("cost", cost, get_args(Cost)), ("solver", solver, get_args(Solver))):
+        if value not in known:
+            raise BadInput(f"{name}={value!r} is unknown: choose among {', '.join(known)}.")
     rows = len(x)
     if k == 1 or rows < 2:
         return torch.arange(rows, device=x.device)
     costs = [block_costs(a, b, cost) for a, b in zip(blocks(x, k), blocks(partner, k), strict=True)]
     if solver == "sinkhorn":
-        costs = [sinkhorn_costs(block) for block in costs]
-    sigma = solve([block.cpu() for block in costs], emd if solver == "emd" else hungarian)
-    if sigma is None:
-        bad = [int((~t.reshape(rows, -1).isfinite().all(1)).sum()) for t in (x, partner)]
-        raise BadInput(f"x holds {bad[0]} and partner {bad[1]} rows that are not finite: remove or repair them.")
-    return sigma.to(x.device)
+        costs = [sinkhorn_costs(part) for part in costs]
+    matrices = on_host(costs)
+    if not all(np.isfinite(part).all() for part in matrices):
+        raise not_finite(x, partner)
+    assignment = emd if solver == "emd" else hungarian
+    sigma, start = np.empty(rows, dtype=np.int64), 0
+    for part in matrices:
+        for matrix in part:
+            sigma[start : start + len(matrix)] = start + assignment(matrix)
+            start += len(matrix)
+    return torch.from_numpy(sigma).to(x.device)
+
+
+def not_finite(x: Tensor, partner: Tensor) -> BadInput:
+    bad = [int((~rows.reshape(len(rows), -1).isfinite().all(1)).sum()) for rows in (x, partner)]
+    if not any(bad):
+        return BadInput("x and partner are finite, but their squared distances are not: scale both down.")
+    return BadInput(f"x holds {bad[0]} and partner {bad[1]} rows that are not finite: remove or repair them.")
 
 
 def blocks(x: Tensor, k: int) -> list[Tensor]:
-    """Rows as (number of blocks) x k x D in float32 or float64; a remainder as 1 x (rows left) x D."""
+    """Rows as (number of blocks) x k x D in float32 or float64, and a remainder as 1 x (rows left) x D."""
+    if x.device.type not in ("cpu", "cuda"):  # others lack float64
+        x = x.cpu()
     flat = x.reshape(len(x), -1)
-    flat = flat if flat.dtype == torch.float64 else flat.float()
+    flat = flat.double() if flat.is_cuda or flat.dtype == torch.float64 else flat.float()
     whole = len(flat) // k * k
-    parts = [flat[:whole].reshape(-1, min(k, whole) or k, flat.shape[1]), flat[None, whole:]]
-    return [part for part in parts if part.numel()]
+    parts = [flat[:whole].reshape(-1, k, flat.shape[1]), flat[None, whole:]]
+    return [part for part in parts if part.shape[0] and part.shape[1]]
 
 
 def block_costs(x: Tensor, partner: Tensor, cost: Cost) -> Tensor:
-    """Costs of matching within blocks, N x k x k from two N x k x D, up to what is the same for every permutation.
+    """Costs of matching within blocks, N x k x k from two N x k x D.
 
-    |a - b|² = |a|² + |b|² - 2ab, and the sums of |a|² and |b|² over a block do not depend on the permutation: -2ab is
-    enough. Moving the origin into each block keeps the product from losing digits on data far from it.
+    |a - b|² = |a|² + |b|² - 2ab, and the sums of |a|² and |b|² over a block are the same for every permutation: -2ab
+    is enough. The Euclidean distance needs the whole, in float64 to keep a root near zero.
     """
-    if cost == "euclidean":  # a root near zero needs the differences themselves
-        return torch.cdist(x, partner, compute_mode="donot_use_mm_for_euclid_dist")
-    centre = (x.mean(1, keepdim=True) + partner.mean(1, keepdim=True)) / 2
-    return torch.bmm(x - centre, (partner - centre).mT).mul_(-2)
+    if cost == "sqeuclidean":
+        return products(x, partner).mul_(-2)
+    x, partner = centred(x, partner)
+    squares = x.square().sum(2)[:, :, None] + partner.square().sum(2)[:, None]
+    return torch.baddbmm(squares, x, partner.mT, alpha=-2).clamp_(min=0).sqrt_()
 
 
-def solve(costs: list[Tensor], assignment: Callable[[np.ndarray], np.ndarray]) -> Tensor | None:
-    """σ over all blocks; None where a cost is not finite."""
-    parts, start = [], 0
-    for part in costs:
-        matrices = part.double().numpy()
-        if not np.isfinite(matrices).all():
-            return None
-        for matrix in matrices:
-            parts.append(start + assignment(matrix))
-            start += len(matrix)
-    return torch.from_numpy(np.concatenate(parts))
+def products(x: Tensor, partner: Tensor) -> Tensor:
+    """a·b within blocks, N x k x k, up to what is the same for every permutation.
+
+    One float32 product of the data as they are costs least, and is precise enough unless the data lie far from the
+    origin (or reduced precision is switched on). So its error is measured, on one pair of each block; where that is
+    not small beside what the matching turns on (the products less their row and column means), or anything is not
+    finite, float64 and an origin inside the block decide. On CUDA float64 always: there it costs little, asking would
+    stall the stream, and the switches for TF32 and autocast do not reach it.
+    """
+    if x.dtype == torch.float32:
+        quick = torch.bmm(x, partner.mT).double()
+        error = (quick[:, 0, 0] - (x[:, 0].double() * partner[:, 0].double()).sum(1)).abs()
+        signal = quick - quick.mean(1, keepdim=True) - quick.mean(2, keepdim=True) + quick.mean((1, 2), keepdim=True)
+        if (error <= FLOAT32_ERROR * signal.square().mean((1, 2)).sqrt()).all():
+            return quick
+    x, partner = centred(x, partner)
+    return torch.bmm(x, partner.mT)
 
 
-def hungarian(matrix: np.ndarray) -> np.ndarray:
+def centred(x: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
+    """In float64, with the origin moved into each block: no digits are lost to the distance from the old one."""
+    x, partner = x.double(), partner.double()
+    centre = partner.mean(1, keepdim=True)
+    return x - centre, partner - centre
+
+
+def on_host(parts: list[Tensor]) -> list[NDArray[np.float64]]:
+    """As arrays, in one transfer: on CUDA into pinned memory, waiting for the current stream alone."""
+    flat = torch.cat([part.double().flatten() for part in parts])
+    host = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=flat.is_cuda)
+    host.copy_(flat, non_blocking=True)
+    if flat.is_cuda:
+        torch.cuda.current_stream(flat.device).synchronize()
+    split = host.split([part.numel() for part in parts])
+    return [values.reshape(part.shape).numpy() for values, part in zip(split, parts, strict=True)]
+
+
+def hungarian(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
     """Exact assignment by scipy (Jonker and Volgenant's shortest augmenting paths)."""
     return linear_sum_assignment(matrix)[1]  # type: ignore[no-any-return]
 
 
-def emd(matrix: np.ndarray) -> np.ndarray:
+def emd(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
     """Exact assignment by POT's network simplex: between uniform weights the optimal plan is a permutation."""
     import ot
 

@@ -115,7 +115,7 @@ class StudyQueue:
             self.engine.on_trial_complete(ray_id, result, error=rows is None)
 
 
-class SuiteSearcher(Searcher):
+class SuiteSearcher(Searcher):  # type: ignore[misc]
     """Ray Tune's view of a suite. A trial's configuration names its study and holds the trial itself."""
 
     def __init__(self, suite: Suite, run: RunDir):

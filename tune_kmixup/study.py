@@ -34,7 +34,7 @@ class Recipe:
     lr: float
     weight_decay: float = 0.0
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    momentum: float = 0.9  # SGD only, Nesterov
+    momentum: float = 0.9  # SGD only
     warmup_epochs: int = 0
     augment: Literal["none", "crop_flip", "shift_gain"] = "none"
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -1,9 +1,4 @@
-"""The training step of the suite, and the runs of a trial one after another. Knows nothing of Ray or Optuna.
-
-A run draws everything random from generators named by (seed, purpose, epoch or step). So the same seed gives the same
-initial weights and the same clean batches whatever the method, and a run continues from a checkpoint with nothing but
-its step number: no generator has a state to be saved.
-"""
+"""The training step of the suite, and the runs of a trial one after another. Knows nothing of Ray or Optuna."""
 
 import math
 import time
@@ -11,17 +6,17 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_kmixup import checkpoint
+from tune_kmixup.batches import Batch, batches, paired
 from tune_kmixup.data import Data
 from tune_kmixup.evaluation import evaluate
-from tune_kmixup.lookahead import look_ahead
-from tune_kmixup.mixing import mix, mixed_cross_entropy, perturbation_factor, sample_lambda
+from tune_kmixup.mixing import mix, mixed_cross_entropy, perturbation_factor
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.provenance import provenance
 from tune_kmixup.results import Row
@@ -29,61 +24,6 @@ from tune_kmixup.study import Configuration, Recipe, Task, Trial, configuration,
 
 MEASURED_STEPS = 100  # first steps of a run, over which its pairing is described
 REPORT_SECONDS = 1.0  # between two signs of life: Ray carries some 50 reports a second over a whole cluster
-
-
-class Batch(NamedTuple):
-    """A batch and the independent batch it is to be mixed with: row numbers, network inputs and labels of both.
-
-    The partner is None where nothing is mixed (α = 0).
-    """
-
-    step: int
-    rows: Tensor
-    x: Tensor
-    y: Tensor
-    lam: float = 1.0
-    partner_rows: Tensor | None = None
-    partner: Tensor | None = None
-    y_partner: Tensor | None = None
-
-
-def stream(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
-    """The random generator of one purpose: same seed and purpose, same numbers."""
-    return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
-
-
-def batches(data: Data, alpha: float, recipe: Recipe, seed: int, first_step: int = 0) -> Iterator[Batch]:
-    """All batches of a run from `first_step` on. A last partial batch of an epoch is dropped.
-
-    A batch and its partner come from two independent permutations of the training rows and are augmented
-    independently. α decides λ alone: rows, augmentation and the uniforms behind λ are the same for every method.
-    """
-    x, y = data.train
-    per_epoch = len(y) // recipe.batch_size
-
-    def draw(order: Tensor, step: int, who: str) -> tuple[Tensor, Tensor, Tensor]:
-        start = step % per_epoch * recipe.batch_size
-        rows = order[start : start + recipe.batch_size]
-        stored = x[rows]
-        if data.augment is not None:
-            stored = data.augment(stored, stream(seed, "augment", who, step, device=x.device))
-        return rows, data.inputs(stored), y[rows]
-
-    for epoch in range(first_step // per_epoch, recipe.epochs):
-        order = torch.randperm(len(y), generator=stream(seed, "order", epoch)).to(y.device)
-        partners = torch.randperm(len(y), generator=stream(seed, "partner", epoch)).to(y.device)
-        lam = sample_lambda(alpha, per_epoch, stream(seed, "lambda", epoch)).tolist()
-        for step in range(max(first_step, epoch * per_epoch), (epoch + 1) * per_epoch):
-            clean = Batch(step, *draw(order, step, "batch"), lam[step % per_epoch])
-            yield clean if alpha == 0 else Batch(*clean[:5], *draw(partners, step, "partner"))
-
-
-def paired(source: Iterator[Batch], k: int, cost: str) -> Iterator[tuple[Batch, float]]:
-    """Partners permuted by the pairing of blocks of k, solved ahead of their use; and the seconds that took."""
-    for batch, sigma, seconds in look_ahead(source, k, cost=cost):
-        assert batch.partner is not None and batch.partner_rows is not None and batch.y_partner is not None
-        matched = (batch.partner_rows[sigma], batch.partner[sigma], batch.y_partner[sigma])
-        yield Batch(*batch[:5], *matched), seconds
 
 
 def loss_of(model: nn.Module, batch: Batch) -> Tensor:
@@ -140,11 +80,12 @@ def start(task: Task, chosen: Configuration, data: Data, seed: int) -> Run:
         torch.manual_seed(derived_seed(seed, "init"))
         model = ARCHITECTURES[task.architecture](data.shape, data.classes).to(data.train.x.device)
     recipe = chosen.recipe
+    weights, lr, decay = model.parameters(), recipe.lr, recipe.weight_decay
+    optimizer: torch.optim.Optimizer
     if recipe.optimizer == "adamw":
-        kind, options = torch.optim.AdamW, {}
+        optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=decay, fused=True)
     else:
-        kind, options = torch.optim.SGD, {"momentum": recipe.momentum, "nesterov": recipe.momentum > 0}
-    optimizer = kind(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **options)
+        optimizer = torch.optim.SGD(weights, lr=lr, weight_decay=decay, momentum=recipe.momentum, fused=True)
     return Run(model, optimizer, loss=torch.zeros((), device=data.train.x.device))
 
 
@@ -156,6 +97,7 @@ def steps(run: Run, chosen: Configuration, data: Data, seed: int) -> Iterator[No
     half = recipe.precision == "bfloat16" and device.type == "cuda"
     draws_at_random = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in run.model.modules())
     source = batches(data, chosen.alpha, recipe, seed, run.step)
+    pairs: Generator[tuple[Batch, float], None, None]
     pairs = paired(source, chosen.k, recipe.cost) if chosen.alpha > 0 else ((batch, 0.0) for batch in source)
     run.model.train()
     with closing(pairs):
@@ -171,7 +113,7 @@ def steps(run: Run, chosen: Configuration, data: Data, seed: int) -> Iterator[No
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 loss = loss_of(run.model, batch)
             run.optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             run.optimizer.step()
             run.loss += loss.detach()
             run.pairing_seconds += pairing_seconds

@@ -91,7 +91,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.training = train(tasks[trial.study], trial, prepared, saved=run.checkpoint(trial))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
+        self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
         return True
 
     def step(self) -> dict[str, Any]:
