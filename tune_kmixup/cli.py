@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from tune_kmixup.results import RunDir
 from tune_kmixup.study import BadInput, Suite
 
 app = typer.Typer(
@@ -133,8 +134,6 @@ def resume(
 
     Example: tune-kmixup resume runs/iris --trials 48
     """
-    from tune_kmixup.results import RunDir
-
     suite = RunDir(run_dir).suite()
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
@@ -148,7 +147,6 @@ def status(run_dir: Annotated[Path, typer.Argument(help="Run directory.")]) -> N
     Example: tune-kmixup status runs/iris
     """
     from tune_kmixup.display import duration, failure_lines, status_table
-    from tune_kmixup.results import RunDir
     from tune_kmixup.status import read
 
     found = read(RunDir(run_dir))
@@ -221,7 +219,6 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     """Runs what is missing of a suite and says how it ended. Exits with 1 where a trial failed."""
     from tune_kmixup.display import Progress, failure_lines
     from tune_kmixup.planning import continued
-    from tune_kmixup.results import RunDir
 
     run = RunDir(out_dir)
     suite = continued(run, suite)

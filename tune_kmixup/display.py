@@ -22,10 +22,13 @@ LINE_SECONDS = 10.0  # between plain lines, where the output is not a terminal
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A table of text; columns whose name begins with '>' are numbers, set to the right."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    """A table of text; columns whose name begins with '>' are numbers, set to the right. The first is never broken."""
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        right = column.startswith(">")
+        made.add_column(
+            column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=number == 0
+        )
     for row in rows:
         made.add_row(*("" if cell is None else str(cell) for cell in row))
     return made
@@ -55,9 +58,9 @@ def plan_table(suite: Suite, share: str) -> Table:
         study = first[task, method]
         trials, free = suite.trial_count(study), ", ".join(study.space) or "nothing"
         runs = splits * (trials * suite.search_seeds + suite.final_seeds)
-        rows.append((task, method, free, splits, trials, suite.search_seeds, suite.final_seeds, runs, share))
-    columns = ("task", "method", "free", ">splits", ">trials", ">seeds", ">final", ">runs", ">each")
-    return table(f"suite {suite.name}", columns, rows)
+        rows.append((task, method, free, splits, f"{trials} x {suite.search_seeds}", suite.final_seeds, runs))
+    columns = ("task", "method", "free", ">splits", ">trials x seeds", ">final", ">runs")
+    return table(f"suite {suite.name}; each trial: {share}", columns, rows)
 
 
 def status_table(status: LaunchStatus) -> Table:
@@ -73,7 +76,7 @@ def status_table(status: LaunchStatus) -> Table:
         )
         for study in status.studies
     ]
-    columns = ("study", ">search", ">final", ">running", ">missing", ">failed", ">best val. error")
+    columns = ("study", ">search", ">final", ">now", ">left", ">failed", ">val. error")
     return table(f"runs; launch: {status.state}", columns, rows)
 
 
@@ -113,7 +116,7 @@ class Progress:
         if self.live:
             self.live.update(self.grouped(studies, line), refresh=True)
         else:
-            self.console.print(line, highlight=False)
+            self.console.print(line, highlight=False, soft_wrap=True)
             sys.stdout.flush()
 
     def line(self, studies: list[StudyStatus], slots: int) -> str:

@@ -26,9 +26,8 @@ def listing(data_dir: Path) -> Iterator[Table]:
     for name, splits in TASKS.items():
         recipe = splits[0].recipe
         split = f"{len(splits)} splits" if splits[0].outer_split is not None else "official"
-        size = f"{recipe.epochs} epochs of batches of {recipe.batch_size}"
-        tasks.append((name, split, size, f"{recipe.optimizer} {recipe.lr:g}"))
-    yield table("tasks", ("task", "test data", "recipe", "optimiser, lr"), tasks)
+        tasks.append((name, split, recipe.epochs, recipe.batch_size, f"{recipe.optimizer} {recipe.lr:g}"))
+    yield table("tasks", ("task", "test data", ">epochs", ">batch", "optimiser, lr"), tasks)
     yield table("methods", ("method", "free"), [(name, ", ".join(METHODS[name]) or "nothing") for name in METHODS])
     yield data_sets(data_dir)
     yield table("architectures", ("architecture",), [(name,) for name in ARCHITECTURES])

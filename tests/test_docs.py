@@ -1,0 +1,61 @@
+"""What the documentation shows is what there is."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search_spaces import methods, tasks
+from tune_kmixup import models
+from tune_kmixup.extensions import Extensions
+from tune_kmixup.planning import suite_of
+from tune_kmixup.study import BadInput, Draft
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def dicts_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "TASKS", tasks.TASKS)
+    for module, name in ((tasks, "TASKS"), (methods, "METHODS"), (models, "ARCHITECTURES")):
+        there = getattr(module, name)
+        for key in ("mine/wide", "wide", "kmixup_8"):
+            monkeypatch.setitem(there, key, None)
+            monkeypatch.delitem(there, key)
+
+
+@pytest.mark.usefixtures("dicts_restored")
+def test_the_extension_of_the_documentation_runs(tmp_path: Path) -> None:
+    (sample,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
+    (tmp_path / "my_tasks.py").write_text(sample)
+    Extensions.read([tmp_path / "my_tasks.py"]).install()
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 6)).astype(np.float32), rng.integers(0, 3, 200)
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    suite = suite_of(Draft("mine", ("mine/wide",), methods=("erm", "kmixup_8")), tmp_path)
+    assert [study.name for study in suite.studies][:2] == ["mine/wide@0/erm", "mine/wide@0/kmixup_8"]
+
+
+def test_an_extension_that_is_not_there_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"load=nowhere\.py cannot be read"):
+        Extensions.read([Path("nowhere.py")])
+
+
+def test_rules_of_fairness_name_their_tests() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "fairness.md").read_text()))
+    there = set(re.findall(r"^def (test_\w+)", (ROOT / "tests" / "test_fairness.py").read_text(), re.MULTILINE))
+    assert named == there and len(named) == 9
+
+
+def test_the_architecture_names_every_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for room in ("tune_kmixup", "search_spaces", "analysis"):
+        for path in (ROOT / room).glob("[!_]*.py"):
+            assert f"`{path.stem}`" in text, path
+
+
+def test_links_of_the_documentation_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
