@@ -38,7 +38,7 @@ def test_the_extension_of_the_documentation_runs(tmp_path: Path) -> None:
 
 
 def test_an_extension_that_is_not_there_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"load=nowhere\.py cannot be read"):
+    with pytest.raises(BadInput, match=r"load='nowhere\.py' cannot be read"):
         Extensions.read([Path("nowhere.py")])
 
 

@@ -6,6 +6,8 @@
 Recordings are kept as one second of 16-bit samples, int16 N x rate; the spectrogram is made on the device.
 """
 
+import struct
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -57,15 +59,18 @@ def spoken_digits(folder: Path, download: bool) -> Arrays:
         which = [(TEST, VAL)[int(number) // 5] if int(number) < 10 else TRAIN for _, _, number in names]
         return recordings(paths, [int(digit) for digit, _, _ in names], [speaker for _, speaker, _ in names], which)
     root = folder / "speech_commands"
-    words = {path.name for path in root.iterdir() if path.is_dir()}
-    if words != set(DIGITS):
+    if (words := words_of(root)) != sorted(DIGITS):
         raise BadInput(f"{root} holds {len(words)} words that are not the ten digits: put the spoken digits there.")
     return layout(root, DIGITS)
 
 
+def words_of(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[0] not in "._")
+
+
 def layout(root: Path, words: list[str] | None = None) -> Arrays:
     """All recordings below `root`. Words are numbered in the order given, or sorted; background noise is left out."""
-    words = words or sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[0] not in "._")
+    words = words or words_of(root)
     found = [(path, number) for number, word in enumerate(words) for path in sorted((root / word).glob("*.wav"))]
     paths = [path for path, _ in found]
     speakers = [path.name.partition("_nohash_")[0] for path in paths]
@@ -120,9 +125,14 @@ def read_wav(path: Path) -> tuple[int, NDArray[np.int16]]:
     from scipy.io import wavfile
 
     try:
-        rate, wave = wavfile.read(path)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Reached EOF", wavfile.WavFileWarning)  # cut short
+            warnings.filterwarnings("ignore", "Chunk", wavfile.WavFileWarning)  # remarks beside the samples
+            rate, wave = wavfile.read(path)
+    except (OSError, ValueError, struct.error, wavfile.WavFileWarning) as error:
         raise BadInput(f"{path} is no WAV file that can be read ({error}): replace or remove it.") from error
+    if len(wave) == 0 or not np.isfinite(wave).all():
+        raise BadInput(f"{path} holds {len(wave)} samples, or some that are not finite: replace or remove it.")
     if wave.dtype == np.uint8:
         wave = (wave.astype(np.int16) - 128) * 256
     elif wave.dtype == np.int32:
@@ -131,15 +141,13 @@ def read_wav(path: Path) -> tuple[int, NDArray[np.int16]]:
         wave = (wave * 32767).clip(-32768, 32767).astype(np.int16)
     if wave.ndim == 2:
         wave = wave.mean(axis=1).astype(np.int16)
-    if wave.dtype != np.int16 or len(wave) == 0:
-        raise BadInput(f"{path} holds {len(wave)} samples of type {wave.dtype}: save it as 16-bit PCM.")
     return int(rate), wave
 
 
 def resampled(wave: NDArray[np.int16], rate: int, target: int) -> NDArray[np.int16]:
-    divisor = int(np.gcd(rate, target))
     from scipy.signal import resample_poly
 
+    divisor = int(np.gcd(rate, target))
     found: NDArray[np.float64] = resample_poly(wave.astype(float), target // divisor, rate // divisor)
     return found.clip(-32768, 32767).astype(np.int16)
 
