@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from tune_kmixup import checkpoint
 from tune_kmixup.batches import Batch, batches, paired
 from tune_kmixup.data import Data
-from tune_kmixup.evaluation import evaluate
+from tune_kmixup.evaluation import evaluate, examine
 from tune_kmixup.mixing import mix, mixed_cross_entropy, perturbation_factor
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.provenance import provenance
-from tune_kmixup.results import Row
+from tune_kmixup.results import COLUMNS, Row
 from tune_kmixup.study import Configuration, Recipe, Task, Trial, configuration, derived_seed
 
 MEASURED_STEPS = 100  # first steps of a run, over which its pairing is described
@@ -126,10 +126,9 @@ def steps(run: Run, chosen: Configuration, data: Data, seed: int) -> Iterator[No
 def row_of(run: Run, task: Task, chosen: Configuration, trial: Trial, data: Data, seed: int) -> Row:
     """Evaluates a run that ended and describes it in one row (see `results.COLUMNS`)."""
     clock = time.perf_counter()
-    parts = {"val": data.val} if data.test is None else {"val": data.val, "test": data.test}
-    found = {
-        f"{part}_{name}": value for part in parts for name, value in evaluate(run.model, parts[part], data).items()
-    }
+    found = {f"val_{name}": value for name, value in evaluate(run.model, data.val, data).items()}
+    if data.test is not None:
+        found |= {f"test_{name}": value for name, value in examine(run.model, data.test, data).items()}
     recipe = chosen.recipe
     per_epoch = len(data.train.y) // recipe.batch_size
     finite = bool(run.loss.isfinite()) and found["val_nll"] is not None
@@ -161,7 +160,7 @@ def row_of(run: Run, task: Task, chosen: Configuration, trial: Trial, data: Data
         "seed": seed,
         "status": "ok" if finite else "diverged",
         "train_loss": run.loss.item() / per_epoch if run.loss.isfinite() else None,
-        **{name: None for name in ("test_error", "test_nll", "test_brier")},
+        **{name: None for name in COLUMNS if name.startswith("test_")},
         **found,
         **pairing,
         "pairing_seconds": run.pairing_seconds,
