@@ -26,9 +26,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
         right = column.startswith(">")
-        made.add_column(
-            column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=number == 0
-        )
+        made.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=number == 0)
     for row in rows:
         made.add_row(*("" if cell is None else str(cell) for cell in row))
     return made

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.load import Runs
 from rich.console import Console
 from rich.table import Table
-from search_spaces.tasks import TASKS
 
 from analysis import report, tables
+from analysis.load import Runs
 from search_spaces.methods import METHODS
 from search_spaces.suites import SUITES
+from search_spaces.tasks import TASKS
 from tune_kmixup import data
 from tune_kmixup.display import table
 from tune_kmixup.models import ARCHITECTURES
