@@ -55,7 +55,7 @@ def finals(rows: pd.DataFrame, task: str, method: str, metric: str = "test_error
 def units(values: pd.Series) -> np.ndarray:
     """Means per outer split where there are several, else the values per seed."""
     splits = values.groupby(level=0).mean()
-    return splits.to_numpy() if len(splits) > 1 else values.to_numpy()
+    return np.asarray(splits if len(splits) > 1 else values, dtype=float)
 
 
 def error(rows: pd.DataFrame, task: str, method: str, level: float = 0.95, metric: str = "test_error") -> Estimate:

@@ -35,7 +35,7 @@ def write(runs: Runs, out: Path, formats: Collection[str] = FORMATS, level: floa
 
 
 def csv(runs: Runs, level: float) -> str:
-    return tables.estimates(runs.rows, level).to_csv(index=False)
+    return str(tables.estimates(runs.rows, level).to_csv(index=False))
 
 
 def markdown(runs: Runs, level: float) -> str:

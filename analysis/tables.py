@@ -94,7 +94,10 @@ def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
 
 def verdicts(rows: pd.DataFrame, level: float) -> Iterator[str]:
     for method, reference in COMPARED[:2]:
-        better, worse, open_, unmeasured = [], [], [], []
+        better: list[str] = []
+        worse: list[str] = []
+        open_: list[str] = []
+        unmeasured: list[str] = []
         for task in gains.tasks(rows):
             estimate = gains.gain(rows, task, method, reference, level)
             if math.isnan(estimate.mean):

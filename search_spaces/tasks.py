@@ -23,7 +23,7 @@ DIGITS = replace(TABLE, epochs=60)
 
 # MNIST and Fashion-MNIST as a whole with LeNet: one short and one ordinary training. About 15 s an epoch on one core.
 ONE_EPOCH = Recipe(epochs=1, batch_size=64, lr=2e-3, optimizer="adamw", source="ours: MNIST under 2.5 % error")
-GREY = replace(ONE_EPOCH, epochs=20, weight_decay=1e-4, source="ours")
+GREY = replace(ONE_EPOCH, epochs=10, weight_decay=1e-4, source="ours")
 
 # Spoken digits, LeNet on spectrograms of 81 x 101: about 40 s on one core.
 SPOKEN = Recipe(epochs=8, batch_size=64, lr=2e-3, weight_decay=1e-2, optimizer="adamw", source="ours: under 8 % error")

@@ -228,7 +228,6 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
         options.get("address"), options["cpus_per_trial"], options["gpus_per_trial"], options.get("max_concurrent")
     )
     with tuning.held(run), Progress(suite, out) as progress:
-        run.write_suite(suite)
         done = tuning.launch(suite, run, folder(options["data_dir"]), resources, extensions(options["load"]), progress)
     if done is None:
         out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)

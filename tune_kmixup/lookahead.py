@@ -64,7 +64,7 @@ def paired(batches: Iterable[B], k: int, cost: Cost, solver: Solver) -> Iterator
 
 def produce(source: Iterator[Any], ready: "queue.Queue[Any]", stop: threading.Event) -> None:
     """Fills the queue until the source ends, it raises, or `stop` is set. On CUDA, in a stream of its own."""
-    stream = torch.cuda.Stream() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream() if torch.cuda.is_available() else None
     try:
         with torch.cuda.stream(stream):  # None: no stream, nothing to do
             for item in source:

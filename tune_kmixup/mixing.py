@@ -27,7 +27,7 @@ Cost = Literal["sqeuclidean", "euclidean"]
 Solver = Literal["hungarian", "emd", "sinkhorn"]
 
 SINKHORN_REGULARISATION = 0.01  # of the mean cost: smaller is closer to the optimum and slower
-FLOAT32_ERROR = 1e-5  # of what the matching turns on: the excess cost it can cause is far smaller still
+CACHED = 1 << 17  # numbers of a block worked on at once: copies that fit the cache cost a third of those that do not
 SMALLEST_ALPHA = 1e-6
 
 
@@ -69,7 +69,8 @@ def pair(x: Tensor, partner: Tensor, k: int, *, cost: Cost = "sqeuclidean", solv
     rows = len(x)
     if k == 1 or rows < 2:
         return torch.arange(rows, device=x.device)
-    costs = [block_costs(a, b, cost) for a, b in zip(blocks(x, k), blocks(partner, k), strict=True)]
+    with torch.autocast(x.device.type, enabled=False):  # a caller's would round the products to 8 bits
+        costs = [block_costs(a, b, cost) for a, b in zip(blocks(x, k), blocks(partner, k), strict=True)]
     if solver == "sinkhorn":
         costs = [sinkhorn_costs(part) for part in costs]
     matrices = on_host(costs)
@@ -92,7 +93,11 @@ def not_finite(x: Tensor, partner: Tensor) -> BadInput:
 
 
 def blocks(x: Tensor, k: int) -> list[Tensor]:
-    """Rows as (number of blocks) x k x D in float32 or float64, and a remainder as 1 x (rows left) x D."""
+    """Rows as (number of blocks) x k x D, and a remainder as 1 x (rows left) x D.
+
+    In float32 on the CPU, unless the data are float64; in float64 on CUDA, where it costs little and the switches for
+    TF32 do not reach it.
+    """
     if x.device.type not in ("cpu", "cuda"):  # others lack float64
         x = x.cpu()
     flat = x.reshape(len(x), -1)
@@ -103,53 +108,39 @@ def blocks(x: Tensor, k: int) -> list[Tensor]:
 
 
 def block_costs(x: Tensor, partner: Tensor, cost: Cost) -> Tensor:
-    """Costs of matching within blocks, N x k x k from two N x k x D.
+    """Costs of matching within blocks, N x k x k from two N x k x D, up to a factor and what every permutation adds.
 
-    |a - b|² = |a|² + |b|² - 2ab, and the sums of |a|² and |b|² over a block are the same for every permutation: -2ab
-    is enough. The Euclidean distance needs the whole, in float64 to keep a root near zero.
+    |a - b|² = |a|² + |b|² - 2ab, and the sums of |a|² and |b|² over a block are the same for every permutation: -ab is
+    enough. Euclidean distances need the whole, in float64 to keep a root near zero.
+    The origin is moved into each block: without that, the products lose digits to data far from it.
     """
-    if cost == "sqeuclidean":
-        return products(x, partner).mul_(-2)
-    x, partner = centred(x, partner)
-    squares = x.square().sum(2)[:, :, None] + partner.square().sum(2)[:, None]
-    return torch.baddbmm(squares, x, partner.mT, alpha=-2).clamp_(min=0).sqrt_()
-
-
-def products(x: Tensor, partner: Tensor) -> Tensor:
-    """a·b within blocks, N x k x k, up to what is the same for every permutation.
-
-    One float32 product of the data as they are costs least, and is precise enough unless the data lie far from the
-    origin (or reduced precision is switched on). So its error is measured, on one pair of each block; where that is
-    not small beside what the matching turns on (the products less their row and column means), or anything is not
-    finite, float64 and an origin inside the block decide. On CUDA float64 always: there it costs little, asking would
-    stall the stream, and the switches for TF32 and autocast do not reach it.
-    """
-    if x.dtype == torch.float32:
-        quick = torch.bmm(x, partner.mT).double()
-        error = (quick[:, 0, 0] - (x[:, 0].double() * partner[:, 0].double()).sum(1)).abs()
-        signal = quick - quick.mean(1, keepdim=True) - quick.mean(2, keepdim=True) + quick.mean((1, 2), keepdim=True)
-        if (error <= FLOAT32_ERROR * signal.square().mean((1, 2)).sqrt()).all():
-            return quick
-    x, partner = centred(x, partner)
-    return torch.bmm(x, partner.mT)
-
-
-def centred(x: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
-    """In float64, with the origin moved into each block: no digits are lost to the distance from the old one."""
-    x, partner = x.double(), partner.double()
-    centre = partner.mean(1, keepdim=True)
-    return x - centre, partner - centre
+    costs = []
+    at_once = len(x) if x.is_cuda else max(1, CACHED // x[0].numel())
+    for a, b in zip(torch.split(x, at_once), torch.split(partner, at_once), strict=True):
+        if cost == "euclidean":
+            a, b = a.double(), b.double()
+        centre = b.mean(1, keepdim=True)
+        a, b = a - centre, b - centre
+        if cost == "sqeuclidean":
+            costs.append(torch.bmm(a.neg_(), b.mT))
+        else:
+            squares = a.square().sum(2, keepdim=True) + b.square().sum(2)[:, None]
+            costs.append(torch.baddbmm(squares, a, b.mT, alpha=-2).clamp_(min=0).sqrt_())
+    return torch.cat(costs)
 
 
 def on_host(parts: list[Tensor]) -> list[NDArray[np.float64]]:
-    """As arrays, in one transfer: on CUDA into pinned memory, waiting for the current stream alone."""
-    flat = torch.cat([part.double().flatten() for part in parts])
-    host = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=flat.is_cuda)
-    host.copy_(flat, non_blocking=True)
+    """As float64 arrays, in one transfer: on CUDA into pinned memory, waiting for the current stream alone."""
+    flat = torch.cat([part.flatten() for part in parts]).double()
+    host = (
+        torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True).copy_(flat, non_blocking=True)
+        if flat.is_cuda
+        else flat
+    )
     if flat.is_cuda:
         torch.cuda.current_stream(flat.device).synchronize()
-    split = host.split([part.numel() for part in parts])
-    return [values.reshape(part.shape).numpy() for values, part in zip(split, parts, strict=True)]
+    pieces = torch.split(host, [part.numel() for part in parts])
+    return [piece.reshape(part.shape).numpy() for piece, part in zip(pieces, parts, strict=True)]
 
 
 def hungarian(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -171,7 +162,8 @@ def sinkhorn_costs(costs: Tensor) -> Tensor:
     positive = costs - costs.amin((1, 2), keepdim=True)
     scaled = positive / positive.mean((1, 2), keepdim=True).clamp_min(torch.finfo(costs.dtype).tiny)
     plan = solve_batch(scaled, reg=SINKHORN_REGULARISATION, method="log_sinkhorn", max_iter=200, grad="detach").plan
-    return -plan.clamp_min(torch.finfo(plan.dtype).tiny).log()
+    rounded: Tensor = -plan.clamp_min(torch.finfo(plan.dtype).tiny).log()
+    return rounded
 
 
 def mix(x: Tensor, partner: Tensor, lam: float) -> Tensor:

@@ -206,6 +206,7 @@ def launch(
     for dataset in {study.task.dataset for study in suite.studies}:
         data.fetch(dataset, data_dir)
     with cluster(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
+        run.write_suite(suite)  # only now: what cannot run leaves nothing behind
         heart = Heart(searcher, run, slots, show)
         heart.beat()
         actor = tune.with_parameters(
