@@ -54,6 +54,10 @@ def chosen(rows: pd.DataFrame, task: str, method: str, column: str) -> str:
     low, high = picked.min(), picked.max()
     if pd.isna(low):
         return ""
+    return span(low, high)
+
+
+def span(low: float, high: float) -> str:
     return f"{low:.2g}" if low == high else f"{low:.2g}–{high:.2g}"
 
 
@@ -83,7 +87,7 @@ def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
             if (splits <= 1).all()
             else "over the means of outer splits where a task has several, else over seeds on its one split"
         )
-        + (f"; {seeds.min()} to {seeds.max()} final runs per split and method." if len(seeds) else ".")
+        + (f"; {span(seeds.min(), seeds.max())} final runs per split and method." if len(seeds) else ".")
     )
     diverged = int((rows["status"] == "diverged").sum())
     if diverged:

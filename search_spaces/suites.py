@@ -7,8 +7,35 @@ SUITES: dict[str, Draft] = {
     "demo": Draft(
         "demo",
         tasks=("digits-200/small_cnn", "breast_cancer-40/mlp", "wine-40/mlp"),
-        trials=8,
+        trials=6,
         search_seeds=2,
         final_seeds=4,
+    ),
+    # What two cores can carry in some hours: `docs/results/cpu`. In three parts, which `report` merges.
+    # Toy sets are drawn afresh 25 times, so two final runs on each make 25 independent units.
+    "cpu-toys": Draft(
+        "cpu-toys",
+        tasks=("one_ring/mlp", "four_bars/mlp", "swiss_roll/mlp", "two_spirals/mlp"),
+        methods=("erm", "mixup", "kmixup", "placebo"),
+        trials=24,
+        search_seeds=1,
+        final_seeds=2,
+    ),
+    "cpu-tables": Draft(
+        "cpu-tables",
+        tasks=(
+            *("iris/mlp", "wine/mlp", "wine-40/mlp", "breast_cancer/mlp", "breast_cancer-40/mlp", "abalone/mlp"),
+            *("abalone-300/mlp", "phishing/mlp", "phishing-300/mlp", "digits/small_cnn", "digits-200/small_cnn"),
+        ),
+        trials=24,
+        search_seeds=2,
+        final_seeds=20,
+    ),
+    "cpu-images": Draft(
+        "cpu-images",
+        tasks=("mnist-2000/lenet", "fashion_mnist-2000/lenet", "spoken_digits/lenet"),
+        trials=24,
+        search_seeds=2,
+        final_seeds=20,
     ),
 }

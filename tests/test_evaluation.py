@@ -33,6 +33,7 @@ def test_calibration_error_by_hand() -> None:
     logits = torch.tensor([[math.log(0.8), math.log(0.2)]]).repeat(10, 1)
     found = calibration(logits, torch.tensor([0] * 6 + [1] * 4))
     assert found["ece"] == pytest.approx(0.2)
+    assert found["reliability"] == "10:0.8000:0.6000"
 
 
 def test_the_floor_of_calibration_is_what_a_calibrated_network_shows() -> None:

@@ -23,7 +23,7 @@ def data_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if not given:
         pytest.skip("DATA_DIR is not set: python ../shared/data/prepare_data.py DIR, then DATA_DIR=DIR")
     folder = tmp_path_factory.mktemp("real")
-    for path in Path(given).iterdir():
+    for path in Path(given).glob("[!.]*"):
         (folder / path.name).symlink_to(path.resolve())
     return folder
 

@@ -70,7 +70,7 @@ def calibration(logits: Tensor, y: Tensor) -> Scores:
     rows it is far from zero, and a calibration error means little beside it.
     """
     if not logits.isfinite().all():
-        return {"ece": None, "ece_adaptive": None, "ece_floor": None}
+        return {"ece": None, "ece_adaptive": None, "ece_floor": None, "reliability": None}
     confidence = logits.double().softmax(1).amax(1).cpu()
     hit = right(logits, y).double().cpu()
     order = confidence.argsort()
@@ -83,6 +83,7 @@ def calibration(logits: Tensor, y: Tensor) -> Scores:
         "ece": binned_gap(confidence, hit, width),
         "ece_adaptive": binned_gap(confidence, hit, mass),
         "ece_floor": sum(binned_gap(confidence, draw, width) for draw in perfect) / FLOOR_DRAWS,
+        "reliability": reliability(confidence, hit, width),
     }
 
 
@@ -90,6 +91,12 @@ def binned_gap(confidence: Tensor, hit: Tensor, bins: Tensor) -> float:
     """Σ over bins of |sum of confidence - number of hits| / N."""
     gap = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, confidence - hit)
     return gap.abs().sum().item() / len(hit)
+
+
+def reliability(confidence: Tensor, hit: Tensor, bins: Tensor) -> str:
+    """`rows:mean confidence:accuracy` of each bin that holds rows, in order, separated by spaces."""
+    inside = [bins == number for number in range(BINS) if (bins == number).any()]
+    return " ".join(f"{int(b.sum())}:{confidence[b].mean():.4f}:{hit[b].mean():.4f}" for b in inside)
 
 
 def robustness(model: nn.Module, part: Part, data: Data) -> Scores:

@@ -1,8 +1,10 @@
 """What `tasks` lists and what `report` and `demo` show."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -12,8 +14,9 @@ from search_spaces.methods import METHODS
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
 from tune_kmixup import data
-from tune_kmixup.display import table
+from tune_kmixup.display import percent, table
 from tune_kmixup.models import ARCHITECTURES
+from tune_kmixup.study import BadInput
 
 
 def listing(data_dir: Path) -> Iterator[Table]:
@@ -34,17 +37,43 @@ def listing(data_dir: Path) -> Iterator[Table]:
 
 
 def data_sets(data_dir: Path) -> Table:
-    rows = []
-    for name, known in data.DATASETS.items():
-        rows.append((name, known.rows, known.test_rows or "", known.classes, known.source))
-    return table("data sets", ("data set", ">rows", ">test rows", ">classes", "source"), rows)
+    rows = [
+        (
+            name,
+            known.rows,
+            known.test_rows or "",
+            known.classes,
+            repeats(name, data_dir),
+            re.split(r" \(|, ", known.source)[0],
+        )
+        for name, known in data.DATASETS.items()
+    ]
+    title = "data sets (repeated: share of rows whose inputs occur more than once; empty where not at hand)"
+    return table(title, ("data set", ">rows", ">test", ">classes", ">repeated", "source"), rows)
+
+
+def repeats(dataset: str, data_dir: Path) -> str:
+    """The share of rows that are not alone with their inputs; they stay on one side of every split."""
+    try:
+        shares = data.repeated(dataset, data_dir)
+    except BadInput:  # not at hand yet
+        return ""
+    return percent(shares.get("rows"))
 
 
 def conclude(console: Console, runs: Runs, out: Path) -> None:
     """Prints the table of gains and what may be concluded, and writes the report."""
-    gains = tables.headline(runs.rows)
-    console.print(table("test error, %, and gains, points", list(gains.columns), gains.itertuples(index=False)))
+    columns = ("task, method", ">test error %", ">gain, points", "over", ">α", ">k")
+    console.print(table("test error and gains, with 95 % intervals", columns, grouped(tables.headline(runs.rows))))
     for line in tables.conclusions(runs.rows):
         console.print(line)
     written = report.write(runs, out)
     console.print(f"report: {written.get('html', out)}", soft_wrap=True)
+
+
+def grouped(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """The headline with each task's name on a line of its own: narrow enough for 80 columns."""
+    for task, lines in headline.groupby("task", sort=False):
+        yield (str(task),)
+        for line in lines.to_dict("records"):
+            yield (f"  {line['method']}", *(line[name] for name in ("test error %", "points", "gain over", "α", "k")))

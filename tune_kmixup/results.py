@@ -56,6 +56,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "test_ece_adaptive": ("float", "the same in 15 bins of equal mass"),
     "test_ece_floor": ("float", "test_ece of a perfectly calibrated network of the same confidences, by simulation"),
+    "test_reliability": (
+        "str",
+        "bins of test_ece that hold rows, as rows:mean confidence:accuracy, separated by spaces",
+    ),
     "test_error_by_class": ("str", "test_error among the test rows of each class, in order, separated by spaces"),
     "test_error_noise_0.1": (
         "float",
