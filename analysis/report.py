@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analysis import figures, tables
 from analysis.load import Runs
+from tune_kmixup.results import COLUMNS
 from tune_kmixup.study import BadInput
 
 FORMATS = ("html", "md", "tex", "csv")
@@ -45,6 +46,13 @@ def markdown(runs: Runs, level: float) -> str:
     if len(runs.missing):
         lines += ["", "## Missing", "", pipes(runs.missing)]
     return "\n".join(lines) + "\n"
+
+
+def dictionary() -> str:
+    """What each column of `results.parquet` holds, as a Markdown table."""
+    columns = COLUMNS | {"selected": ("bool", "whether this final run counts: it trained the configuration selected")}
+    lines = [{"column": f"`{name}`", "type": kind, "meaning": text} for name, (kind, text) in columns.items()]
+    return pipes(pd.DataFrame(lines)) + "\n"
 
 
 def pipes(table: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis import report
 from search_spaces import methods, tasks
 from tune_kmixup import models
 from tune_kmixup.extensions import Extensions
@@ -59,3 +60,7 @@ def test_links_of_the_documentation_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_schema_is_that_of_the_rows() -> None:
+    assert (ROOT / "docs" / "results-schema.md").read_text().endswith(report.dictionary())
