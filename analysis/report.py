@@ -1,51 +1,87 @@
-"""The report: tables as Markdown, LaTeX and CSV, the rows as Parquet, and one HTML file that needs nothing else."""
+"""The report: one HTML file that needs nothing else, the same as Markdown, LaTeX and CSV, figures, and the rows."""
 
 from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
 
-from analysis import figures, tables
+from analysis import methods, style, tables
 from analysis.load import Runs
+from analysis.sections import Section, sections
 from tune_kmixup.results import COLUMNS
 from tune_kmixup.study import BadInput
 
 FORMATS = ("html", "md", "tex", "csv")
+METRICS = ("test_error", "test_nll", "test_brier", "test_ece")
 
 
-def write(runs: Runs, out: Path, formats: Collection[str] = FORMATS, level: float = 0.95) -> dict[str, Path]:
+def write(
+    runs: Runs,
+    out: Path,
+    formats: Collection[str] = FORMATS,
+    level: float = 0.95,
+    metric: str = "test_error",
+    compare: Path | None = None,
+) -> dict[str, Path]:
     """Writes the report into the folder `out` and gives the path of each format.
 
-    Raises BadInput for an unknown format, a level outside (0, 1), or a folder that cannot be written.
+    Beside it: results.parquet and dictionary.md (what its columns hold), methods.md, and figures/ as SVG and PNG.
+    `compare` names the folder of an earlier report, whose gains are shown beside the new ones.
+    Raises BadInput for an unknown format or metric, a level outside (0, 1), a folder that cannot be written, or one
+    that is no report.
     """
+    formats = tuple(formats) or FORMATS
     if unknown := set(formats) - set(FORMATS):
-        raise BadInput(f"format={sorted(unknown)} is unknown: choose among {', '.join(FORMATS)}.")
+        raise BadInput(f"format={', '.join(sorted(unknown))} is unknown: choose among {', '.join(FORMATS)}.")
+    if metric not in METRICS:
+        raise BadInput(f"metric={metric!r} is unknown: choose among {', '.join(METRICS)}.")
     if not 0 < level < 1:
         raise BadInput(f"level={level} is no confidence level: choose one between 0 and 1, such as 0.95.")
+    found = sections(runs, level, metric, earlier(compare) if compare else None)
     texts = {"html": html, "md": markdown, "tex": latex, "csv": csv}
     paths = {kind: out / ("gains.csv" if kind == "csv" else f"report.{kind}") for kind in FORMATS if kind in formats}
     try:
         out.mkdir(parents=True, exist_ok=True)
         for kind, path in paths.items():
-            path.write_text(texts[kind](runs, level), encoding="utf-8")
+            path.write_text(texts[kind](runs, found, level), encoding="utf-8")
         runs.rows.to_parquet(out / "results.parquet")
+        (out / "dictionary.md").write_text(dictionary(), encoding="utf-8")
+        (out / "methods.md").write_text(methods.text(runs.suites, runs.rows, level), encoding="utf-8")
+        draw(found, out / "figures")
     except OSError as error:
         raise BadInput(f"out={str(out)!r} cannot be written ({error.strerror}): choose another --out.") from error
     return paths
 
 
-def csv(runs: Runs, level: float) -> str:
+def earlier(folder: Path) -> pd.DataFrame:
+    """The rows of an earlier report."""
+    try:
+        return pd.read_parquet(folder / "results.parquet")
+    except (OSError, ValueError) as error:
+        raise BadInput(f"compare={str(folder)!r} holds no results.parquet: name the folder of a report.") from error
+
+
+def draw(found: list[Section], folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for section in found:
+        for name, figure in section.figures.items():
+            (folder / f"{name}.svg").write_text(style.svg(figure), encoding="utf-8")
+            (folder / f"{name}.png").write_bytes(style.png(figure))
+
+
+def csv(runs: Runs, found: list[Section], level: float) -> str:
     return str(tables.estimates(runs.rows, level).to_csv(index=False))
 
 
-def markdown(runs: Runs, level: float) -> str:
-    lines = ["# ERM, mixup and k-mixup, each tuned with the same budget", ""]
-    lines += [pipes(tables.headline(runs.rows, level)), ""]
-    lines += [f"- {line}" for line in tables.conclusions(runs.rows, level)]
-    if len(runs.missing):
-        lines += ["", "## Missing", "", pipes(runs.missing)]
-    return "\n".join(lines) + "\n"
+def markdown(runs: Runs, found: list[Section], level: float) -> str:
+    parts = ["# ERM, mixup and k-mixup, each tuned with the same budget"]
+    for section in found:
+        parts += [f"## {section.title}", *("\n".join(f"- {line}" for line in section.words),)]
+        parts += [f"![{name}](figures/{name}.svg)" for name in section.figures]
+        parts += [pipes(table) for table in section.tables if len(table)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def dictionary() -> str:
@@ -61,37 +97,53 @@ def pipes(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
-def latex(runs: Runs, level: float) -> str:
-    """A booktabs table."""
-    table = tables.headline(runs.rows, level).rename(columns={"α": "alpha"})
-    escaped = table.map(lambda text: escape(str(text)))
-    escaped.columns = [escape(column) for column in table.columns]
-    rows = [" & ".join(row) + r" \\" for row in escaped.values.tolist()]
-    head = " & ".join(escaped.columns) + r" \\"
-    parts = [r"\begin{tabular}{llrlrrr}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(parts) + "\n"
+def latex(runs: Runs, found: list[Section], level: float) -> str:
+    r"""Every table with booktabs; `\input` it in a document that loads booktabs and graphicx."""
+    parts = []
+    for section in found:
+        for table in section.tables:
+            rows = [" & ".join(escape(str(cell)) for cell in row) + r" \\" for row in table.values.tolist()]
+            head = " & ".join(escape(str(column)) for column in table.columns) + r" \\"
+            parts += [
+                *(
+                    r"\begin{table}",
+                    r"\centering",
+                    rf"\caption{{{escape(section.title)}}}",
+                    r"\resizebox{\linewidth}{!}{%",
+                ),
+                *(rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}", r"\toprule", head, r"\midrule", *rows),
+                *(r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""),
+            ]
+    return "\n".join(parts)
 
 
 def escape(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {c: f"\\{c}" for c in "&%$#_{}"}
-    special |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$"}
+    special |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$", "δ": r"$\delta$", "≤": r"$\leq$", "≥": r"$\geq$"}
+    special |= {"<": r"$<$", ">": r"$>$", "σ": r"$\sigma$", "ε": r"$\varepsilon$", "×": r"$\times$", "²": r"$^2$"}
     return "".join(special.get(c, c) for c in text)
 
 
-def html(runs: Runs, level: float) -> str:
+def html(runs: Runs, found: list[Section], level: float) -> str:
     environment = Environment(
         loader=PackageLoader("analysis", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    first, *rest = tables.conclusions(runs.rows, level)
+    environment.filters["svg"] = inline
     return environment.get_template("report.html.j2").render(
-        first=first,
-        conclusions=rest,
-        headline=tables.headline(runs.rows, level),
-        missing=runs.missing,
-        forest=figures.forest(runs.rows, level),
-        suites=runs.suites,
+        sections=found,
+        answer=tables.answer(runs.rows, level),
+        paragraphs=methods.paragraphs(runs.suites, runs.rows, level),
+        training=methods.training(runs.suites),
         versions=sorted(set(runs.rows["versions"].dropna())),
         machines=sorted(set(runs.rows["machine"].dropna())),
         code=sorted(set(runs.rows["code"].dropna())),
     )
+
+
+def inline(figure: Figure, name: str) -> str:
+    """The figure for use inside HTML: identifiers made unique, since all figures share one page."""
+    text = style.svg(figure)
+    for mark in ('id="', 'href="#', "url(#"):
+        text = text.replace(mark, f"{mark}{name}-")
+    return text

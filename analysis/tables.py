@@ -16,20 +16,31 @@ def name(method: str) -> str:
     return NAMES.get(method, method)
 
 
-def shown(estimate: Estimate, signed: bool = False) -> str:
-    """`12.3 ± 0.4` in per cent; without an interval where there is none; empty where nothing was measured."""
+def scale_of(metric: str) -> float:
+    """What a value of a metric is shown times: errors are fractions in rows and per cent in tables."""
+    return 100 if "error" in metric or "ece" in metric else 1
+
+
+def unit_of(metric: str) -> str:
+    return f"points of {metric.replace('_', ' ')}" if scale_of(metric) == 100 else metric.replace("_", " ")
+
+
+def shown(estimate: Estimate, signed: bool = False, metric: str = "test_error") -> str:
+    """`12.3 ± 0.4`, errors in per cent; without an interval where there is none; empty where nothing was measured."""
     if math.isnan(estimate.mean):
         return ""
-    mean = f"{100 * estimate.mean:{'+' if signed else ''}.2f}"
-    return mean if math.isnan(estimate.half_width) else f"{mean} ± {100 * estimate.half_width:.2f}"
+    scale, digits = scale_of(metric), 2 if scale_of(metric) == 100 else 3
+    mean = f"{scale * estimate.mean:{'+' if signed else ''}.{digits}f}"
+    return mean if math.isnan(estimate.half_width) else f"{mean} ± {scale * estimate.half_width:.{digits}f}"
 
 
-def headline(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """One row per task and method: test error, gain over the method it extends, the chosen α and k."""
+def headline(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") -> pd.DataFrame:
+    """One row per task and method: a metric, the gain over the method it extends, the chosen α and k."""
+    score = metric.replace("_", " ") + (" %" if scale_of(metric) == 100 else "")
     lines = []
     for task in gains.tasks(rows):
         for method in gains.methods(rows):
-            estimate = gains.error(rows, task, method, level)
+            estimate = gains.error(rows, task, method, level, metric)
             if math.isnan(estimate.mean):
                 continue
             over = REFERENCE.get(method, "erm") if method != "erm" else ""
@@ -37,14 +48,14 @@ def headline(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
                 {
                     "task": task,
                     "method": name(method),
-                    "test error %": shown(estimate),
+                    score: shown(estimate, metric=metric),
                     "gain over": name(over),
-                    "points": shown(gains.gain(rows, task, method, over, level), signed=True) if over else "",
+                    "gain": shown(gains.gain(rows, task, method, over, level, metric), True, metric) if over else "",
                     "α": "" if method == "erm" else chosen(rows, task, method, "alpha"),
                     "k": chosen(rows, task, method, "k") if method not in ("erm", "mixup", "placebo") else "",
                 }
             )
-    columns = ["task", "method", "test error %", "gain over", "points", "α", "k"]
+    columns = ["task", "method", score, "gain over", "gain", "α", "k"]
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -73,6 +84,83 @@ def estimates(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
+def scores(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.95) -> pd.DataFrame:
+    """One row per task and metric (column -> what to call it): each method's mean, and both gains, paired."""
+    lines = []
+    for task in gains.tasks(rows):
+        for metric, called in metrics.items():
+            line = {"task": task, "score": called}
+            for method in gains.methods(rows):
+                line[name(method)] = shown(gains.error(rows, task, method, level, metric), metric=metric)
+            if not any(list(line.values())[2:]):
+                continue
+            for method, reference in COMPARED[:2]:
+                gained = gains.gain(rows, task, method, reference, level, metric)
+                line[f"{name(method)} over {name(reference)}"] = shown(gained, signed=True, metric=metric)
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def answer(rows: pd.DataFrame, level: float = 0.95) -> str:
+    """The comparison in one sentence."""
+    parts = []
+    for method, reference in COMPARED[:2]:
+        found = sorted_by_outcome(rows, method, reference, level)
+        total = sum(map(len, found.values()))
+        if not total:
+            continue
+        parts.append(
+            f"{name(method)} gained over {name(reference)} on {len(found['gains'])} of {total} tasks "
+            f"and lost on {len(found['loses'])}"
+        )
+    if not parts:
+        return "No two methods have final runs yet: there is nothing to be compared."
+    rest = f" elsewhere the {level:.0%} interval of the gain holds zero, or there are too few runs for one."
+    return f"Each tuned with the same budget, {'; '.join(parts)};{rest}"
+
+
+def sorted_by_outcome(rows: pd.DataFrame, method: str, reference: str, level: float) -> dict[str, list[str]]:
+    """The tasks by what the interval of the gain says."""
+    found: dict[str, list[str]] = {
+        "gains": [],
+        "loses": [],
+        "no difference shown": [],
+        "too few units for an interval": [],
+    }
+    for task in gains.tasks(rows):
+        estimate = gains.gain(rows, task, method, reference, level)
+        if math.isnan(estimate.mean):
+            continue
+        known = not math.isnan(estimate.low)
+        unclear = "no difference shown" if known else "too few units for an interval"
+        found["gains" if estimate.low > 0 else "loses" if estimate.high < 0 else unclear].append(task)
+    return found
+
+
+def changes(old: pd.DataFrame, new: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Gains of two reports side by side, and the runs behind them."""
+    lines = []
+    for task in dict.fromkeys([*gains.tasks(old), *gains.tasks(new)]):
+        for method, reference in COMPARED[:2]:
+            before, now = (gains.gain(rows, task, method, reference, level) for rows in (old, new))
+            if not before.units and not now.units:
+                continue
+            change = scale_of("test_error") * (now.mean - before.mean)
+            runs = [len(gains.paired(rows, task, method, reference)) for rows in (old, new)]
+            lines.append(
+                {
+                    "task": task,
+                    "gain of": f"{name(method)} over {name(reference)}",
+                    "before": shown(before, signed=True),
+                    "now": shown(now, signed=True),
+                    "change": "" if math.isnan(change) else f"{change:+.2f}",
+                    "pairs before": runs[0],
+                    "pairs now": runs[1],
+                }
+            )
+    return pd.DataFrame(lines)
+
+
 def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
     """What the table shows and what it does not, one sentence each."""
     found = list(verdicts(rows, level))
@@ -98,29 +186,10 @@ def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
 
 def verdicts(rows: pd.DataFrame, level: float) -> Iterator[str]:
     for method, reference in COMPARED[:2]:
-        better: list[str] = []
-        worse: list[str] = []
-        open_: list[str] = []
-        unmeasured: list[str] = []
-        for task in gains.tasks(rows):
-            estimate = gains.gain(rows, task, method, reference, level)
-            if math.isnan(estimate.mean):
-                continue
-            known = not math.isnan(estimate.low)
-            bucket = better if estimate.low > 0 else worse if estimate.high < 0 else open_ if known else unmeasured
-            bucket.append(task)
-        if not (better or worse or open_ or unmeasured):
+        found = sorted_by_outcome(rows, method, reference, level)
+        total = sum(map(len, found.values()))
+        if not total:
             yield f"{name(method)} over {name(reference)}: not compared; at least one of the two has no final run."
             continue
-        parts = [
-            f"{what} on {len(which)} ({', '.join(which)})"
-            for what, which in (
-                ("gains", better),
-                ("loses", worse),
-                ("no difference shown", open_),
-                ("too few units for an interval", unmeasured),
-            )
-            if which
-        ]
-        total = len(better) + len(worse) + len(open_) + len(unmeasured)
+        parts = [f"{what} on {len(which)} ({', '.join(which)})" for what, which in found.items() if which]
         yield f"{name(method)} over {name(reference)}, of {total} tasks: {'; '.join(parts)}."

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from tune_kmixup import options as opt
 from tune_kmixup.results import RunDir
 from tune_kmixup.study import BadInput, Suite
 
@@ -22,26 +23,9 @@ app = typer.Typer(
 )
 out = Console(highlight=False)
 
-Names = Annotated[list[str] | None, typer.Argument(help="A suite, or tasks such as iris/mlp or iris/mlp@3.")]
-Out = Annotated[Path, typer.Option("--out", help="Run directory; one that is there is continued.")]
-Method = Annotated[list[str] | None, typer.Option(help="Method to compare; repeat it. Default: erm, mixup, kmixup.")]
-Trials = Annotated[int | None, typer.Option(help="Configurations tried per searched study.")]
-SearchSeeds = Annotated[int | None, typer.Option(help="Runs per configuration, scored on validation data.")]
-FinalSeeds = Annotated[int | None, typer.Option(help="Runs of the selected configuration, scored on test data.")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of every run, in place of the recipes' own.")]
-Tune = Annotated[list[str] | None, typer.Option(help="Recipe value (lr, weight_decay) freed for every method alike.")]
-Sampler = Annotated[str | None, typer.Option(help="Search: tpe, random, qmc or gp.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster: auto, HOST:PORT or ray://... Default: this machine.")]
-Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]
-Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
-MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets [$TUNE_KMIXUP_DATA, or the cache].")]
-Load = Annotated[list[Path] | None, typer.Option(help="Python file with data sets, tasks or methods of yours.")]
-
 
 @app.command()
-def tasks(load: Load = None, data_dir: DataDir = None) -> None:
+def tasks(load: opt.Load = None, data_dir: opt.DataDir = None) -> None:
     """List suites, tasks, methods, data sets and architectures.
 
     Example: tune-kmixup tasks --load my_tasks.py
@@ -55,19 +39,19 @@ def tasks(load: Load = None, data_dir: DataDir = None) -> None:
 
 @app.command()
 def plan(
-    names: Names = None,
-    method: Method = None,
-    trials: Trials = None,
-    search_seeds: SearchSeeds = None,
-    final_seeds: FinalSeeds = None,
-    epochs: Epochs = None,
-    tune: Tune = None,
-    sampler: Sampler = None,
-    seed: Seed = None,
-    cpus_per_trial: Cpus = 1.0,
-    gpus_per_trial: Gpus = 0.0,
-    data_dir: DataDir = None,
-    load: Load = None,
+    names: opt.Names = None,
+    method: opt.Method = None,
+    trials: opt.Trials = None,
+    search_seeds: opt.SearchSeeds = None,
+    final_seeds: opt.FinalSeeds = None,
+    epochs: opt.Epochs = None,
+    tune: opt.Tune = None,
+    sampler: opt.Sampler = None,
+    seed: opt.Seed = None,
+    cpus_per_trial: opt.Cpus = 1.0,
+    gpus_per_trial: opt.Gpus = 0.0,
+    data_dir: opt.DataDir = None,
+    load: opt.Load = None,
 ) -> None:
     """Show what a launch would run; run nothing.
 
@@ -90,22 +74,22 @@ def plan(
 
 @app.command()
 def launch(
-    out_dir: Out,
-    names: Names = None,
-    method: Method = None,
-    trials: Trials = None,
-    search_seeds: SearchSeeds = None,
-    final_seeds: FinalSeeds = None,
-    epochs: Epochs = None,
-    tune: Tune = None,
-    sampler: Sampler = None,
-    seed: Seed = None,
-    address: Address = None,
-    cpus_per_trial: Cpus = 1.0,
-    gpus_per_trial: Gpus = 0.0,
-    max_concurrent: MaxConcurrent = None,
-    data_dir: DataDir = None,
-    load: Load = None,
+    out_dir: opt.Out,
+    names: opt.Names = None,
+    method: opt.Method = None,
+    trials: opt.Trials = None,
+    search_seeds: opt.SearchSeeds = None,
+    final_seeds: opt.FinalSeeds = None,
+    epochs: opt.Epochs = None,
+    tune: opt.Tune = None,
+    sampler: opt.Sampler = None,
+    seed: opt.Seed = None,
+    address: opt.Address = None,
+    cpus_per_trial: opt.Cpus = 1.0,
+    gpus_per_trial: opt.Gpus = 0.0,
+    max_concurrent: opt.MaxConcurrent = None,
+    data_dir: opt.DataDir = None,
+    load: opt.Load = None,
 ) -> None:
     """Tune and compare; continue what is there.
 
@@ -121,14 +105,14 @@ def launch(
 @app.command()
 def resume(
     run_dir: Annotated[Path, typer.Argument(help="Run directory of an earlier launch.")],
-    trials: Trials = None,
-    final_seeds: FinalSeeds = None,
-    address: Address = None,
-    cpus_per_trial: Cpus = 1.0,
-    gpus_per_trial: Gpus = 0.0,
-    max_concurrent: MaxConcurrent = None,
-    data_dir: DataDir = None,
-    load: Load = None,
+    trials: opt.Trials = None,
+    final_seeds: opt.FinalSeeds = None,
+    address: opt.Address = None,
+    cpus_per_trial: opt.Cpus = 1.0,
+    gpus_per_trial: opt.Gpus = 0.0,
+    max_concurrent: opt.MaxConcurrent = None,
+    data_dir: opt.DataDir = None,
+    load: opt.Load = None,
 ) -> None:
     """Continue a run directory; larger budgets extend it.
 
@@ -163,23 +147,27 @@ def status(run_dir: Annotated[Path, typer.Argument(help="Run directory.")]) -> N
 
 @app.command()
 def report(
-    run_dirs: Annotated[list[Path], typer.Argument(help="Run directories; several are merged.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+    run_dirs: opt.RunDirs,
+    out_dir: opt.ReportDir,
+    format: opt.Format = None,
+    metric: opt.Metric = "test_error",
+    level: opt.Level = 0.95,
+    compare: opt.Compare = None,
 ) -> None:
-    """Write the comparison: tables (Markdown, CSV, LaTeX) and report.html.
+    """Write the comparison: report.html, tables (Markdown, LaTeX, CSV), figures, and the rows.
 
-    Example: tune-kmixup report runs/iris runs/wine --out reports/tables
+    Example: tune-kmixup report runs/iris runs/wine --out reports/tables --format html --format tex
     """
     from analysis.load import load
     from tune_kmixup.listing import conclude
 
-    conclude(out, load(run_dirs), out_dir)
+    conclude(out, load(run_dirs), out_dir, tuple(format or ()), level, metric, compare)
 
 
 @app.command()
 def demo(
     out_dir: Annotated[Path, typer.Option("--out", help="Run directory.")] = Path("runs/demo"),
-    data_dir: DataDir = None,
+    data_dir: opt.DataDir = None,
 ) -> None:
     """Tune ERM, mixup and k-mixup on three real data sets, and show the table of gains.
 

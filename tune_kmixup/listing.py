@@ -61,13 +61,22 @@ def repeats(dataset: str, data_dir: Path) -> str:
     return percent(shares.get("rows"))
 
 
-def conclude(console: Console, runs: Runs, out: Path) -> None:
+def conclude(
+    console: Console,
+    runs: Runs,
+    out: Path,
+    formats: tuple[str, ...] = (),
+    level: float = 0.95,
+    metric: str = "test_error",
+    compare: Path | None = None,
+) -> None:
     """Prints the table of gains and what may be concluded, and writes the report."""
-    columns = ("task, method", ">test error %", ">gain, points", "over", ">α", ">k")
-    console.print(table("test error and gains, with 95 % intervals", columns, grouped(tables.headline(runs.rows))))
-    for line in tables.conclusions(runs.rows):
+    written = report.write(runs, out, formats, level, metric, compare)
+    headline = tables.headline(runs.rows, level, metric)
+    columns = ("task, method", f">{headline.columns[2]}", ">gain", "over", ">α", ">k")
+    console.print(table(f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals", columns, grouped(headline)))
+    for line in tables.conclusions(runs.rows, level):
         console.print(line)
-    written = report.write(runs, out)
     console.print(f"report: {written.get('html', out)}", soft_wrap=True)
 
 
@@ -76,4 +85,7 @@ def grouped(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     for task, lines in headline.groupby("task", sort=False):
         yield (str(task),)
         for line in lines.to_dict("records"):
-            yield (f"  {line['method']}", *(line[name] for name in ("test error %", "points", "gain over", "α", "k")))
+            yield (
+                f"  {line['method']}",
+                *(line[column] for column in (headline.columns[2], "gain", "gain over", "α", "k")),
+            )

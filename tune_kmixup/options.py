@@ -1,0 +1,29 @@
+"""What may be typed after a command: types and help of the options."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Names = Annotated[list[str] | None, typer.Argument(help="A suite, or tasks such as iris/mlp or iris/mlp@3.")]
+Out = Annotated[Path, typer.Option("--out", help="Run directory; one that is there is continued.")]
+Method = Annotated[list[str] | None, typer.Option(help="Method to compare; repeat it. Default: erm, mixup, kmixup.")]
+Trials = Annotated[int | None, typer.Option(help="Configurations tried per searched study.")]
+SearchSeeds = Annotated[int | None, typer.Option(help="Runs per configuration, scored on validation data.")]
+FinalSeeds = Annotated[int | None, typer.Option(help="Runs of the selected configuration, scored on test data.")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of every run, in place of the recipes' own.")]
+Tune = Annotated[list[str] | None, typer.Option(help="Recipe value (lr, weight_decay) freed for every method alike.")]
+Sampler = Annotated[str | None, typer.Option(help="Search: tpe, random, qmc or gp.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster: auto, HOST:PORT or ray://... Default: this machine.")]
+Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]
+Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
+MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets [$TUNE_KMIXUP_DATA, or the cache].")]
+Load = Annotated[list[Path] | None, typer.Option(help="Python file with data sets, tasks or methods of yours.")]
+RunDirs = Annotated[list[Path], typer.Argument(help="Run directories; several are merged.")]
+ReportDir = Annotated[Path, typer.Option("--out", help="Folder of the report.")]
+Format = Annotated[list[str] | None, typer.Option(help="html, md, tex or csv; repeat it. Default: all.")]
+Metric = Annotated[str, typer.Option(help="Metric of the first table: test_error, test_nll, test_brier or test_ece.")]
+Level = Annotated[float, typer.Option(help="Confidence level of the intervals.")]
+Compare = Annotated[Path | None, typer.Option(help="An earlier report: show what has changed since.")]
