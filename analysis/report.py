@@ -7,7 +7,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from analysis import methods, style, tables
+from analysis import conclusions, methods, style, tables
 from analysis.load import Runs
 from analysis.sections import Section, sections
 from tune_kmixup.results import COLUMNS
@@ -132,7 +132,7 @@ def html(runs: Runs, found: list[Section], level: float) -> str:
     environment.filters["svg"] = inline
     return environment.get_template("report.html.j2").render(
         sections=found,
-        answer=tables.answer(runs.rows, level),
+        answer=conclusions.answer(runs.rows, level),
         paragraphs=methods.paragraphs(runs.suites, runs.rows, level),
         training=methods.training(runs.suites),
         versions=sorted(set(runs.rows["versions"].dropna())),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import figures, gains, tables
+from analysis import across, claims, conclusions, costs, figures, gains, searching, tables
 from analysis.load import Runs
 
 CALIBRATION = {
@@ -28,7 +28,17 @@ class Section:
 def sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | None = None) -> list[Section]:
     """All that can honestly be said of these runs; what was not measured is left out."""
     rows = runs.rows
-    found = [comparison(rows, level, metric), calibration(rows, level), robustness(rows, level), sensitivity(rows)]
+    found = [
+        comparison(rows, level, metric),
+        verdicts(rows, level),
+        details(rows, level),
+        over_tasks(rows, level),
+        calibration(rows, level),
+        robustness(rows, level),
+        budget(runs),
+        sensitivity(rows),
+        cost(rows),
+    ]
     if earlier is not None:
         words = ["Gains of the earlier report beside those of this one; empty where a report lacks the task."]
         found.append(Section("What changed", words, [tables.changes(earlier, rows, level)]))
@@ -41,10 +51,74 @@ def sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | None
 def comparison(rows: pd.DataFrame, level: float, metric: str) -> Section:
     return Section(
         "Gains",
-        tables.conclusions(rows, level),
+        conclusions.conclusions(rows, level),
         [tables.headline(rows, level, metric)],
         {"gains": figures.forest(rows, level, metric)},
     )
+
+
+def verdicts(rows: pd.DataFrame, level: float) -> Section:
+    words = [
+        "Claims of the paper: (1) k-mixup improves on mixup; (2) its gain over mixup is similar to or larger than "
+        "mixup's over ERM; (3) there are tasks where mixup gains nothing and k-mixup does; (4) claims 1 and 2 on the "
+        "mean error under noise and FGSM.",
+        f"Decided by {level:.0%} intervals; similar is within {claims.MARGIN:.0%} of ERM's error, fixed beforehand. "
+        "Undecided means that these runs do not tell, not that there is no effect. Over all tasks the units are the "
+        "tasks, and gains are shares of ERM's error. Verdicts per task are not corrected for their number, save "
+        "claim 3's.",
+    ]
+    found = claims.judge(rows, level)
+    overall = pd.DataFrame([vars(v) for v in found if v.task == claims.ALL])
+    by_task = pd.DataFrame([vars(v) for v in found if v.task != claims.ALL])
+    return Section("Claims", words, [table for table in (overall, by_task) if len(table)])
+
+
+def details(rows: pd.DataFrame, level: float) -> Section:
+    words = [
+        "Every gain in test error: in points, as a share of the reference's error, the share of paired runs that are "
+        "better (ties half), and a two-sided sign-flip permutation test on the units, beside the least p that so many "
+        "units allow. Bootstrap-t intervals check Student's."
+    ]
+    table = tables.details(rows, level)
+    return Section("Gains in detail", words, [table] if len(table) else [])
+
+
+def over_tasks(rows: pd.DataFrame, level: float) -> Section:
+    means = across.task_means(rows)
+    if len(means) < 2 or len(means.columns) < 2:
+        return Section("Over all tasks")
+    tests = across.signed_ranks(means)
+    words = [
+        f"{len(means)} tasks, one value each: outer splits are averaged first. Wilcoxon's signed-rank test, corrected "
+        f"for {len(tests)} comparisons (Holm)."
+    ]
+    if tests["least"].iloc[0] * len(tests) > 1 - level:
+        words.append(
+            f"With {len(means)} tasks the least p is {tests['least'].iloc[0]:.3g}, times {len(tests)} comparisons: "
+            "nothing here could have been significant, whatever the methods do."
+        )
+    found = across.ranks(means, level)
+    picture = figures.critical_difference(found.mean, found.difference, rows) if found else None
+    if found:
+        words.append(f"Friedman's test that all methods rank alike: p = {found.p:.3g}.")
+    return Section("Over all tasks", words, [tables.over_tasks(rows, tests, means, level)], drawn(ranks=picture))
+
+
+def budget(runs: Runs) -> Section:
+    words = [
+        "Validation error of the best configuration so far, mean over outer splits (for random search its unbiased "
+        "expectation): a curve that still falls at its end asks for more trials. Selection is optimistic: the least of "
+        "many errors, beside the same configuration's validation error with fresh seeds. Where ties are many, the "
+        "search could hardly tell configurations apart."
+    ]
+    random = {suite.name for suite in runs.suites.values() if suite.sampler == "random"}
+    drawn_at_random = runs.rows["suite"].isin(random)
+    curves = pd.concat(
+        [searching.curves(runs.rows[drawn_at_random], True), searching.curves(runs.rows[~drawn_at_random], False)]
+    )
+    table = tables.selection(searching.selection(runs.rows))
+    picture = drawn(budget=figures.budget(curves, runs.rows))
+    return Section("Was the budget enough", words, [table] if len(table) else [], picture)
 
 
 def calibration(rows: pd.DataFrame, level: float) -> Section:
@@ -81,6 +155,16 @@ def sensitivity(rows: pd.DataFrame) -> Section:
     ]
     names = {f"sensitivity-{task.replace('/', '-')}": figures.sensitivity(rows, task) for task in gains.tasks(rows)}
     return Section("Sensitivity to α and k", words, figures=drawn(**names))
+
+
+def cost(rows: pd.DataFrame) -> Section:
+    words = [
+        "Wall-clock seconds of runs on their share of a machine. At equal seconds: each method's configurations in the "
+        "order proposed, as many as fit the least total among the searched methods of the same outer split; `same` is "
+        "the share of splits in which the selection does not change, so that the final runs answer for it as well."
+    ]
+    found = [tables.costs(costs.costs(rows)), tables.equal_seconds(costs.equal_seconds(rows))]
+    return Section("Cost", words, [table for table in found if len(table)])
 
 
 def drawn(**figures: Figure | None) -> dict[str, Figure]:

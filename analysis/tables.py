@@ -1,11 +1,11 @@
-"""Tables of the comparison, and what may be concluded from them, in words. Per cent and points of error."""
+"""Tables of the comparison, as text for readers. Per cent and points of error."""
 
 import math
-from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
-from analysis import gains
+from analysis import across, gains
 from analysis.gains import COMPARED, Estimate
 
 NAMES = {"erm": "ERM", "mixup": "mixup", "kmixup": "k-mixup", "placebo": "placebo"}
@@ -101,40 +101,85 @@ def scores(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.95) -> 
     return pd.DataFrame(lines)
 
 
-def answer(rows: pd.DataFrame, level: float = 0.95) -> str:
-    """The comparison in one sentence."""
-    parts = []
-    for method, reference in COMPARED[:2]:
-        found = sorted_by_outcome(rows, method, reference, level)
-        total = sum(map(len, found.values()))
-        if not total:
-            continue
-        parts.append(
-            f"{name(method)} gained over {name(reference)} on {len(found['gains'])} of {total} tasks "
-            f"and lost on {len(found['loses'])}"
-        )
-    if not parts:
-        return "No two methods have final runs yet: there is nothing to be compared."
-    rest = f" elsewhere the {level:.0%} interval of the gain holds zero, or there are too few runs for one."
-    return f"Each tuned with the same budget, {'; '.join(parts)};{rest}"
-
-
-def sorted_by_outcome(rows: pd.DataFrame, method: str, reference: str, level: float) -> dict[str, list[str]]:
-    """The tasks by what the interval of the gain says."""
-    found: dict[str, list[str]] = {
-        "gains": [],
-        "loses": [],
-        "no difference shown": [],
-        "too few units for an interval": [],
-    }
+def details(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """All three gains of every task, with what checks them."""
+    rng = np.random.default_rng(0)
+    lines = []
     for task in gains.tasks(rows):
-        estimate = gains.gain(rows, task, method, reference, level)
-        if math.isnan(estimate.mean):
-            continue
-        known = not math.isnan(estimate.low)
-        unclear = "no difference shown" if known else "too few units for an interval"
-        found["gains" if estimate.low > 0 else "loses" if estimate.high < 0 else unclear].append(task)
-    return found
+        for method, reference in COMPARED:
+            values = gains.units(gains.paired(rows, task, method, reference))
+            if not len(values):
+                continue
+            checked, (p, least) = gains.bootstrap_t(values, rng, level), gains.sign_flip(values, rng)
+            lines.append(
+                {
+                    "task": task,
+                    "gain of": f"{name(method)} over {name(reference)}",
+                    "points": shown(gains.t_interval(values, level), signed=True),
+                    "bootstrap-t": interval(checked),
+                    "% of reference": shown(gains.relative(rows, task, method, reference, level), signed=True),
+                    "better": f"{gains.improves(rows, task, method, reference):.2f}",
+                    "p": f"{p:.3g}",
+                    "least p": f"{least:.2g}",
+                    "units": len(values),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def interval(estimate: Estimate) -> str:
+    return "" if math.isnan(estimate.low) else f"[{100 * estimate.low:+.2f}, {100 * estimate.high:+.2f}]"
+
+
+def over_tasks(rows: pd.DataFrame, tests: pd.DataFrame, means: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Each pair of methods over all tasks. `tests` and `means` are those of `across`."""
+    lines = []
+    for test in tests.to_dict("records"):
+        method, reference = test["method"], test["reference"]
+        counts = across.outcomes(rows, method, reference, level)
+        gained = (means[reference] - means[method]).to_numpy()
+        lines.append(
+            {
+                "gain of": f"{name(method)} over {name(reference)}",
+                "mean, points": f"{100 * gained.mean():+.2f}",
+                "interquartile mean": f"{100 * across.interquartile_mean(gained):+.2f}",
+                "better on": test["better"],
+                "worse on": test["worse"],
+                "wins, losses, ties by interval": f"{counts['wins']}, {counts['losses']}, {counts['ties']}",
+                "p": f"{test['p']:.3g}",
+                "p, Holm": f"{test['p_holm']:.3g}",
+                "least p": f"{test['least']:.2g}",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def selection(found: pd.DataFrame) -> pd.DataFrame:
+    """`searching.selection`, in per cent."""
+    table = pd.DataFrame({"task": found["task"], "method": found["method"].map(name)})
+    for column in ("at selection", "final", "optimism"):
+        table[f"{column}, val. error %"] = found[column].map(lambda v: "" if math.isnan(v) else f"{100 * v:.2f}")
+    return table.assign(**{"ties, % of studies": found["ties"].map(lambda v: f"{100 * v:.0f}")})
+
+
+def costs(found: pd.DataFrame) -> pd.DataFrame:
+    """`costs.costs`, rounded."""
+    table = found.assign(method=found["method"].map(name), pairing=found["pairing"].map(lambda v: f"{v:.1%}"))
+    for column, digits in (("hours", 2), ("seconds per run", 2), ("runs per hour", 0)):
+        table[column] = found[column].map(lambda v, digits=digits: "" if math.isnan(v) else f"{v:.{digits}f}")
+    return table
+
+
+def equal_seconds(found: pd.DataFrame) -> pd.DataFrame:
+    """`costs.equal_seconds`, in per cent."""
+    return pd.DataFrame(
+        {
+            "task": found["task"],
+            "method": found["method"].map(name),
+            "val. error % at equal seconds": found["val_error"].map(lambda v: f"{100 * v:.2f}"),
+            "same, % of splits": found["same"].map(lambda v: f"{100 * v:.0f}"),
+        }
+    )
 
 
 def changes(old: pd.DataFrame, new: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
@@ -159,37 +204,3 @@ def changes(old: pd.DataFrame, new: pd.DataFrame, level: float = 0.95) -> pd.Dat
                 }
             )
     return pd.DataFrame(lines)
-
-
-def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
-    """What the table shows and what it does not, one sentence each."""
-    found = list(verdicts(rows, level))
-    splits = rows.groupby("task")["outer_split"].nunique()
-    seeds = rows[rows["selected"].astype(bool)].groupby(["task", "method", "outer_split"], dropna=False).size()
-    found.append(
-        f"Intervals are Student's t at {level:.0%}, per task, not corrected for the number of comparisons: "
-        + (
-            "over the means of outer splits"
-            if (splits > 1).all()
-            else "over seeds on the one split of each task"
-            if (splits <= 1).all()
-            else "over the means of outer splits where a task has several, else over seeds on its one split"
-        )
-        + (f"; {span(seeds.min(), seeds.max())} final runs per split and method." if len(seeds) else ".")
-    )
-    diverged = int((rows["status"] == "diverged").sum())
-    if diverged:
-        found.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")
-    found.append("Nothing here says how the methods compare on other data, networks, training lengths or budgets.")
-    return found
-
-
-def verdicts(rows: pd.DataFrame, level: float) -> Iterator[str]:
-    for method, reference in COMPARED[:2]:
-        found = sorted_by_outcome(rows, method, reference, level)
-        total = sum(map(len, found.values()))
-        if not total:
-            yield f"{name(method)} over {name(reference)}: not compared; at least one of the two has no final run."
-            continue
-        parts = [f"{what} on {len(which)} ({', '.join(which)})" for what, which in found.items() if which]
-        yield f"{name(method)} over {name(reference)}, of {total} tasks: {'; '.join(parts)}."

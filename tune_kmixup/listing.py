@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from analysis import report, tables
+from analysis import conclusions, report, tables
 from analysis.load import Runs
 from search_spaces.methods import METHODS
 from search_spaces.suites import SUITES
@@ -75,7 +75,7 @@ def conclude(
     headline = tables.headline(runs.rows, level, metric)
     columns = ("task, method", f">{headline.columns[2]}", ">gain", "over", ">α", ">k")
     console.print(table(f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals", columns, grouped(headline)))
-    for line in tables.conclusions(runs.rows, level):
+    for line in conclusions.conclusions(runs.rows, level):
         console.print(line)
     console.print(f"report: {written.get('html', out)}", soft_wrap=True)
 
