@@ -13,12 +13,14 @@ from analysis.gains import COMPARED
 from analysis.style import COLOURS, INK, MARKERS, WIDTH, colour, legend, panels
 from analysis.tables import name, scale_of, unit_of
 
-FEW = 2000  # points beyond which a scatter is drawn as pixels
+FEW = 300  # points beyond which a scatter is drawn as pixels
 
 
-def forest(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") -> Figure:
+def forest(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") -> Figure | None:
     """Gains per task with their intervals: mixup over ERM, and k-mixup over mixup."""
     tasks = gains.tasks(rows)
+    if len({"erm", "mixup", "kmixup"}.intersection(gains.methods(rows))) < 2:
+        return None
     figure = Figure(figsize=(WIDTH, 1.2 + 0.45 * len(tasks)), layout="constrained")
     axes = figure.subplots()
     for offset, (method, reference) in zip((-0.14, 0.14), COMPARED[:2], strict=True):
@@ -121,7 +123,8 @@ def sensitivity(rows: pd.DataFrame, task: str) -> Figure | None:
             axes.axhline(erm, color=COLOURS["erm"], linewidth=1, label="ERM")
         for method, found in mixing.groupby("method", sort=False):
             points(axes, found[column], 100 * found["val_error"], str(method), rows)
-        axes.set_xscale("log")
+        if mixing[column].notna().any():  # else matplotlib refuses a logarithm
+            axes.set_xscale("log")
         axes.set_xlabel({"alpha": "α"}.get(column, "expected squared displacement"), fontsize=8)
         axes.set_ylabel("validation error, %", fontsize=8)
     blocks = mixing[mixing["k"] > 1]

@@ -142,9 +142,9 @@ def sign_flip(
 
 
 def tasks(rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rows["task"]))
+    return [str(task) for task in rows["task"].unique()]
 
 
 def methods(rows: pd.DataFrame) -> list[str]:
-    there = list(dict.fromkeys(rows["method"]))
+    there = [str(method) for method in rows["method"].unique()]
     return [m for m in METHODS if m in there] + [m for m in there if m not in METHODS]

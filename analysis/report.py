@@ -1,11 +1,11 @@
 """The report: one HTML file that needs nothing else, the same as Markdown, LaTeX and CSV, figures, and the rows."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from analysis import conclusions, methods, style, tables
 from analysis.load import Runs
@@ -40,16 +40,17 @@ def write(
     if not 0 < level < 1:
         raise BadInput(f"level={level} is no confidence level: choose one between 0 and 1, such as 0.95.")
     found = sections(runs, level, metric, earlier(compare) if compare else None)
-    texts = {"html": html, "md": markdown, "tex": latex, "csv": csv}
     paths = {kind: out / ("gains.csv" if kind == "csv" else f"report.{kind}") for kind in FORMATS if kind in formats}
     try:
         out.mkdir(parents=True, exist_ok=True)
+        pictures = draw(found, out / "figures")
+        texts: dict[str, Callable[[Runs, list[Section], float], str]]
+        texts = {"html": partial(html, pictures=pictures), "md": markdown, "tex": latex, "csv": csv}
         for kind, path in paths.items():
             path.write_text(texts[kind](runs, found, level), encoding="utf-8")
         runs.rows.to_parquet(out / "results.parquet")
         (out / "dictionary.md").write_text(dictionary(), encoding="utf-8")
         (out / "methods.md").write_text(methods.text(runs.suites, runs.rows, level), encoding="utf-8")
-        draw(found, out / "figures")
     except OSError as error:
         raise BadInput(f"out={str(out)!r} cannot be written ({error.strerror}): choose another --out.") from error
     return paths
@@ -63,12 +64,17 @@ def earlier(folder: Path) -> pd.DataFrame:
         raise BadInput(f"compare={str(folder)!r} holds no results.parquet: name the folder of a report.") from error
 
 
-def draw(found: list[Section], folder: Path) -> None:
+def draw(found: list[Section], folder: Path) -> dict[str, str]:
+    """Writes every figure as SVG and PNG, and gives the SVGs by name: laying a figure out is what a report costs."""
     folder.mkdir(exist_ok=True)
+    pictures = {}
     for section in found:
         for name, figure in section.figures.items():
-            (folder / f"{name}.svg").write_text(style.svg(figure), encoding="utf-8")
+            style.finish(figure)
+            pictures[name] = style.svg(figure)
+            (folder / f"{name}.svg").write_text(pictures[name], encoding="utf-8")
             (folder / f"{name}.png").write_bytes(style.png(figure))
+    return pictures
 
 
 def csv(runs: Runs, found: list[Section], level: float) -> str:
@@ -125,13 +131,13 @@ def escape(text: str) -> str:
     return "".join(special.get(c, c) for c in text)
 
 
-def html(runs: Runs, found: list[Section], level: float) -> str:
+def html(runs: Runs, found: list[Section], level: float, pictures: dict[str, str]) -> str:
     environment = Environment(
         loader=PackageLoader("analysis", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["svg"] = inline
     return environment.get_template("report.html.j2").render(
         sections=found,
+        pictures={name: inline(text, name) for name, text in pictures.items()},
         answer=conclusions.answer(runs.rows, level),
         paragraphs=methods.paragraphs(runs.suites, runs.rows, level),
         training=methods.training(runs.suites),
@@ -141,9 +147,8 @@ def html(runs: Runs, found: list[Section], level: float) -> str:
     )
 
 
-def inline(figure: Figure, name: str) -> str:
-    """The figure for use inside HTML: identifiers made unique, since all figures share one page."""
-    text = style.svg(figure)
+def inline(text: str, name: str) -> str:
+    """An SVG for use inside HTML: its identifiers made unique, since all figures share one page."""
     for mark in ('id="', 'href="#', "url(#"):
         text = text.replace(mark, f"{mark}{name}-")
     return text

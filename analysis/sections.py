@@ -27,14 +27,14 @@ class Section:
 
 def sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | None = None) -> list[Section]:
     """All that can honestly be said of these runs; what was not measured is left out."""
-    rows = runs.rows
+    rows, final = runs.rows, runs.rows[runs.rows["selected"].astype(bool)]
     found = [
-        comparison(rows, level, metric),
-        verdicts(rows, level),
-        details(rows, level),
-        over_tasks(rows, level),
-        calibration(rows, level),
-        robustness(rows, level),
+        comparison(rows, final, level, metric),
+        verdicts(final, level),
+        details(final, level),
+        over_tasks(final, level),
+        calibration(final, level),
+        robustness(final, level),
         budget(runs),
         sensitivity(rows),
         cost(rows),
@@ -48,13 +48,10 @@ def sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | None
     return [section for section in found if section.tables or section.figures]
 
 
-def comparison(rows: pd.DataFrame, level: float, metric: str) -> Section:
-    return Section(
-        "Gains",
-        conclusions.conclusions(rows, level),
-        [tables.headline(rows, level, metric)],
-        {"gains": figures.forest(rows, level, metric)},
-    )
+def comparison(rows: pd.DataFrame, final: pd.DataFrame, level: float, metric: str) -> Section:
+    table = tables.headline(final, level, metric)
+    picture = figures.forest(final, level, metric)
+    return Section("Gains", conclusions.conclusions(rows, level), [table], drawn(gains=picture))
 
 
 def verdicts(rows: pd.DataFrame, level: float) -> Section:

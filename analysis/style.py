@@ -44,7 +44,8 @@ def legend(figure: Figure) -> None:
         figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=4, frameon=False, labelcolor=INK)
 
 
-def finished(figure: Figure) -> Figure:
+def finish(figure: Figure) -> None:
+    """In the colours of the report, and laid out, once for all formats."""
     for axes in figure.axes:
         axes.patch.set_visible(False)
         axes.tick_params(colors=INK, labelsize=8)
@@ -52,14 +53,15 @@ def finished(figure: Figure) -> Figure:
         axes.yaxis.label.set_color(INK)
         for spine in axes.spines.values():
             spine.set_color(INK)
-    return figure
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def svg(figure: Figure) -> str:
     """The figure as an SVG element on a transparent ground, its text kept as text."""
     out = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tune-kmixup"}):
-        finished(figure).savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(out, format="svg", dpi=150, transparent=True, metadata={"Date": None})
     text = out.getvalue()
     return text[text.index("<svg") :]
 
@@ -67,5 +69,5 @@ def svg(figure: Figure) -> str:
 def png(figure: Figure) -> bytes:
     """The same on a white ground, 200 dots per inch."""
     out = io.BytesIO()
-    finished(figure).savefig(out, format="png", dpi=200, facecolor="white")
+    figure.savefig(out, format="png", dpi=200, facecolor="white")
     return out.getvalue()

@@ -1,0 +1,102 @@
+"""Seconds and memory of a full report against the number of rows, on made-up runs.
+
+    python benchmarks/report.py [--rows 1000 10000 100000] [--quick]
+
+Twenty tasks of five outer splits, three methods; the rows are drawn from a table of effects, nothing was trained.
+"""
+
+import argparse
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import Runs
+from analysis.report import write
+from tune_kmixup.results import COLUMNS
+
+EFFECTS = {"erm": 0.0, "mixup": 0.01, "kmixup": 0.015}
+
+
+def made_up(
+    rng: np.random.Generator,
+    effects: Mapping[str, float] = EFFECTS,
+    tasks: Sequence[str] = ("a/mlp", "b/mlp", "c/lenet"),
+    splits: int = 5,
+    trials: int = 8,
+    seeds: int = 4,
+    search_seeds: int = 2,
+) -> pd.DataFrame:
+    """Rows as `analysis.load` gives them. `effects`: by how much each method lowers the expected test error.
+
+    Tasks and splits have effects of their own on the error, and so on the gain; runs of one seed share their noise.
+    """
+    parts = []
+    for number, task in enumerate(tasks):
+        for split in range(splits) if splits > 1 else [None]:
+            level = 0.1 + 0.01 * (number % 10) + 0.02 * rng.normal()
+            shared = 0.005 * rng.normal(size=seeds)
+            for method, effect in effects.items():
+                tried = trials if method != "erm" else 1
+                count = tried * search_seeds + seeds
+                final = np.arange(count) >= tried * search_seeds
+                table = pd.DataFrame({"phase": np.where(final, "final", "search")})
+                table["trial"] = np.where(final, 0, np.arange(count) // search_seeds)
+                table["seed"] = np.where(
+                    final, 1_000_000 + np.arange(count) - tried * search_seeds, np.arange(count) % 2
+                )
+                table["alpha"] = 0.0 if method == "erm" else 10 ** rng.uniform(-2, 1.8, count)[table["trial"]]
+                table["k"] = 2 ** rng.integers(1, 6, count)[table["trial"]] if method == "kmixup" else 1
+                gained = effect * (1 + 0.3 * rng.normal())
+                error = level - gained + 0.004 * rng.normal(size=count) + np.where(final, 0, 0.02 * rng.random(count))
+                error[final] += shared
+                table["val_error"], table["test_error"] = error.clip(0, 1), np.where(final, error.clip(0, 1), np.nan)
+                parts.append(table.assign(task=task, outer_split=split, method=method, selected=final))
+    rows = pd.concat(parts, ignore_index=True).reindex(columns=[*COLUMNS, "selected"])
+    return filled(rows, rng)
+
+
+def filled(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The other columns: functions of the error, or constants."""
+    error, final = rows["val_error"], rows["phase"] == "final"
+    rows = rows.assign(
+        suite="made up", status="ok", device="cpu", machine="none", code="none", versions="none", val_nll=3 * error
+    )
+    for name in [name for name in COLUMNS if name.startswith("test_") and COLUMNS[name][0] == "float"]:
+        rows[name] = rows[name].where(rows[name].notna(), (error * rng.uniform(1, 2)).where(final))
+    rows["test_reliability"] = np.where(final, "50:0.6000:0.5500 150:0.9500:0.9000", None)
+    rows["matched_distance"] = (10 / rows["k"] ** 0.5).where(rows["alpha"] > 0)
+    rows["perturbation"] = (rows["alpha"] / (1 + 4 * rows["alpha"]) * rows["matched_distance"]).fillna(0.0)
+    rows["seconds"], rows["pairing_seconds"] = 1 + rng.random(len(rows)), 0.01 * (rows["k"] > 1)
+    rows["outer_split"] = rows["outer_split"].astype("Int64")
+    rows["dataset"], rows["architecture"] = rows["task"].str.split("/").str[0], rows["task"].str.split("/").str[1]
+    return rows
+
+
+def measure(rows: int) -> None:
+    tasks = [f"task{number:02d}/mlp" for number in range(20)]
+    trials = max(2, (rows // 100 - 3 * 20 - 2) // 4)  # 100 splits; two searched methods, two seeds; 20 final runs
+    table = made_up(np.random.default_rng(0), tasks=tasks, trials=trials, seeds=20)
+    clock = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        write(Runs(table, pd.DataFrame(columns=["study", "missing", "command"]), {}), Path(folder))
+        size = (Path(folder) / "report.html").stat().st_size
+    seconds = time.perf_counter() - clock
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"| {len(table):,} | {seconds:.1f} | {peak:.2f} | {size / 2**20:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--quick", action="store_true", help="1,000 rows alone")
+    options = parser.parse_args()
+    print(f"{platform.machine()}, Python {platform.python_version()}\n")
+    print("| rows | seconds | peak memory so far, GiB | report.html, MiB |\n| --- | --- | --- | --- |")
+    for count in [1_000] if options.quick else options.rows:
+        measure(count)
