@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from tune_kmixup import lookahead
 from tune_kmixup.lookahead import look_ahead
+
+
+@pytest.fixture(autouse=True)
+def a_thread_always_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookahead, "THREAD_PAYS", 0.0)
 
 
 class Pair(NamedTuple):
@@ -47,7 +53,8 @@ def test_it_runs_ahead_by_no_more_than_depth() -> None:
 def test_a_consumer_that_stops_early_ends_the_thread() -> None:
     before = threads()
     ahead = look_ahead(batches(1000), 4)
-    next(ahead)
+    for _ in range(lookahead.TRIED + 1):
+        next(ahead)
     assert threads() == before + 1
     ahead.close()
     assert threads() == before
@@ -55,7 +62,7 @@ def test_a_consumer_that_stops_early_ends_the_thread() -> None:
 
 def test_an_error_of_the_source_reaches_the_consumer() -> None:
     def breaks() -> Iterator[Pair]:
-        yield from batches(2)
+        yield from batches(5)
         raise RuntimeError("no more data")
 
     before = threads()
@@ -68,3 +75,10 @@ def test_an_error_of_the_pairing_reaches_the_consumer() -> None:
     bad = Pair(torch.full((4, 2), float("nan")), torch.zeros(4, 2))
     with pytest.raises(ValueError, match="not finite"):
         list(look_ahead([bad], 2))
+
+
+def test_short_pairings_get_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookahead, "THREAD_PAYS", 60.0)
+    before = threads()
+    for _ in look_ahead(batches(), 4):
+        assert threads() == before

@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -22,6 +23,9 @@ class HasPartner(Protocol):
     def partner(self) -> Any: ...
 
 
+TRIED = 3  # pairings that are timed before a thread is begun
+THREAD_PAYS = 5e-4  # seconds: shorter ones cost less than two threads of Python disturb each other
+
 B = TypeVar("B", bound=HasPartner)
 
 
@@ -31,11 +35,19 @@ def look_ahead(
     """Each batch with the pairing σ of its partner and the seconds that computing σ took.
 
     A thread draws and pairs up to `depth` batches beyond the one in use; the results are the same as with depth = 0,
-    which computes each when it is asked for. k = 1 needs no thread. An error raised by `batches` or by the pairing
-    reaches the consumer; a consumer that stops early (`close`) ends the thread.
+    which computes each when it is asked for. k = 1 needs no thread, and pairings on a CPU that turn out to be short get
+    none. An error raised by `batches` or by the pairing reaches the consumer; a consumer that stops early (`close`)
+    ends the thread.
     """
     source = paired(batches, k, cost, solver)
     if depth == 0 or k == 1:
+        yield from source
+        return
+    quickest = float("inf")
+    for tried in islice(source, TRIED):
+        quickest = quickest if tried[1].is_cuda else min(quickest, tried[2])
+        yield tried
+    if quickest < THREAD_PAYS:
         yield from source
         return
     ready: queue.Queue[tuple[B, Tensor, float] | BaseException | None] = queue.Queue(depth)

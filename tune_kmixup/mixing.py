@@ -11,6 +11,7 @@ k-mixup: the displacement interpolation of two k-batches along their optimal mat
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,7 +28,7 @@ Cost = Literal["sqeuclidean", "euclidean"]
 Solver = Literal["hungarian", "emd", "sinkhorn"]
 
 SINKHORN_REGULARISATION = 0.01  # of the mean cost: smaller is closer to the optimum and slower
-CACHED = 1 << 17  # numbers of a block worked on at once: copies that fit the cache cost a third of those that do not
+CLEAR = 0.01  # float32 products err by some 1e-6 of their size, so what is above this share of it is known to 1e-4
 SMALLEST_ALPHA = 1e-6
 
 
@@ -76,12 +77,9 @@ def pair(x: Tensor, partner: Tensor, k: int, *, cost: Cost = "sqeuclidean", solv
     matrices = on_host(costs)
     if not all(np.isfinite(part).all() for part in matrices):
         raise not_finite(x, partner)
-    assignment = emd if solver == "emd" else hungarian
-    sigma, start = np.empty(rows, dtype=np.int64), 0
-    for part in matrices:
-        for matrix in part:
-            sigma[start : start + len(matrix)] = start + assignment(matrix)
-            start += len(matrix)
+    assign = emd if solver == "emd" else hungarian
+    sigma = np.concatenate([assignments(part, assign).ravel() for part in matrices])
+    sigma += np.arange(rows) // k * k
     return torch.from_numpy(sigma).to(x.device)
 
 
@@ -93,15 +91,11 @@ def not_finite(x: Tensor, partner: Tensor) -> BadInput:
 
 
 def blocks(x: Tensor, k: int) -> list[Tensor]:
-    """Rows as (number of blocks) x k x D, and a remainder as 1 x (rows left) x D.
-
-    In float32 on the CPU, unless the data are float64; in float64 on CUDA, where it costs little and the switches for
-    TF32 do not reach it.
-    """
+    """Rows as (number of blocks) x k x D, and a remainder as 1 x (rows left) x D, in float32, or float64 as given."""
     if x.device.type not in ("cpu", "cuda"):  # others lack float64
         x = x.cpu()
     flat = x.reshape(len(x), -1)
-    flat = flat.double() if flat.is_cuda or flat.dtype == torch.float64 else flat.float()
+    flat = flat if flat.dtype == torch.float64 else flat.float()
     whole = len(flat) // k * k
     parts = [flat[:whole].reshape(-1, k, flat.shape[1]), flat[None, whole:]]
     return [part for part in parts if part.shape[0] and part.shape[1]]
@@ -112,21 +106,41 @@ def block_costs(x: Tensor, partner: Tensor, cost: Cost) -> Tensor:
 
     |a - b|² = |a|² + |b|² - 2ab, and the sums of |a|² and |b|² over a block are the same for every permutation: -ab is
     enough. Euclidean distances need the whole, in float64 to keep a root near zero.
-    The origin is moved into each block: without that, the products lose digits to data far from it.
     """
-    costs = []
-    at_once = len(x) if x.is_cuda else max(1, CACHED // x[0].numel())
-    for a, b in zip(torch.split(x, at_once), torch.split(partner, at_once), strict=True):
-        if cost == "euclidean":
-            a, b = a.double(), b.double()
-        centre = b.mean(1, keepdim=True)
-        a, b = a - centre, b - centre
-        if cost == "sqeuclidean":
-            costs.append(torch.bmm(a.neg_(), b.mT))
-        else:
-            squares = a.square().sum(2, keepdim=True) + b.square().sum(2)[:, None]
-            costs.append(torch.baddbmm(squares, a, b.mT, alpha=-2).clamp_(min=0).sqrt_())
-    return torch.cat(costs)
+    if cost == "sqeuclidean":
+        return products(x, partner).neg_()
+    x, partner = centred(x, partner)
+    squares = x.square().sum(2, keepdim=True) + partner.square().sum(2)[:, None]
+    return torch.baddbmm(squares, x, partner.mT, alpha=-2).clamp_(min=0).sqrt_()
+
+
+def products(x: Tensor, partner: Tensor) -> Tensor:
+    """ab within blocks, up to what every permutation adds, which is all that depends on where the origin is.
+
+    One product of the data as they are costs least, and loses digits to data far from the origin. What a matching
+    turns on is the products less their row and column means: a block in which that is small beside the products
+    themselves is done again in float64, its origin moved into it. On CUDA all blocks are, since asking would stall the
+    stream, and float64 costs little there.
+    """
+    if x.is_cuda:
+        a, b = centred(x, partner)
+        return torch.bmm(a, b.mT)
+    found = torch.bmm(x, partner.mT)
+    turns_on = found - found.mean(1, keepdim=True)
+    turns_on -= turns_on.mean(2, keepdim=True)
+    clear = turns_on.square_().mean((1, 2)).sqrt_() > CLEAR * found.abs().amax((1, 2))
+    unclear = clear.logical_not_().nonzero()[:, 0]  # also where anything is not finite
+    if len(unclear):
+        a, b = centred(x[unclear], partner[unclear])
+        found = found.double().index_copy_(0, unclear, torch.bmm(a, b.mT))
+    return found
+
+
+def centred(x: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
+    """In float64, the origin moved into each block."""
+    x, partner = x.double(), partner.double()
+    centre = partner.mean(1, keepdim=True)
+    return x - centre, partner - centre
 
 
 def on_host(parts: list[Tensor]) -> list[NDArray[np.float64]]:
@@ -141,6 +155,16 @@ def on_host(parts: list[Tensor]) -> list[NDArray[np.float64]]:
         torch.cuda.current_stream(flat.device).synchronize()
     pieces = torch.split(host, [part.numel() for part in parts])
     return [piece.reshape(part.shape).numpy() for piece, part in zip(pieces, parts, strict=True)]
+
+
+def assignments(
+    matrices: NDArray[np.float64], assign: Callable[[NDArray[np.float64]], NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """The best permutation of each of N x k x k costs, N x k. Of two rows there are but two, compared all at once."""
+    if matrices.shape[1] == 2:
+        swap = matrices[:, 0, 1] + matrices[:, 1, 0] < matrices[:, 0, 0] + matrices[:, 1, 1]
+        return np.stack([swap, ~swap], axis=1).astype(np.int64)
+    return np.stack([assign(matrix) for matrix in matrices])
 
 
 def hungarian(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
