@@ -1,14 +1,17 @@
 """Milliseconds to pair a batch, against other ways of doing it and against the floor.
 
-    python benchmarks/pairing.py [--quick]
+    python benchmarks/pairing.py [--quick | --others]
 
 (a) one B x B assignment with forbidden off-block entries on costs from `scipy.spatial.distance_matrix`, as other code
 does it; (b) `ot.emd` per block; floors: the batched product of the data as they are, alone, and the assignments alone.
-Ratios are medians over rounds, with quartiles, of arms taken in turn in one process.
+Ratios are medians over rounds, with quartiles, of arms taken in turn in one process. --others: what else might solve
+the assignments faster, two threads over the blocks, and the package lapx where it is installed.
 """
 
 import argparse
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -67,16 +70,37 @@ def compare(rows: int, columns: int, k: int, rounds: int, slow: bool) -> None:
     line(rows, columns, k, f"{1000 * np.median(ours):.3g}", against, ratio(seconds["emd"], ours), ratio(ours, floor))
 
 
+def others() -> None:
+    head("B", "k", "scipy, ms", "two threads / one", "lapx / scipy")
+    rng = np.random.default_rng(0)
+    pool = ThreadPoolExecutor(2)
+    for rows, k in ((128, 16), (128, 128), (512, 16), (512, 64), (512, 512)):
+        x, partner = rng.normal(size=(2, rows // k, k, 784))
+        matrices = list(-(x @ partner.transpose(0, 2, 1)))
+        arms = {"scipy": lambda m=matrices: assignments(m), "two": lambda m=matrices: list(pool.map(hungarian, m))}
+        if find_spec("lap"):
+            import lap
+
+            arms["lapx"] = lambda m=matrices: [lap.lapjv(matrix) for matrix in m]
+        found = times(arms, 30)
+        lapx = ratio(found["lapx"], found["scipy"]) if "lapx" in found else "not installed"
+        line(rows, k, f"{1000 * np.median(found['scipy']):.3g}", ratio(found["two"], found["scipy"]), lapx)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few sizes alone")
-    quick = parser.parse_args().quick
+    parser.add_argument("--others", action="store_true", help="other ways to solve the assignments alone")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{machine()}\n")
+    if options.others:
+        others()
+        raise SystemExit
     head("B", "D", "k", "ours, ms", "(a) / ours", "(b) / ours", "ours / floor")
-    for rows in (32,) if quick else (128, 512):
-        for columns in (30,) if quick else (30, 784, 3072):
+    for rows in (32,) if options.quick else (128, 512):
+        for columns in (30,) if options.quick else (30, 784, 3072):
             k = 2
             while k <= rows:
-                compare(rows, columns, k, 3 if quick else 15, slow=k in (16, 64, rows) or quick)
+                compare(rows, columns, k, 3 if options.quick else 15, slow=k in (16, 64, rows) or options.quick)
                 k *= 2

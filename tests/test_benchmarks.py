@@ -1,0 +1,52 @@
+"""Every script runs as its docstring says, and prints its table."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def printed(*command: str) -> str:
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "columns"),
+    [
+        ("pairing", "| B | D | k | ours, ms |"),
+        ("step", "| network | B | arm |"),
+        ("structure", "| set | measure | fresh |"),
+        ("report", "| rows | seconds |"),
+    ],
+)
+def test_a_benchmark_prints_its_table(script: str, columns: str) -> None:
+    text = printed(f"benchmarks/{script}.py", "--quick")
+    assert columns in text and text.count("\n| ") > 2
+
+
+@pytest.mark.slow
+def test_the_table_of_data_sets(tmp_path: Path) -> None:
+    text = printed("benchmarks/data.py", "--data-dir", str(tmp_path))
+    assert "| iris | table | 150 | 3 |" in text and "not at hand" in text
+
+
+@pytest.mark.slow
+def test_the_example_trains_with_all_three_methods() -> None:
+    found = re.findall(
+        r"(ERM|mixup|k-mixup) .*?: test error ((?:[\d.]+ % ?){3})", printed("examples/train_with_kmixup.py")
+    )
+    assert [method for method, _ in found] == ["ERM", "mixup", "k-mixup"]
+    assert all(5 < float(error) < 25 for _, errors in found for error in errors.replace("%", "").split())
+
+
+def test_the_readme_shows_the_example_as_it_is() -> None:
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    example = (ROOT / "examples" / "train_with_kmixup.py").read_text()
+    assert len(shown) == 1 and shown[0] in example
