@@ -10,7 +10,7 @@ HOUR = 3600.0
 
 
 def costs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Per task and method: runs, hours in all, median seconds per search run, pairing's share of all seconds.
+    """Per task and method: runs, hours in all, median seconds per search run (and over ERM's), pairing's share.
 
     Seconds are wall-clock on the trial's share of a machine: CPU-seconds or GPU-seconds by `device`. Where the share
     is more than one CPU or a fraction of a GPU, multiply by it.
@@ -34,8 +34,11 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
                     "runs per hour": HOUR * len(found) / total if total else float("nan"),
                 }
             )
-    columns = ["task", "method", "device", "runs", "hours", "seconds per run", "pairing", "runs per hour"]
-    return pd.DataFrame(lines, columns=columns)
+    columns = ["task", "method", "device", "runs", "hours", "seconds per run", "over ERM", "pairing", "runs per hour"]
+    table = pd.DataFrame(lines, columns=columns)
+    erm = table[table["method"] == "erm"].set_index("task")["seconds per run"]
+    table["over ERM"] = table["seconds per run"] / table["task"].map(erm)
+    return table
 
 
 def equal_seconds(rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ CALIBRATION = {
     "test_ece_floor": "floor of ECE %",
     "test_ece_adaptive": "adaptive ECE %",
 }
+WORST = {"test_error_worst": "error of the worst class, %"}
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,17 @@ def details(rows: pd.DataFrame, level: float) -> Section:
     words = [
         "Every gain in test error: in points, as a share of the reference's error, the share of paired runs that are "
         "better (ties half), and a two-sided sign-flip permutation test on the units, beside the least p that so many "
-        "units allow. Bootstrap-t intervals check Student's."
+        "units allow. Bootstrap-t intervals check Student's.",
+        "Then the errors themselves, and the error of the class that a run gets wrong most.",
     ]
-    table = tables.details(rows, level)
-    return Section("Gains in detail", words, [table] if len(table) else [])
+    found = [tables.details(rows, level), tables.errors(rows, level), tables.scores(worst(rows), WORST, level)]
+    return Section("Gains in detail", words, [table for table in found if len(table)])
+
+
+def worst(rows: pd.DataFrame) -> pd.DataFrame:
+    """With the error of the class that each run gets wrong most."""
+    by_class = rows["test_error_by_class"].map(lambda cell: max(map(float, cell.split())), na_action="ignore")
+    return rows.assign(test_error_worst=by_class.astype(float))
 
 
 def over_tasks(rows: pd.DataFrame, level: float) -> Section:

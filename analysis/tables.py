@@ -101,6 +101,31 @@ def scores(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.95) -> 
     return pd.DataFrame(lines)
 
 
+def errors(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """The final test error of every method: mean, standard error and interval over units, median over runs."""
+    lines = []
+    for task in gains.tasks(rows):
+        for method in gains.methods(rows):
+            runs = gains.finals(rows, task, method).dropna()
+            if runs.empty:
+                continue
+            values = gains.units(runs)
+            error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else math.nan
+            lines.append(
+                {
+                    "task": task,
+                    "method": name(method),
+                    "mean %": f"{100 * values.mean():.2f}",
+                    "standard error": "" if math.isnan(error) else f"{100 * error:.2f}",
+                    f"{level:.0%} interval": interval(gains.t_interval(values, level), signed=False),
+                    "median of runs %": f"{100 * runs.median():.2f}",
+                    "units": len(values),
+                    "runs": len(runs),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
 def details(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """All three gains of every task, with what checks them."""
     rng = np.random.default_rng(0)
@@ -127,8 +152,9 @@ def details(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def interval(estimate: Estimate) -> str:
-    return "" if math.isnan(estimate.low) else f"[{100 * estimate.low:+.2f}, {100 * estimate.high:+.2f}]"
+def interval(estimate: Estimate, signed: bool = True) -> str:
+    sign = "+" if signed else ""
+    return "" if math.isnan(estimate.low) else f"[{100 * estimate.low:{sign}.2f}, {100 * estimate.high:{sign}.2f}]"
 
 
 def over_tasks(rows: pd.DataFrame, tests: pd.DataFrame, means: pd.DataFrame, level: float) -> pd.DataFrame:
@@ -165,7 +191,7 @@ def selection(found: pd.DataFrame) -> pd.DataFrame:
 def costs(found: pd.DataFrame) -> pd.DataFrame:
     """`costs.costs`, rounded."""
     table = found.assign(method=found["method"].map(name), pairing=found["pairing"].map(lambda v: f"{v:.1%}"))
-    for column, digits in (("hours", 2), ("seconds per run", 2), ("runs per hour", 0)):
+    for column, digits in (("hours", 2), ("seconds per run", 2), ("over ERM", 2), ("runs per hour", 0)):
         table[column] = found[column].map(lambda v, digits=digits: "" if math.isnan(v) else f"{v:.{digits}f}")
     return table
 

@@ -70,6 +70,7 @@ def filled(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     for name in [name for name in COLUMNS if name.startswith("test_") and COLUMNS[name][0] == "float"]:
         rows[name] = rows[name].where(rows[name].notna(), (error * rng.uniform(1, 2)).where(final))
     rows["test_reliability"] = np.where(final, "50:0.6000:0.5500 150:0.9500:0.9000", None)
+    rows["test_error_by_class"] = error.map("{0:.4f} 0.1".format).where(final)
     rows["matched_distance"] = (10 / rows["k"] ** 0.5).where(rows["alpha"] > 0)
     rows["perturbation"] = (rows["alpha"] / (1 + 4 * rows["alpha"]) * rows["matched_distance"]).fillna(0.0)
     rows["seconds"], rows["pairing_seconds"] = 1 + rng.random(len(rows)), 0.01 * (rows["k"] > 1)
