@@ -9,6 +9,7 @@ from analysis import across, gains
 from analysis.gains import COMPARED, Estimate
 
 NAMES = {"erm": "ERM", "mixup": "mixup", "kmixup": "k-mixup", "placebo": "placebo"}
+NO_GAIN = ("test_ece_floor", "test_fgsm_zero_gradient")  # say how to read other scores: less is not better
 REFERENCE = {"mixup": "erm", "kmixup": "mixup", "placebo": "mixup"}  # what a method's gain is shown over
 
 
@@ -95,8 +96,8 @@ def scores(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.95) -> 
             if not any(list(line.values())[2:]):
                 continue
             for method, reference in COMPARED[:2]:
-                gained = gains.gain(rows, task, method, reference, level, metric)
-                line[f"{name(method)} over {name(reference)}"] = shown(gained, signed=True, metric=metric)
+                gained = shown(gains.gain(rows, task, method, reference, level, metric), signed=True, metric=metric)
+                line[f"{name(method)} over {name(reference)}"] = "" if metric in NO_GAIN else gained
             lines.append(line)
     return pd.DataFrame(lines)
 
