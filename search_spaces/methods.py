@@ -4,9 +4,15 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution, distribution_to_json
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 
-from tune_kmixup.study import BadInput, Recipe, Study, Task
+from tune_kmixup.study import BadInput, Recipe, Study, Task, configuration
 
 # The lower end must reach ERM: at α = 0.01 the expected squared displacement is 1 % of the largest possible.
 ALPHA = FloatDistribution(0.01, 64.0, log=True)
@@ -45,7 +51,10 @@ RECIPE: dict[str, Callable[[Recipe], BaseDistribution]] = {
 
 
 def study(task: Task, method: str, train_rows: int, tune: tuple[str, ...] = ()) -> Study:
-    """The study of one method on one task, `tune` naming the recipe values freed beside the method's own."""
+    """The study of one method on one task, `tune` naming the recipe values freed beside the method's own.
+
+    Raises BadInput where a value that the space holds could not be trained with, such as a k above the batch size.
+    """
     space: dict[str, BaseDistribution] = {}
     for name, coordinate in METHODS[method].items():
         space[name] = coordinate if isinstance(coordinate, BaseDistribution) else coordinate(task, train_rows)
@@ -53,7 +62,18 @@ def study(task: Task, method: str, train_rows: int, tune: tuple[str, ...] = ()) 
         if name not in RECIPE:
             raise BadInput(f"tune={name!r} cannot be freed: choose among {', '.join(RECIPE)}.")
         space[name] = RECIPE[name](task.recipe)
+    for name, distribution in space.items():
+        for value in ends(distribution):
+            configuration(task.recipe, {name: value})  # refuses what could not be trained with
     return Study(task, method, {name: as_json(distribution) for name, distribution in space.items()})
+
+
+def ends(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """The least and the greatest value, or all choices."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return distribution.low, distribution.high
 
 
 def as_json(distribution: BaseDistribution) -> Mapping[str, Any]:

@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from search_spaces.methods import ALPHA, METHODS, Coordinate
 from tune_kmixup.planning import continued, draft, suite_of
 from tune_kmixup.results import RunDir
 from tune_kmixup.study import BadInput, Draft, Recipe, Suite, configuration
@@ -94,3 +96,19 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path, suite: Suite) -
     with pytest.raises(BadInput, match="holds something else"):
         continued(RunDir(tmp_path), suite)
     assert continued(RunDir(tmp_path / "new"), suite) is suite
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"alpha": FloatDistribution(-1.0, 1.0)}, "alpha=-1.0 is not a finite number ≥ 0"),
+        ({"alpha": ALPHA, "k": CategoricalDistribution((8, 64))}, "k=64 does not fit batch_size=50: choose k ≤ 50"),
+        ({"beta": FloatDistribution(0.0, 1.0)}, r"values=\['beta'\] are no coordinates"),
+    ],
+)
+def test_a_method_that_could_not_be_trained_is_refused(
+    space: dict[str, Coordinate], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(METHODS, "mine", space)
+    with pytest.raises(BadInput, match=message):
+        suite_of(Draft("mine", ("iris/mlp",), methods=("mine",)), tmp_path)

@@ -176,7 +176,8 @@ def train(
 
     A generator, so that whoever runs it decides when to go on: it yields the share done, 0 to 1, at most once a
     second, and returns one row per seed. With `saved`, a checkpoint is written there at most every `save_every`
-    seconds, and one that is there is continued from; one of another trial is refused (BadInput).
+    seconds and when the generator is closed, and one that is there is continued from; one of another trial is refused
+    (BadInput).
     """
     chosen = configuration(task.recipe, trial.values)
     total = chosen.recipe.epochs * (len(data.train.y) // chosen.recipe.batch_size)
@@ -198,7 +199,12 @@ def train(
                 written = time.monotonic()
             if time.monotonic() - reported > REPORT_SECONDS:
                 reported = time.monotonic()
-                yield (len(rows) + run.step / total) / len(trial.seeds)
+                try:
+                    yield (len(rows) + run.step / total) / len(trial.seeds)
+                except GeneratorExit:  # closed in the middle
+                    if saved:
+                        checkpoint.save(saved, identity, rows, run.state())
+                    raise
         run.seconds = before + time.perf_counter() - clock
         rows.append({**row_of(run, task, chosen, trial, data, seed), "started": started})
         if saved and time.monotonic() - written > save_every:

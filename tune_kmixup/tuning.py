@@ -100,6 +100,9 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         except StopIteration as end:
             return {"share": 1.0, "done": True, "rows": end.value}
 
+    def cleanup(self) -> None:
+        self.training.close()  # stopped in the middle: `train` saves where it stands
+
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: `train` keeps its own checkpoint, under a name that survives this experiment."""
 

@@ -1,0 +1,90 @@
+"""What a launch survives, done for real: real Ray, real signals, real training."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from test_tuning import command, descendants, reproducible, tune
+
+from tune_kmixup.results import RunDir
+
+pytestmark = pytest.mark.slow
+
+# Three studies of two trials each, whose runs take some seconds.
+LONG = ["launch", "iris/mlp@0", "--trials", "2", "--search-seeds", "1", "--final-seeds", "1", "--epochs", "6000"]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    tune(*LONG, "--out", out)
+    return RunDir(out)
+
+
+def begun(out: Path) -> "subprocess.Popen[str]":
+    """A launch some of whose trials are in progress."""
+    process = subprocess.Popen(
+        command(*LONG, "--out", out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        if RunDir(out).exists() and RunDir(out).launch().get("running"):
+            time.sleep(4)  # in the middle of it
+            return process
+        time.sleep(0.2)
+    raise AssertionError(process.communicate(timeout=10)[0])
+
+
+def test_ctrl_c_once_saves_what_runs_and_says_how_to_go_on(alone: RunDir, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = begun(out)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert f"To go on: tune-kmixup resume {out}" in printed and "Traceback" not in printed
+    assert list((out / "checkpoints").rglob("*.pt")), "the trials in progress were saved"
+    assert RunDir(out).launch()["ended"]
+    tune("resume", out)
+    assert reproducible(RunDir(out)) == reproducible(alone)
+    assert not list((out / "checkpoints").rglob("*.pt"))
+
+
+def test_ctrl_c_twice_ends_at_once(tmp_path: Path) -> None:
+    process = begun(tmp_path / "run")
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert "Traceback" not in printed
+
+
+def test_a_worker_that_dies_is_replaced_and_goes_on_from_its_checkpoint(alone: RunDir, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = begun(out)
+    workers = [pid for pid in descendants(process.pid) if b"Trainable" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert workers
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    printed, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, printed
+    assert reproducible(RunDir(out)) == reproducible(alone)
+
+
+def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(alone: RunDir, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    subprocess.run(["cp", "-r", alone.path, out], check=True)
+    path = next(out.rglob("search-0001.json"))
+    path.write_text(path.read_text()[:100])
+    printed = tune("resume", out, code=2)
+    assert str(path) in printed and "delete it and launch again" in printed
+    path.unlink()
+    tune("resume", out)
+    assert reproducible(RunDir(out)) == reproducible(alone)
