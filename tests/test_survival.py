@@ -24,6 +24,18 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return RunDir(out)
 
 
+def workers(pid: int) -> list[int]:
+    """Processes that train, of all below `pid`."""
+    found = []
+    for below in descendants(pid):
+        try:
+            title = Path(f"/proc/{below}/cmdline").read_bytes()
+        except OSError:  # it has just ended
+            continue
+        found += [below] if b"Trainable.train" in title else []
+    return found
+
+
 def begun(out: Path) -> "subprocess.Popen[str]":
     """A launch some of whose trials are in progress."""
     process = subprocess.Popen(
@@ -35,8 +47,8 @@ def begun(out: Path) -> "subprocess.Popen[str]":
     )
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
-        if RunDir(out).exists() and RunDir(out).launch().get("running"):
-            time.sleep(4)  # in the middle of it
+        if workers(process.pid):
+            time.sleep(2)  # in the middle of it
             return process
         time.sleep(0.2)
     raise AssertionError(process.communicate(timeout=10)[0])
@@ -69,9 +81,7 @@ def test_ctrl_c_twice_ends_at_once(tmp_path: Path) -> None:
 def test_a_worker_that_dies_is_replaced_and_goes_on_from_its_checkpoint(alone: RunDir, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = begun(out)
-    workers = [pid for pid in descendants(process.pid) if b"Trainable" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    assert workers
-    for pid in workers:
+    for pid in workers(process.pid):
         os.kill(pid, signal.SIGKILL)
     printed, _ = process.communicate(timeout=240)
     assert process.returncode == 0, printed
