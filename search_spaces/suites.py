@@ -11,7 +11,7 @@ SUITES: dict[str, Draft] = {
         search_seeds=2,
         final_seeds=4,
     ),
-    # What two cores can carry in some hours: `docs/results/cpu`. In three parts, which `report` merges.
+    # What two cores can carry in some hours: `docs/results/cpu`. In parts, which `report` merges.
     # Toy sets are drawn afresh 25 times, so two final runs on each make 25 independent units.
     "cpu-toys": Draft(
         "cpu-toys",
@@ -33,7 +33,14 @@ SUITES: dict[str, Draft] = {
     ),
     "cpu-images": Draft(
         "cpu-images",
-        tasks=("mnist-2000/lenet", "fashion_mnist-2000/lenet", "spoken_digits/lenet"),
+        tasks=("mnist-2000/lenet", "fashion_mnist-2000/lenet"),
+        trials=24,
+        search_seeds=2,
+        final_seeds=20,
+    ),
+    "cpu-audio": Draft(
+        "cpu-audio",
+        tasks=("spoken_digits/lenet",),
         trials=24,
         search_seeds=2,
         final_seeds=20,
