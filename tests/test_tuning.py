@@ -167,6 +167,7 @@ BAD = [
     (["launch", "iris/mlp", "--out", "x", "--gpus-per-trial", "99"], "gpus_per_trial=99 does not fit"),
     (["launch", "iris/mlp", "--out", "x", "--cpus-per-trial", "9999"], "cpus_per_trial=9999 does not fit"),
     (["launch", "iris/mlp", "--out", "/proc/nowhere/run"], "cannot be written"),
+    (["launch", "iris/mlp", "--out", "x", "--address", "ray://h:10001"], "run the command on a machine of the cluster"),
     (["launch", "iris/mlp", "--load", "nowhere.py", "--out", "x"], "load='nowhere.py' cannot be read"),
     (["resume", "nowhere"], "holds no suite.json"),
     (["status", "nowhere"], "holds no suite.json"),

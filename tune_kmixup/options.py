@@ -15,7 +15,7 @@ Epochs = Annotated[int | None, typer.Option(help="Epochs of every run, in place 
 Tune = Annotated[list[str] | None, typer.Option(help="Recipe value (lr, weight_decay) freed for every method alike.")]
 Sampler = Annotated[str | None, typer.Option(help="Search: tpe, random, qmc or gp.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster: auto, HOST:PORT or ray://... Default: this machine.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. Default: this machine alone.")]
 Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]
 Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
 MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]

@@ -21,6 +21,8 @@ from filelock import FileLock, Timeout
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
+import search_spaces
+import tune_kmixup
 from tune_kmixup import data
 from tune_kmixup.extensions import Extensions
 from tune_kmixup.results import RunDir
@@ -46,6 +48,11 @@ class Resources:
             raise BadInput(f"cpus_per_trial={self.cpus_per_trial} is not positive: choose cpus_per_trial > 0.")
         if self.gpus_per_trial < 0:
             raise BadInput(f"gpus_per_trial={self.gpus_per_trial} is negative: choose 0 to train on CPUs.")
+        if self.address and self.address.startswith("ray://"):
+            raise BadInput(
+                f"address={self.address!r} is Ray's client, through which a launch would write its results elsewhere: "
+                "run the command on a machine of the cluster with --address auto, or with `ray job submit`."
+            )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise BadInput(f"max_concurrent={self.max_concurrent} is too small: choose max_concurrent ≥ 1.")
 
@@ -183,7 +190,9 @@ def cluster(resources: Resources) -> Iterator[int]:
             "local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False, logging_level="error"
         )
     else:
-        ray.init(resources.address, log_to_driver=False, logging_level="error")
+        # The code travels with the job, so that no node runs another version of it.
+        code = [str(Path(package.__path__[0])) for package in (tune_kmixup, search_spaces)]
+        ray.init(resources.address, runtime_env={"py_modules": code}, log_to_driver=False, logging_level="error")
     try:
         there = ray.cluster_resources()
         yield resources.slots(there.get("CPU", 0), there.get("GPU", 0))

@@ -1,0 +1,83 @@
+"""On a Ray cluster of several nodes, all of them on this machine."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+from test_tuning import reproducible, tune
+
+from tune_kmixup.results import RunDir
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+SUITE = ["launch", "iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2"]
+SUITE += ["--epochs", "2000", "--sampler", "qmc"]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    tune(*SUITE, "--out", out)
+    return RunDir(out)
+
+
+def without_machine(run: RunDir) -> dict[tuple[object, ...], dict[str, object]]:
+    rows = reproducible(run)
+    return {key: {name: value for name, value in row.items() if name != "code"} for key, row in rows.items()}
+
+
+def test_a_cluster_gives_what_one_machine_gives_and_runs_the_code_of_the_launch(
+    cluster: Cluster, alone: RunDir, tmp_path: Path
+) -> None:
+    """The launch comes from a copy of the source that no node has on its path."""
+    cluster.add_node(num_cpus=1)
+    for package in ("tune_kmixup", "search_spaces", "analysis"):
+        shutil.copytree(ROOT / package, tmp_path / "copy" / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "copy" / "tune_kmixup" / "toys.py").open("a") as file:
+        file.write("\n# another version\n")
+    command = [
+        sys.executable,
+        "-m",
+        "tune_kmixup",
+        *SUITE,
+        "--address",
+        cluster.address,
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "copy")}
+    done = subprocess.run(command, cwd=tmp_path / "copy", env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = RunDir(tmp_path / "run"), alone
+    assert without_machine(ours) == without_machine(theirs)
+    versions = [{row["code"] for row in reproducible(run).values()} for run in (ours, theirs)]
+    assert len(versions[0]) == len(versions[1]) == 1 and versions[0] != versions[1]
+
+
+def test_a_node_leaves_and_another_joins(cluster: Cluster, alone: RunDir, tmp_path: Path) -> None:
+    leaving = cluster.add_node(num_cpus=1)
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "tune_kmixup", *SUITE, "--address", cluster.address, "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not list(out.rglob("search-*.json")):
+        time.sleep(0.2)
+    cluster.remove_node(leaving, allow_graceful=False)
+    cluster.add_node(num_cpus=1)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    assert reproducible(RunDir(out)) == reproducible(alone)
