@@ -32,7 +32,7 @@ def write(
     Raises BadInput for an unknown format or metric, a level outside (0, 1), a folder that cannot be written, or one
     that is no report.
     """
-    formats = tuple(formats) or FORMATS
+    formats = [name for name in formats if name] or FORMATS
     if unknown := set(formats) - set(FORMATS):
         raise BadInput(f"format={', '.join(sorted(unknown))} is unknown: choose among {', '.join(FORMATS)}.")
     if metric not in METRICS:

@@ -76,6 +76,12 @@ def ends(distribution: BaseDistribution) -> tuple[Any, ...]:
     return distribution.low, distribution.high
 
 
+def holds(distribution: BaseDistribution, value: float) -> bool:
+    """Whether a distribution could give the value."""
+    values = ends(distribution)
+    return value in values if isinstance(distribution, CategoricalDistribution) else values[0] <= value <= values[1]
+
+
 def as_json(distribution: BaseDistribution) -> Mapping[str, Any]:
     value: Mapping[str, Any] = json.loads(distribution_to_json(distribution))
     return value

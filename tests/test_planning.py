@@ -4,11 +4,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from conftest import made_up_rows, small_suite
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from search_spaces.methods import ALPHA, METHODS, Coordinate
-from tune_kmixup.planning import continued, draft, suite_of
-from tune_kmixup.results import RunDir
+from search_spaces.methods import ALPHA, METHODS, Coordinate, as_json
+from tune_kmixup.planning import continued, draft, offered, suite_of
+from tune_kmixup.results import RunDir, ranking
+from tune_kmixup.scheduling import StudyQueue
 from tune_kmixup.study import BadInput, Draft, Recipe, Suite, configuration
 
 IRIS = Draft("custom", ("iris/mlp",))
@@ -112,3 +114,30 @@ def test_a_method_that_could_not_be_trained_is_refused(
     monkeypatch.setitem(METHODS, "mine", space)
     with pytest.raises(BadInput, match=message):
         suite_of(Draft("mine", ("iris/mlp",), methods=("mine",)), tmp_path)
+
+
+def test_a_warm_start_offers_what_an_earlier_run_selected(tmp_path: Path) -> None:
+    suite, earlier = small_suite(), RunDir(tmp_path / "earlier")
+    earlier.write_suite(suite)
+    study = suite.study("iris/mlp@0/mixup")
+    for index, alpha in enumerate((0.3, 3.0)):
+        earlier.write_proposal(study.name, index, {"alpha": alpha})
+        trial = suite.search_trial(study, index, {"alpha": alpha})
+        earlier.write_rows(trial, made_up_rows(suite, trial))
+    best = earlier.proposals(study.name)[ranking(earlier.rows(study.name))[0]]
+    new = RunDir(tmp_path / "new")
+    assert offered(small_suite(trials=9), new, earlier) == {study.name: best}
+    narrow = dataclasses.replace(study, space={"alpha": as_json(FloatDistribution(10.0, 20.0))})
+    with pytest.raises(BadInput, match="selected nothing that fits"):
+        offered(dataclasses.replace(suite, studies=(narrow,)), new, earlier)
+    new.write_proposal(study.name, 0, {"alpha": 1.0})
+    new.write_suite(suite)
+    assert offered(suite, new, earlier) == {}, "what has begun is not begun again"
+
+
+def test_offered_configurations_are_run_first(tmp_path: Path) -> None:
+    suite, run = small_suite(), RunDir(tmp_path / "run")
+    study = suite.study("iris/mlp@0/mixup")
+    run.write_proposal(study.name, 0, {"alpha": 0.123})
+    trial = StudyQueue(suite, study, run).next("ray-id")
+    assert trial is not None and trial.index == 0 and trial.values == {"alpha": 0.123}

@@ -1,4 +1,4 @@
-"""The command line: tune-kmixup tasks | plan | launch | resume | status | report | demo.
+"""The command line: tune-kmixup tasks | plan | launch | resume | status | report | export | demo.
 
 Exit codes: 0 done, 1 some trial failed, 2 bad input.
 """
@@ -66,10 +66,9 @@ def plan(
     runs = sum(suite.trial_count(s) * suite.search_seeds + suite.final_seeds for s in suite.studies)
     searched = sum(suite.trial_count(study) for study in suite.studies)
     out.print(f"{len(suite.studies)} studies, {searched} configurations, {runs} runs; sampler {suite.sampler}.")
-    absent = {study.task.dataset: data.missing(study.task.dataset, folder(data_dir)) for study in suite.studies}
-    for dataset, what in absent.items():
-        if what:
-            out.print(f"to download: {dataset}: {what}")
+    for dataset in {study.task.dataset: None for study in suite.studies}:
+        if what := data.missing(dataset, folder(data_dir)):
+            out.print(f"to download: {what}")
 
 
 @app.command()
@@ -90,11 +89,11 @@ def launch(
     max_concurrent: opt.MaxConcurrent = None,
     data_dir: opt.DataDir = None,
     load: opt.Load = None,
+    warm_start: opt.WarmStart = None,
 ) -> None:
     """Tune and compare; continue what is there.
 
     Examples:\n
-    tune-kmixup launch demo --out runs/demo\n
     tune-kmixup launch iris/mlp --trials 24 --final-seeds 20 --out runs/iris\n
     tune-kmixup launch cifar10/preact_resnet18 --address auto --gpus-per-trial 0.5 --out /shared/cifar10
     """
@@ -104,7 +103,7 @@ def launch(
 
 @app.command()
 def resume(
-    run_dir: Annotated[Path, typer.Argument(help="Run directory of an earlier launch.")],
+    run_dir: opt.RunPath,
     trials: opt.Trials = None,
     final_seeds: opt.FinalSeeds = None,
     address: opt.Address = None,
@@ -125,7 +124,7 @@ def resume(
 
 
 @app.command()
-def status(run_dir: Annotated[Path, typer.Argument(help="Run directory.")]) -> None:
+def status(run_dir: opt.RunPath) -> None:
     """Show per study what is finished, running, failed and missing; also while a launch is running.
 
     Example: tune-kmixup status runs/iris
@@ -156,12 +155,21 @@ def report(
 ) -> None:
     """Write the comparison: report.html, tables (Markdown, LaTeX, CSV), figures, and the rows.
 
-    Example: tune-kmixup report runs/iris runs/wine --out reports/tables --format html --format tex
+    Example: tune-kmixup report runs/iris runs/wine --out reports/tables --format html,tex
     """
     from analysis.load import load
     from tune_kmixup.listing import conclude
 
-    conclude(out, load(run_dirs), out_dir, tuple(format or ()), level, metric, compare)
+    conclude(out, load(run_dirs), out_dir, tuple(",".join(format or ()).split(",")), level, metric, compare)
+
+
+@app.command()
+def export(run_dir: opt.RunPath, to: opt.To) -> None:
+    """Write the searches as Optuna studies: tune-kmixup export runs/iris --to optuna.db."""
+    from tune_kmixup.exporting import export
+
+    studies, trials = export(RunDir(run_dir), to)
+    out.print(f"{studies} studies, {trials} trials: {to}", soft_wrap=True)
 
 
 @app.command()
@@ -206,17 +214,20 @@ def make_suite(options: dict[str, Any]) -> Suite:
 def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     """Runs what is missing of a suite and says how it ended. Exits with 1 where a trial failed."""
     from tune_kmixup.display import Progress, failure_lines
-    from tune_kmixup.planning import continued
+    from tune_kmixup.planning import continued, offered
+    from tune_kmixup.resources import Resources
 
     run = RunDir(out_dir)
     suite = continued(run, suite)
-    from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
-
-    resources = tuning.Resources(
+    first = offered(suite, run, RunDir(options["warm_start"])) if options.get("warm_start") else {}
+    resources = Resources(
         options.get("address"), options["cpus_per_trial"], options["gpus_per_trial"], options.get("max_concurrent")
     )
+    mine, data_dir = extensions(options["load"]), folder(options["data_dir"])
+    from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
+
     with tuning.held(run), Progress(suite, out) as progress:
-        done = tuning.launch(suite, run, folder(options["data_dir"]), resources, extensions(options["load"]), progress)
+        done = tuning.launch(suite, run, data_dir, resources, mine, progress, first)
     if done is None:
         out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return

@@ -54,7 +54,10 @@ def plan_table(suite: Suite, share: str) -> Table:
     rows = []
     for (task, method), splits in groups.items():
         study = first[task, method]
-        trials, free = suite.trial_count(study), ", ".join(study.space) or "nothing"
+        trials, free = (
+            suite.trial_count(study),
+            ", ".join(name.removeprefix("log2_") for name in study.space) or "nothing",
+        )
         runs = splits * (trials * suite.search_seeds + suite.final_seeds)
         rows.append((task, method, free, splits, f"{trials} x {suite.search_seeds}", suite.final_seeds, runs))
     columns = ("task", "method", "free", ">splits", ">trials x seeds", ">final", ">runs")

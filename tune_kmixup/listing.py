@@ -31,7 +31,11 @@ def listing(data_dir: Path) -> Iterator[Table]:
         split = f"{len(splits)} splits" if splits[0].outer_split is not None else "official"
         tasks.append((name, split, recipe.epochs, recipe.batch_size, f"{recipe.optimizer} {recipe.lr:g}"))
     yield table("tasks", ("task", "test data", ">epochs", ">batch", "optimiser, lr"), tasks)
-    yield table("methods", ("method", "free"), [(name, ", ".join(METHODS[name]) or "nothing") for name in METHODS])
+    yield table(
+        "methods",
+        ("method", "free"),
+        [(name, ", ".join(key.removeprefix("log2_") for key in METHODS[name]) or "nothing") for name in METHODS],
+    )
     yield data_sets(data_dir)
     yield table("architectures", ("architecture",), [(name,) for name in ARCHITECTURES])
 

@@ -1,17 +1,20 @@
 """From names and budgets to a suite, and from a suite to what would run."""
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+from optuna.distributions import json_to_distribution
 
 from search_spaces import methods
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
 from tune_kmixup import data
 from tune_kmixup.models import ARCHITECTURES
-from tune_kmixup.results import RunDir
+from tune_kmixup.results import RunDir, ranking
 from tune_kmixup.sampling import SAMPLERS
 from tune_kmixup.study import BadInput, Draft, Study, Suite, Task
 
@@ -98,6 +101,27 @@ def continued(run: RunDir, suite: Suite) -> Suite:
             "Choose another --out, or the same options; only --trials and --final-seeds may grow."
         )
     return suite
+
+
+def offered(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, dict[str, float]]:
+    """study -> the values that an earlier run selected for it, for studies that have proposed nothing yet.
+
+    A selection counts for the study of the same name if this one leaves the same coordinates free and its ranges hold
+    the values: it becomes the first proposal. Raises BadInput where nothing fits.
+    """
+    found = {}
+    for study in earlier.suite().studies:
+        best = ranking(earlier.rows(study.name))[:1]
+        same = [s for s in suite.studies if s.name == study.name and s.space.keys() == study.space.keys() and s.space]
+        if not best or not same or run.proposals(study.name):
+            continue
+        values = earlier.proposals(study.name)[best[0]]
+        space = {name: json_to_distribution(json.dumps(value)) for name, value in same[0].space.items()}
+        if all(methods.holds(space[name], value) for name, value in values.items()):
+            found[study.name] = values
+    if not found and not run.exists():
+        raise BadInput(f"warm_start={str(earlier.path)!r} selected nothing that fits: name a run of the same tasks.")
+    return found
 
 
 def differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:

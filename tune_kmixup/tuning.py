@@ -4,7 +4,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +25,7 @@ import search_spaces
 import tune_kmixup
 from tune_kmixup import data
 from tune_kmixup.extensions import Extensions
+from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
 from tune_kmixup.study import BadInput, Suite, Task, Trial
@@ -32,42 +33,6 @@ from tune_kmixup.training import train
 
 HEARTBEAT_SECONDS = 5.0
 RETRIES = 2  # of a trial that raised an error or whose worker died
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Where and with what the trials run. Nothing here changes what they compute."""
-
-    address: str | None = None  # of a Ray cluster; None: a Ray of one's own on this machine
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float = 0.0
-    max_concurrent: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.cpus_per_trial <= 0:
-            raise BadInput(f"cpus_per_trial={self.cpus_per_trial} is not positive: choose cpus_per_trial > 0.")
-        if self.gpus_per_trial < 0:
-            raise BadInput(f"gpus_per_trial={self.gpus_per_trial} is negative: choose 0 to train on CPUs.")
-        if self.address and self.address.startswith("ray://"):
-            raise BadInput(
-                f"address={self.address!r} is Ray's client, through which a launch would write its results elsewhere: "
-                "run the command on a machine of the cluster with --address auto, or with `ray job submit`."
-            )
-        if self.max_concurrent is not None and self.max_concurrent < 1:
-            raise BadInput(f"max_concurrent={self.max_concurrent} is too small: choose max_concurrent ≥ 1.")
-
-    def slots(self, cpus: float, gpus: float) -> int:
-        """How many trials run at once on so many CPUs and GPUs. Raises BadInput where not even one fits."""
-        for name, needed, there in (("cpus", self.cpus_per_trial, cpus), ("gpus", self.gpus_per_trial, gpus)):
-            if needed > there:
-                raise BadInput(
-                    f"{name}_per_trial={needed:g} does not fit: there are {there:g} {name.upper()[:-1]}s. "
-                    f"Choose {name}_per_trial ≤ {there:g}, or --address of a larger cluster."
-                )
-        fit = int(cpus / self.cpus_per_trial + 1e-9)
-        if self.gpus_per_trial:
-            fit = min(fit, int(gpus / self.gpus_per_trial + 1e-9))
-        return min(fit, self.max_concurrent or fit)
 
 
 @dataclass(frozen=True)
@@ -207,9 +172,11 @@ def launch(
     resources: Resources,
     extensions: Extensions,
     show: Callable[[SuiteSearcher], None] = lambda searcher: None,
+    first: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Outcome | None:
     """Runs what is missing of a suite; where nothing is, does nothing and gives None.
 
+    `first`: study -> the values to be proposed first, of studies that have proposed nothing yet.
     The caller holds the run directory (`held`). Raises BadInput for what cannot run.
     """
     searcher = SuiteSearcher(suite, run)
@@ -219,6 +186,9 @@ def launch(
         data.fetch(dataset, data_dir)
     with cluster(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
         run.write_suite(suite)  # only now: what cannot run leaves nothing behind
+        for study, values in (first or {}).items():
+            run.write_proposal(study, 0, values)
+        searcher = SuiteSearcher(suite, run) if first else searcher
         heart = Heart(searcher, run, slots, show)
         heart.beat()
         actor = tune.with_parameters(

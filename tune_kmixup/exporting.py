@@ -1,0 +1,60 @@
+"""The searches of a run directory as Optuna studies: for its dashboard, its plots, its importances."""
+
+import json
+from pathlib import Path
+
+import optuna
+from optuna.distributions import json_to_distribution
+from optuna.trial import TrialState, create_trial
+
+from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking, score
+from tune_kmixup.study import BadInput, Study
+
+
+def export(run: RunDir, to: Path) -> tuple[int, int]:
+    """Writes the SQLite file `to`; gives the numbers of studies and trials.
+
+    A trial's value is the validation error by which configurations are selected. Its attributes: the index in the run
+    directory, the validation NLL, and, for the selected one, the test error of its final runs. Proposals without a
+    result are WAITING, or FAIL with the last line of their error. Raises BadInput where `to` exists.
+    """
+    suite = run.suite()
+    if to.exists():
+        raise BadInput(f"to={str(to)!r} exists: choose another file, or remove it.")
+    if not to.parent.is_dir():
+        raise BadInput(f"to={str(to)!r} is in a folder that there is not: make it, or choose another.")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # else a line per study
+    storage = optuna.storages.RDBStorage(f"sqlite:///{to}")
+    trials = 0
+    for study in suite.studies:
+        made = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
+        made.set_user_attr("task", study.task.name)
+        made.set_user_attr("method", study.method)
+        found = frozen(run, study)
+        made.add_trials(found)
+        trials += len(found)
+    return len(suite.studies), trials
+
+
+def frozen(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
+    """The proposals of a study, in order."""
+    space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
+    rows, failures = run.rows(study.name), run.failures(study.name)
+    done, best = by_configuration(rows), ranking(rows)[:1]
+    found = []
+    for index, values in run.proposals(study.name).items():
+        attributes: dict[str, float | int | str | None] = {"index": index}
+        if index in done:
+            error, nll = score(done[index])
+            attributes["validation NLL"] = nll if nll < float("inf") else None
+            finals = [row["test_error"] for row in final_rows(rows)] if index in best else []
+            if finals:
+                attributes["test error of final runs"] = sum(finals) / len(finals)
+            trial = create_trial(params=values, distributions=space, value=error, user_attrs=attributes)
+        elif (name := f"search-{index:04d}") in failures:
+            attributes["error"] = failures[name]
+            trial = create_trial(params=values, distributions=space, state=TrialState.FAIL, user_attrs=attributes)
+        else:
+            trial = create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": values}, user_attrs=attributes)
+        found.append(trial)
+    return found
