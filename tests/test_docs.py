@@ -49,6 +49,14 @@ def test_rules_of_fairness_name_their_tests() -> None:
     assert named == there and len(named) == 9
 
 
+def test_what_is_survived_names_its_tests() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text()))
+    there = {
+        name for path in (ROOT / "tests").glob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert named <= there and len(named) > 10
+
+
 def test_the_architecture_names_every_module() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     for room in ("tune_kmixup", "search_spaces", "analysis"):

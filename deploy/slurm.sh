@@ -1,0 +1,21 @@
+#!/bin/bash
+# One launch under Slurm, on as many nodes as are asked for:
+#
+#   sbatch --nodes 4 deploy/slurm.sh cifar10/preact_resnet18 --gpus-per-trial 0.5 --out /shared/cifar10
+#
+# What follows the script is what follows `tune-kmixup launch`. Submitted again it goes on where the time limit cut it
+# off: the run directory is on the file system that the nodes share. Activate your environment before, or here.
+#SBATCH --job-name=tune-kmixup
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=1
+#SBATCH --cpus-per-task=8
+#SBATCH --time=24:00:00
+set -euo pipefail
+
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+address=$(getent hosts "$head" | awk '{print $1; exit}'):6379
+
+# Starts Ray on every node, runs the command on the first, and stops Ray when it has ended.
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
+    ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
+    tune-kmixup launch --address auto "$@"
