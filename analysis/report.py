@@ -48,7 +48,7 @@ def write(
         texts = {"html": partial(html, pictures=pictures), "md": markdown, "tex": latex, "csv": csv}
         for kind, path in paths.items():
             path.write_text(texts[kind](runs, found, level), encoding="utf-8")
-        runs.rows.to_parquet(out / "results.parquet")
+        runs.rows.to_parquet(out / "results.parquet", compression="zstd")
         (out / "dictionary.md").write_text(dictionary(), encoding="utf-8")
         (out / "methods.md").write_text(methods.text(runs.suites, runs.rows, level), encoding="utf-8")
     except OSError as error:

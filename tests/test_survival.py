@@ -13,8 +13,9 @@ from tune_kmixup.results import RunDir
 
 pytestmark = pytest.mark.slow
 
-# Three studies of two trials each, whose runs take some seconds.
-LONG = ["launch", "iris/mlp@0", "--trials", "2", "--search-seeds", "1", "--final-seeds", "1", "--epochs", "6000"]
+# Two studies of one search run and one final run, of several seconds each: an interruption finds both in the middle.
+LONG = ["launch", "iris/mlp@0", "--method", "erm", "--method", "mixup", "--trials", "1", "--search-seeds", "1"]
+LONG += ["--final-seeds", "1", "--epochs", "20000"]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_a_worker_that_dies_is_replaced_and_goes_on_from_its_checkpoint(alone: R
 def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(alone: RunDir, tmp_path: Path) -> None:
     out = tmp_path / "run"
     subprocess.run(["cp", "-r", alone.path, out], check=True)
-    path = next(out.rglob("search-0001.json"))
+    path = next(out.rglob("search-0000.json"))
     path.write_text(path.read_text()[:100])
     printed = tune("resume", out, code=2)
     assert str(path) in printed and "delete it and launch again" in printed
