@@ -43,7 +43,7 @@ SUITES: dict[str, Draft] = {
         "cpu-audio",
         tasks=("spoken_digits/lenet",),
         trials=24,
-        search_seeds=1,
+        search_seeds=2,
         final_seeds=20,
     ),
 }
