@@ -57,3 +57,13 @@ def test_interquartile_mean_leaves_out_the_outer_quarters() -> None:
 def test_too_few_methods_or_tasks_have_no_ranks(effects: dict[str, float]) -> None:
     assert across.ranks(across.task_means(made_up(np.random.default_rng(3), effects))) is None
     assert across.ranks(means(1)) is None
+
+
+def test_a_method_of_some_tasks_alone_does_not_leave_out_the_others() -> None:
+    rows = pd.concat(
+        [
+            made_up(np.random.default_rng(4), {"erm": 0.0, "mixup": 0.0}, tasks=["a/mlp", "b/mlp"]),
+            made_up(np.random.default_rng(5), {"erm": 0.0, "mixup": 0.0, "placebo": 0.0}, tasks=["c/mlp"]),
+        ]
+    )
+    assert list(across.task_means(rows).columns) == ["erm", "mixup"] and len(across.task_means(rows)) == 3
