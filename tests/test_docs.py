@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis import report
+from analysis import across, gains, report, tables
 from search_spaces import methods, tasks
 from tune_kmixup import models
 from tune_kmixup.extensions import Extensions
@@ -72,3 +73,16 @@ def test_links_of_the_documentation_lead_somewhere() -> None:
 
 def test_the_schema_is_that_of_the_rows() -> None:
     assert (ROOT / "docs" / "results-schema.md").read_text().endswith(report.dictionary())
+
+
+def test_the_published_figures_are_those_of_the_published_rows() -> None:
+    """Every line of the table in docs/results, from results.parquet."""
+    rows = pd.read_parquet(ROOT / "docs" / "results" / "cpu" / "results.parquet")
+    text = (ROOT / "docs" / "results" / "README.md").read_text()
+    for task in gains.tasks(rows):
+        shown = [tables.shown(gains.gain(rows, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
+        assert f"| {task} | {shown[0]} | {shown[1]} |" in text
+    assert f"{len(rows):,} runs" in text and f"{len(rows):,} runs" in (ROOT / "README.md").read_text()
+    found = {pair: across.outcomes(rows, *pair) for pair in gains.COMPARED[:2]}
+    assert found["mixup", "erm"] == {"wins": 5, "losses": 2, "ties": 10}, "what the README says"
+    assert found["kmixup", "mixup"] == {"wins": 1, "losses": 0, "ties": 16}

@@ -77,7 +77,7 @@ def conclude(
     """Prints the table of gains and what may be concluded, and writes the report."""
     written = report.write(runs, out, formats, level, metric, compare)
     headline = tables.headline(runs.rows, level, metric)
-    columns = ("task, method", f">{headline.columns[2]}", ">gain", "over", ">α", ">k")
+    columns = ("task, method", f">{headline.columns[2]}", ">gain", ">α", ">k")
     console.print(table(f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals", columns, grouped(headline)))
     for line in conclusions.conclusions(runs.rows, level):
         console.print(line)
@@ -89,7 +89,6 @@ def grouped(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     for task, lines in headline.groupby("task", sort=False):
         yield (str(task),)
         for line in lines.to_dict("records"):
-            yield (
-                f"  {line['method']}",
-                *(line[column] for column in (headline.columns[2], "gain", "gain over", "α", "k")),
-            )
+            over = f" over {line['gain over']}" if line["gain over"] else ""
+            cells = (line[column] for column in (headline.columns[2], "gain", "α", "k"))
+            yield (f"  {line['method']}{over}", *cells)
