@@ -10,7 +10,7 @@ from ray.tune.search import Searcher
 
 from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking
 from tune_kmixup.sampling import SAMPLERS
-from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.scheduling import RETRIES, SuiteSearcher
 from tune_kmixup.study import Suite, Trial
 
 ids = map(str, itertools.count())
@@ -138,3 +138,23 @@ def test_a_failed_trial_fails_alone_and_is_tried_again(suite: Suite, run_dir: Ru
     play(suite, run_dir.path, slots=1, chance=random.Random(0))
     assert run_dir.failures("iris/mlp@0/mixup") == {}
     assert len(by_configuration(run_dir.rows("iris/mlp@0/mixup"))) == suite.trials
+
+
+def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suite: Suite, tmp_path: Path) -> None:
+    """Every trial goes wrong as often as it may: the proposals and the results are those of a launch without trouble."""
+    play(suite, tmp_path / "whole", slots=1, chance=random.Random(0))
+    searcher = SuiteSearcher(suite, RunDir(tmp_path / "lossy"))
+    lost: dict[str, int] = {}
+    while not searcher.finished():
+        new = handed_out(searcher)
+        assert new
+        ray_id, trial = new
+        name = f"{trial.study}/{trial.name}"
+        lost[name] = lost.get(name, 0) + 1
+        if lost[name] <= RETRIES:
+            searcher.on_trial_complete(ray_id, error=True)
+            searcher.explain(ray_id, "its worker died")
+        else:
+            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    assert searcher.failures() == {}
+    assert contents(tmp_path / "lossy") == contents(tmp_path / "whole")

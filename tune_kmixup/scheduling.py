@@ -7,7 +7,9 @@ no barrier between the phases.
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -18,6 +20,8 @@ from ray.tune.search.optuna import OptunaSearch
 from tune_kmixup.results import Row, RunDir, by_configuration, final_rows, ranking, score
 from tune_kmixup.sampling import sampler
 from tune_kmixup.study import Study, Suite, Trial, derived_seed
+
+RETRIES = 2  # of a trial that raised an error, or whose worker or node was lost
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line per study and trial would drown the display
 
@@ -31,6 +35,8 @@ class StudyQueue:
         self.seconds = sum(row["seconds"] for row in self.rows)
         self.proposals = run.proposals(study.name)
         self.running: dict[str, Trial] = {}  # by Ray's trial id
+        self.attempts: Counter[str] = Counter()  # trial name -> times it went wrong in this launch
+        self.again: list[Trial] = []  # went wrong, and are to be tried once more
         self.failed: dict[str, str] = {}  # trial name -> error, of this launch; an earlier launch's are tried again
         done = by_configuration(self.rows)
         self.unfinished = [index for index in self.proposals if index not in done]
@@ -62,12 +68,12 @@ class StudyQueue:
         """Runs to be done, those in progress included."""
         search = self.suite.trial_count(self.study) - len(self.proposals) + len(self.unfinished)
         finals = self.suite.final_seeds if self.finals is None else sum(len(trial.seeds) for trial in self.finals)
-        running = sum(len(trial.seeds) for trial in self.running.values())
-        return max(0, search) * self.suite.search_seeds + finals + running
+        begun = sum(len(trial.seeds) for trial in (*self.running.values(), *self.again))
+        return max(0, search) * self.suite.search_seeds + finals + begun
 
     def settle(self) -> None:
         """Queues the final trials that are missing, once the search has ended."""
-        searching = any(trial.phase == "search" for trial in self.running.values())
+        searching = any(trial.phase == "search" for trial in (*self.running.values(), *self.again))
         if self.finals is None and not searching and not self.unfinished and self.searched_all:
             self.finals = []
             for best in ranking(self.rows)[:1]:
@@ -80,7 +86,7 @@ class StudyQueue:
 
     def next(self, ray_id: str) -> Trial | None:
         """The next trial to run; None while there is nothing to hand out. A proposal is on disk before it is run."""
-        trial = self._next_search(ray_id)
+        trial = self.again.pop(0) if self.again else self._next_search()
         if trial is None:
             self.settle()
             trial = self.finals.pop(0) if self.finals else None
@@ -88,22 +94,25 @@ class StudyQueue:
             self.running[ray_id] = trial
         return trial
 
-    def _next_search(self, ray_id: str) -> Trial | None:
-        if self.unfinished:
-            index = self.unfinished.pop(0)
-            values = self.engine.suggest(ray_id) if self.engine else {}
-        elif not self.searched_all:
-            index = len(self.proposals)
-            values = self.engine.suggest(ray_id) if self.engine else {}
+    def _next_search(self) -> Trial | None:
+        if not self.unfinished and self.searched_all:
+            return None
+        index = self.unfinished.pop(0) if self.unfinished else len(self.proposals)
+        trial = self.suite.search_trial(self.study, index, self.proposals.get(index, {}))
+        # Optuna knows a trial by its name, which stays where Ray's changes: when it is tried again.
+        values = self.engine.suggest(trial.name) if self.engine else {}
+        if index not in self.proposals:
             self.run.write_proposal(self.study.name, index, values)
             self.proposals[index] = values
-        else:
-            return None
-        return self.suite.search_trial(self.study, index, self.proposals[index])
+        return replace(trial, values=self.proposals[index])
 
     def ended(self, ray_id: str, rows: list[Row] | None) -> None:
-        """Keeps the rows of a trial, or notes that it failed (`rows` None), and tells Optuna."""
+        """Keeps the rows of a trial and tells Optuna. One that went wrong (`rows` None) is tried again, or failed."""
         trial = self.running.pop(ray_id)
+        self.attempts[trial.name] += rows is None
+        if rows is None and self.attempts[trial.name] <= RETRIES:
+            self.again.append(trial)
+            return
         if rows is not None:
             self.run.write_rows(trial, rows)
             self.rows += rows
@@ -112,7 +121,7 @@ class StudyQueue:
             self.failed[trial.name] = ""
         if self.engine and trial.phase == "search":
             result = None if rows is None else {"score": score(rows)[0]}
-            self.engine.on_trial_complete(ray_id, result, error=rows is None)
+            self.engine.on_trial_complete(trial.name, result, error=rows is None)
 
 
 class SuiteSearcher(Searcher):  # type: ignore[misc]
@@ -158,10 +167,12 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         queue.ended(trial_id, rows)
 
     def explain(self, trial_id: str, error: str) -> None:
-        """Keeps the last line of the error of a trial that failed after its retries."""
-        trial = self.ended_badly[trial_id]
-        self.queues[trial.study].failed[trial.name] = error
-        self.run_dir.write_failure(trial, error)
+        """Keeps the last line of the error of a trial that failed, its retries included."""
+        trial = self.ended_badly.pop(trial_id)
+        failed = self.queues[trial.study].failed
+        if trial.name in failed:
+            failed[trial.name] = error
+            self.run_dir.write_failure(trial, error)
 
     def failures(self) -> dict[str, str]:
         """study/trial -> error, of this launch."""

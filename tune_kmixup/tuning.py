@@ -1,5 +1,6 @@
 """Runs a suite as one Ray Tune experiment. With `scheduling`, the only room that knows Ray."""
 
+import logging
 import os
 import socket
 import tempfile
@@ -31,8 +32,9 @@ from tune_kmixup.scheduling import SuiteSearcher
 from tune_kmixup.study import BadInput, Suite, Task, Trial
 from tune_kmixup.training import train
 
+logging.getLogger("ray.tune.tune").setLevel("CRITICAL")  # its last word counts trials that ended well when tried again
+
 HEARTBEAT_SECONDS = 5.0
-RETRIES = 2  # of a trial that raised an error or whose worker died
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,8 @@ def launch(
                 name="suite",
                 storage_path=scratch,  # Ray's own state is not kept: the run directory is the store
                 callbacks=[heart],
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                # Retries are the searcher's: Ray Tune's leave out a trial whose worker is lost before its first step.
+                failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
