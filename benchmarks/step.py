@@ -24,10 +24,11 @@ from torchvision.transforms import v2
 from benchmarks.pairing import masked
 from benchmarks.timing import head, line, machine, ratio, times
 from tune_kmixup.batches import Batch, batches
+from tune_kmixup.bundle import start
 from tune_kmixup.data import Data, prepare
 from tune_kmixup.mixing import mix, mixed_cross_entropy
 from tune_kmixup.study import Recipe, Task, configuration
-from tune_kmixup.training import MEASURED_STEPS, Run, start, steps
+from tune_kmixup.training import MEASURED_STEPS, steps
 
 FOREVER = 1_000_000  # epochs
 NETWORKS = (
@@ -52,22 +53,27 @@ def random_data(folder: Path, network: str, shape: tuple[int, ...], batch: int, 
     return task, prepare(task, folder, test=False, device=device)
 
 
-def ours(task: Task, data: Data, alpha: float, k: int) -> Iterator[None]:
+def ours(task: Task, data: Data, alpha: float, k: int) -> Iterator[object]:
     chosen = configuration(task.recipe, {"alpha": alpha, "k": k})
-    return steps(start(task, chosen, data, 0), chosen, data, 0)
+    return steps(start(task, chosen, data, [0]), chosen, data)
 
 
-def other(task: Task, data: Data, alpha: float, loss_of: Callable[..., torch.Tensor]) -> Iterator[None]:
+def other(task: Task, data: Data, alpha: float, loss_of: Callable[..., torch.Tensor]) -> Iterator[object]:
     """The same network, optimiser and clean batches, with another way of mixing; α = 0 draws no partner batch."""
-    run: Run = start(task, configuration(task.recipe, {}), data, 0)
+    bundle = start(task, configuration(task.recipe, {}), data, [0])
     half = task.recipe.precision == "bfloat16"
-    for batch in batches(data, alpha, task.recipe, 0):
+    for batch in batches(data, alpha, task.recipe, [0]):
         with torch.autocast(data.train.x.device.type, torch.bfloat16, enabled=half):
-            loss = loss_of(run.model, batch)
-        run.optimizer.zero_grad()
+            loss = loss_of(bundle.network, alone(batch))
+        bundle.optimizer.zero_grad()
         loss.backward()
-        run.optimizer.step()
-        yield
+        bundle.optimizer.step()
+        yield batch.step
+
+
+def alone(batch: Batch) -> Batch:
+    """The batch of the only run, without the dimension of the runs."""
+    return Batch(batch.step, *(tensor if tensor is None else tensor[0] for tensor in batch[1:]))
 
 
 def naive(model: torch.nn.Module, batch: Batch, k: int = 16) -> torch.Tensor:
@@ -76,8 +82,8 @@ def naive(model: torch.nn.Module, batch: Batch, k: int = 16) -> torch.Tensor:
     with torch.no_grad():
         model(x)
     sigma = torch.from_numpy(masked(x.flatten(1).cpu(), partner.flatten(1).cpu(), k)).to(x.device)
-    logits = model(mix(x, partner[sigma], batch.lam))
-    return mixed_cross_entropy(logits, batch.y, y_partner[sigma], batch.lam)
+    logits = model(mix(x, partner[sigma], float(batch.lam)))
+    return mixed_cross_entropy(logits, batch.y, y_partner[sigma], float(batch.lam))
 
 
 def compare(network: str, shape: tuple[int, ...], batch: int, at_once: int, device: str, rounds: int) -> None:
@@ -96,7 +102,7 @@ def compare(network: str, shape: tuple[int, ...], batch: int, at_once: int, devi
         running["v2.MixUp"] = other(task, data, 0.0, with_torchvision)
     running["naive, k=16"] = other(task, data, 1.0, naive)
 
-    def some(source: Iterator[None]) -> None:
+    def some(source: Iterator[object]) -> None:
         for _ in islice(source, at_once):
             pass
         if device == "cuda":

@@ -14,12 +14,13 @@ from search_spaces import methods
 from search_spaces.methods import METHODS
 from tune_kmixup import data
 from tune_kmixup.batches import batches
+from tune_kmixup.bundle import start
 from tune_kmixup.mixing import pair
 from tune_kmixup.planning import suite_of
 from tune_kmixup.results import RunDir, by_configuration, ranking
 from tune_kmixup.scheduling import SuiteSearcher
 from tune_kmixup.study import Draft, Recipe, Task, Trial, configuration
-from tune_kmixup.training import start, train_to_end
+from tune_kmixup.training import train_to_end
 
 RECIPE = Recipe(epochs=2, batch_size=30, lr=0.05)
 TASK = Task("iris", "mlp", RECIPE, outer_split=0)
@@ -95,16 +96,16 @@ def test_same_seed_same_weights_and_batches(values: dict[str, float]) -> None:
     prepared = data.prepare(TASK, Path("nowhere"), test=False)
     erm, other = configuration(RECIPE, {}), configuration(RECIPE, values)
     for ours, theirs in zip(
-        start(TASK, erm, prepared, 7).model.parameters(),
-        start(TASK, other, prepared, 7).model.parameters(),
+        start(TASK, erm, prepared, [7]).model.parameters(),
+        start(TASK, other, prepared, [7]).model.parameters(),
         strict=True,
     ):
         assert torch.equal(ours, theirs)
-    clean = list(batches(prepared, 0.0, RECIPE, 7))
-    mixed = list(batches(prepared, values["alpha"], RECIPE, 7))
+    clean = list(batches(prepared, 0.0, RECIPE, [7]))
+    mixed = list(batches(prepared, values["alpha"], RECIPE, [7]))
     assert [b.rows.tolist() for b in clean] == [b.rows.tolist() for b in mixed]
     assert all(torch.equal(a.x, b.x) for a, b in zip(clean, mixed, strict=True))
-    assert clean[0].rows.tolist() != next(batches(prepared, 0.0, RECIPE, 8)).rows.tolist()
+    assert clean[0].rows.tolist() != next(batches(prepared, 0.0, RECIPE, [8])).rows.tolist()
 
 
 def test_outer_splits_are_disjoint() -> None:
@@ -148,7 +149,7 @@ def test_partner_is_independent() -> None:
     """Rule 9: the partner batch is a draw of its own: self-pairs are as rare as chance makes them, not k/B."""
     prepared = data.prepare(TASK, Path("nowhere"), test=False)
     recipe = dataclasses.replace(RECIPE, epochs=200)
-    found = list(batches(prepared, 1.0, recipe, 0))
-    shared = np.mean([len(np.intersect1d(b.rows, b.partner_rows)) / len(b.rows) for b in found])  # type: ignore[arg-type]
+    found = list(batches(prepared, 1.0, recipe, [0]))
+    shared = np.mean([len(np.intersect1d(b.rows, b.partner_rows)) / b.rows.numel() for b in found])  # type: ignore[arg-type]
     expected = RECIPE.batch_size / len(prepared.train.y)
     assert abs(shared - expected) < 0.02, "the two batches overlap as two independent draws do"

@@ -141,7 +141,7 @@ def test_a_failed_trial_fails_alone_and_is_tried_again(suite: Suite, run_dir: Ru
 
 
 def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suite: Suite, tmp_path: Path) -> None:
-    """Every trial goes wrong as often as it may: the proposals and the results are those of a launch without trouble."""
+    """Every trial goes wrong as often as it may: proposals and results are those of a launch without trouble."""
     play(suite, tmp_path / "whole", slots=1, chance=random.Random(0))
     searcher = SuiteSearcher(suite, RunDir(tmp_path / "lossy"))
     lost: dict[str, int] = {}

@@ -7,10 +7,12 @@ from torch.nn import functional as F
 
 from tune_kmixup import checkpoint, data, training
 from tune_kmixup.batches import batches, paired
+from tune_kmixup.bundle import start
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.results import COLUMNS, Row
+from tune_kmixup.stacking import Stack
 from tune_kmixup.study import BadInput, Recipe, Task, Trial, configuration, derived_seed
-from tune_kmixup.training import learning_rate, loss_of, start, train, train_to_end
+from tune_kmixup.training import learning_rate, losses_of, train, train_to_end
 
 RECIPE = Recipe(epochs=3, batch_size=30, lr=0.05)
 TASK = Task("iris", "mlp", RECIPE, outer_split=0)
@@ -58,10 +60,10 @@ def plain_training(iris: data.Data, seed: int) -> torch.nn.Module:
     model = ARCHITECTURES["mlp"](iris.shape, iris.classes)
     optimizer = torch.optim.SGD(model.parameters(), lr=RECIPE.lr, momentum=0.9, fused=True)
     per_epoch = len(iris.train.y) // 30
-    for step, batch in enumerate(batches(iris, 0.0, RECIPE, seed)):
+    for step, batch in enumerate(batches(iris, 0.0, RECIPE, [seed])):
         optimizer.param_groups[0]["lr"] = learning_rate(RECIPE, step, per_epoch)
         optimizer.zero_grad()
-        F.cross_entropy(model(batch.x), batch.y).backward()
+        F.cross_entropy(model(batch.x[0]), batch.y[0]).backward()
         optimizer.step()
     return model
 
@@ -69,21 +71,21 @@ def plain_training(iris: data.Data, seed: int) -> torch.nn.Module:
 def test_alpha_zero_is_training_without_mixing_bit_for_bit(iris: data.Data) -> None:
     expected = plain_training(iris, seed=3)
     chosen = configuration(RECIPE, {"alpha": 0.0, "k": 8})
-    run = start(TASK, chosen, iris, 3)
-    for _ in training.steps(run, chosen, iris, 3):
+    bundle = start(TASK, chosen, iris, [3])
+    for _ in training.steps(bundle, chosen, iris):
         pass
-    for ours, plain in zip(run.model.parameters(), expected.parameters(), strict=True):
+    for ours, plain in zip(bundle.model.parameters(), expected.parameters(), strict=True):
         assert torch.equal(ours, plain)
 
 
 def test_a_step_with_lambda_one_is_a_clean_step_bit_for_bit(iris: data.Data) -> None:
     """The mixing arithmetic itself, not only the short cut that α = 0 takes."""
-    model = ARCHITECTURES["mlp"](iris.shape, iris.classes)
-    clean = next(batches(iris, 0.0, RECIPE, 0))
-    mixed, _ = next(paired(batches(iris, 1.0, RECIPE, 0), 8, "sqeuclidean"))
-    losses = [loss_of(model, clean), loss_of(model, mixed._replace(lam=1.0))]
+    model = Stack([ARCHITECTURES["mlp"](iris.shape, iris.classes)])
+    clean = next(batches(iris, 0.0, RECIPE, [0]))
+    mixed, _ = next(paired(batches(iris, 1.0, RECIPE, [0]), 8, "sqeuclidean"))
+    losses = [losses_of(model, clean), losses_of(model, mixed._replace(lam=torch.ones(1)))]
     assert torch.equal(*losses)
-    grads = [torch.autograd.grad(loss, list(model.parameters())) for loss in losses]
+    grads = [torch.autograd.grad(loss.sum(), list(model.parameters())) for loss in losses]
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
 
 
@@ -105,8 +107,8 @@ def test_learning_rate_warms_up_and_ends_at_zero() -> None:
 
 
 def test_the_last_partial_batch_is_dropped(iris: data.Data) -> None:
-    found = list(batches(iris, 1.0, dataclasses.replace(RECIPE, batch_size=50), 0))
-    assert len(iris.train.y) == 96 and len(found) == 3 and all(len(batch.y) == 50 for batch in found)
+    found = list(batches(iris, 1.0, dataclasses.replace(RECIPE, batch_size=50), [0]))
+    assert len(iris.train.y) == 96 and len(found) == 3 and all(batch.y.shape == (1, 50) for batch in found)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -151,7 +153,7 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path.touch, (Path(tmp_path / "ran"),))  # type: ignore[return-value]
 
-    torch.save({"identity": "x", "rows": Evil(), "run": None}, tmp_path / "trial.pt")
+    torch.save({"identity": "x", "rows": Evil(), "bundle": None}, tmp_path / "trial.pt")
     assert checkpoint.load(tmp_path / "trial.pt", "x") is None
     assert not (tmp_path / "ran").exists()
 

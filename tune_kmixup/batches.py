@@ -1,11 +1,11 @@
-"""The batches of a run, their partners and λ.
+"""The batches of one or several runs, their partners and λ.
 
 Everything random is drawn from generators named by (seed, purpose, epoch or step). So the same seed gives the same
-clean batches whatever the method, and a run continues in the middle with nothing but its step number: no generator
-has a state to be saved.
+clean batches whatever the method and whatever runs are trained beside it, and a run continues in the middle with
+nothing but its step number: no generator has a state to be saved.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,21 +13,23 @@ from torch import Tensor
 
 from tune_kmixup.data import Data
 from tune_kmixup.lookahead import look_ahead
-from tune_kmixup.mixing import Cost, sample_lambda
+from tune_kmixup.mixing import sample_lambda
+from tune_kmixup.pairing import Cost
 from tune_kmixup.study import Recipe, derived_seed
 
 
 class Batch(NamedTuple):
-    """A batch and the independent batch it is to be mixed with: row numbers, network inputs and labels of both.
+    """A batch of each of R runs and the independent batch it is to be mixed with.
 
-    The partner is None where nothing is mixed (α = 0).
+    Row numbers (R x B), network inputs (R x B x ...) and labels (R x B) of both, and λ (R). The partner is None where
+    nothing is mixed (α = 0).
     """
 
     step: int
     rows: Tensor
     x: Tensor
     y: Tensor
-    lam: float = 1.0
+    lam: Tensor
     partner_rows: Tensor | None = None
     partner: Tensor | None = None
     y_partner: Tensor | None = None
@@ -38,8 +40,8 @@ def stream(seed: int, *purpose: object, device: torch.device | str = "cpu") -> t
     return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
 
 
-def batches(data: Data, alpha: float, recipe: Recipe, seed: int, first_step: int = 0) -> Iterator[Batch]:
-    """All batches of a run from `first_step` on. A last partial batch of an epoch is dropped.
+def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], first_step: int = 0) -> Iterator[Batch]:
+    """All batches of the runs of these seeds from `first_step` on. A last partial batch of an epoch is dropped.
 
     A batch and its partner come from two independent permutations of the training rows and are augmented
     independently. α decides λ alone: rows, augmentation and the uniforms behind λ are the same for every method.
@@ -47,26 +49,37 @@ def batches(data: Data, alpha: float, recipe: Recipe, seed: int, first_step: int
     x, y = data.train
     per_epoch = len(y) // recipe.batch_size
 
-    def draw(order: Tensor, step: int, who: str) -> tuple[Tensor, Tensor, Tensor]:
+    def permuted(purpose: str, epoch: int) -> Tensor:
+        orders = [torch.randperm(len(y), generator=stream(seed, purpose, epoch)) for seed in seeds]
+        return torch.stack(orders).to(y.device)
+
+    def draw(orders: Tensor, step: int, who: str) -> tuple[Tensor, Tensor, Tensor]:
         start = step % per_epoch * recipe.batch_size
-        rows = order[start : start + recipe.batch_size]
-        stored = x[rows]
+        rows = orders[:, start : start + recipe.batch_size]
+        stored = x[rows.flatten()]
         if data.augment is not None:
-            stored = data.augment(stored, stream(seed, "augment", who, step, device=x.device))
-        return rows, data.inputs(stored), y[rows]
+            streams = [stream(seed, "augment", who, step, device=x.device) for seed in seeds]
+            pieces = zip(stored.split(recipe.batch_size), streams, strict=True)
+            stored = torch.cat([data.augment(piece, generator) for piece, generator in pieces])
+        return rows, data.inputs(stored).unflatten(0, rows.shape), y[rows]
 
     for epoch in range(first_step // per_epoch, recipe.epochs):
-        order = torch.randperm(len(y), generator=stream(seed, "order", epoch)).to(y.device)
-        partners = torch.randperm(len(y), generator=stream(seed, "partner", epoch)).to(y.device)
-        lam = sample_lambda(alpha, per_epoch, stream(seed, "lambda", epoch)).tolist()
+        orders = permuted("order", epoch)
+        partners = permuted("partner", epoch) if alpha > 0 else None
+        drawn = [sample_lambda(alpha, per_epoch, stream(seed, "lambda", epoch)) for seed in seeds]
+        lam = torch.stack(drawn, 1).to(x.device, torch.float32)
         for step in range(max(first_step, epoch * per_epoch), (epoch + 1) * per_epoch):
-            clean = Batch(step, *draw(order, step, "batch"), lam[step % per_epoch])
-            yield clean if alpha == 0 else Batch(*clean[:5], *draw(partners, step, "partner"))
+            clean = Batch(step, *draw(orders, step, "batch"), lam[step % per_epoch])
+            yield clean if partners is None else Batch(*clean[:5], *draw(partners, step, "partner"))
 
 
 def paired(source: Iterator[Batch], k: int, cost: Cost) -> Generator[tuple[Batch, float], None, None]:
     """Partners permuted by the pairing of blocks of k, solved ahead of their use; and the seconds that took."""
-    for batch, sigma, seconds in look_ahead(source, k, cost=cost):
+    for batch, sigma, seconds in look_ahead(source, k, cost=cost, runs=True):
+        if k == 1:
+            yield batch, seconds
+            continue
         assert batch.partner is not None and batch.partner_rows is not None and batch.y_partner is not None
-        matched = (batch.partner_rows[sigma], batch.partner[sigma], batch.y_partner[sigma])
+        runs = torch.arange(len(sigma), device=sigma.device)[:, None]
+        matched = (batch.partner_rows[runs, sigma], batch.partner[runs, sigma], batch.y_partner[runs, sigma])
         yield Batch(*batch[:5], *matched), seconds

@@ -13,16 +13,16 @@ from tune_kmixup.study import BadInput, Task, Trial
 
 
 def identity(task: Task, trial: Trial) -> str:
-    """What a checkpoint belongs to: it is continued for the same task, values and seeds only."""
-    return json.dumps([dataclasses.asdict(task), dataclasses.asdict(trial)], sort_keys=True)
+    """What a checkpoint belongs to: it is continued for the same task, values and seeds only, fused or not."""
+    return json.dumps([dataclasses.asdict(task), dataclasses.asdict(trial) | {"fused": None}], sort_keys=True)
 
 
-def save(path: Path, belongs_to: str, rows: list[Row], run: dict[str, Any] | None) -> None:
-    """Rows of the seeds that are done and the state of the one in progress; whole or not at all."""
+def save(path: Path, belongs_to: str, rows: list[Row], bundle: dict[str, Any] | None) -> None:
+    """Rows of the seeds that are done and the state of the bundle in progress; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        torch.save({"identity": belongs_to, "rows": json.dumps(rows), "run": run}, part)
+        torch.save({"identity": belongs_to, "rows": json.dumps(rows), "bundle": bundle}, part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

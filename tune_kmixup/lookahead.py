@@ -3,14 +3,14 @@
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from tune_kmixup.mixing import Cost, Solver, pair
+from tune_kmixup.pairing import Cost, Solver, pair, pair_runs
 
 
 class HasPartner(Protocol):
@@ -30,16 +30,24 @@ B = TypeVar("B", bound=HasPartner)
 
 
 def look_ahead(
-    batches: Iterable[B], k: int, *, cost: Cost = "sqeuclidean", solver: Solver = "hungarian", depth: int = 2
+    batches: Iterable[B],
+    k: int,
+    *,
+    cost: Cost = "sqeuclidean",
+    solver: Solver = "hungarian",
+    depth: int = 2,
+    runs: bool = False,
 ) -> Generator[tuple[B, Tensor, float], None, None]:
     """Each batch with the pairing σ of its partner and the seconds that computing σ took.
+
+    With `runs`, a batch holds one for each of several runs, R x B x ..., and σ is R x B.
 
     A thread draws and pairs up to `depth` batches beyond the one in use; the results are the same as with depth = 0,
     which computes each when it is asked for. k = 1 needs no thread, and pairings on a CPU that turn out to be short get
     none. An error raised by `batches` or by the pairing reaches the consumer; a consumer that stops early (`close`)
     ends the thread.
     """
-    source = paired(batches, k, cost, solver)
+    source = paired(batches, k, cost, solver, pair_runs if runs else pair)
     if depth == 0 or k == 1:
         yield from source
         return
@@ -67,10 +75,12 @@ def look_ahead(
             worker.join(0.01)
 
 
-def paired(batches: Iterable[B], k: int, cost: Cost, solver: Solver) -> Iterator[tuple[B, Tensor, float]]:
+def paired(
+    batches: Iterable[B], k: int, cost: Cost, solver: Solver, match: Callable[..., Tensor]
+) -> Iterator[tuple[B, Tensor, float]]:
     for batch in batches:
         clock = time.perf_counter()
-        sigma = pair(batch.x, batch.partner, k, cost=cost, solver=solver)
+        sigma = match(batch.x, batch.partner, k, cost=cost, solver=solver)
         yield batch, sigma, time.perf_counter() - clock
 
 

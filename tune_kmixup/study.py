@@ -168,13 +168,14 @@ class Draft:
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration of a study, to be trained once per seed in one phase."""
+    """One configuration of a study, to be trained once per seed in one phase; `fused`: all seeds at once."""
 
     study: str
     index: int
     phase: Phase
     values: Mapping[str, float] = field(hash=False)
     seeds: tuple[int, ...] = ()
+    fused: bool = False
 
     @property
     def name(self) -> str:
