@@ -1,5 +1,7 @@
 """Suites that have a name: tasks, methods and budgets of one launch."""
 
+from dataclasses import replace
+
 from tune_kmixup.study import Draft
 
 SUITES: dict[str, Draft] = {
@@ -47,3 +49,18 @@ SUITES: dict[str, Draft] = {
         final_seeds=20,
     ),
 }
+
+# The same again with learning rate and weight decay tuned for every method, and with random search in place of TPE on
+# three tasks: does the recipe, or the engine, tilt the comparison?
+SUITES |= {
+    f"{name}-tuned": replace(SUITES[name], name=f"{name}-tuned", tune=("lr", "weight_decay"))
+    for name in ("cpu-tables", "cpu-images")
+}
+SUITES["cpu-random"] = Draft(
+    "cpu-random",
+    tasks=("breast_cancer-40/mlp", "digits-200/small_cnn", "two_spirals/mlp"),
+    trials=24,
+    search_seeds=2,
+    final_seeds=20,
+    sampler="random",
+)

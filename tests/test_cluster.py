@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 SUITE = ["launch", "iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2"]
-SUITE += ["--epochs", "2000", "--sampler", "qmc"]
+SUITE += ["--epochs", "2000", "--sampler", "qmc", "--fuse", "on"]
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_final_seeds_fresh_and_shared() -> None:
     """Rule 4: final seeds are none of the search's, and the same for every method."""
     suite = small_suite()
     search = {s for study in suite.studies for s in suite.search_trial(study, 0, {}).seeds}
-    finals = [{s for trial in suite.final_trials(study, 0, {}) for s in trial.seeds} for study in suite.studies]
+    finals = [{s for trial in suite.final_trials(study, 0, {}, (), 2) for s in trial.seeds} for study in suite.studies]
     assert all(seeds == finals[0] for seeds in finals) and len(finals[0]) == suite.final_seeds
     assert not search & finals[0]
 

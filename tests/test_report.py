@@ -31,7 +31,7 @@ def filled(run: RunDir, suite: Suite, finals: bool = True) -> RunDir:
             run.write_proposal(study.name, index, values)
             trial = suite.search_trial(study, index, values)
             run.write_rows(trial, made_up_rows(suite, trial))
-        for trial in suite.final_trials(study, 0, values) if finals else ():
+        for trial in suite.final_trials(study, 0, values, (), 2) if finals else ():
             run.write_rows(trial, made_up_rows(suite, trial))
     return run
 

@@ -98,7 +98,7 @@ def test_every_column_is_explained() -> None:
 def test_final_seeds_that_are_done_are_not_repeated() -> None:
     suite = small_suite(final_seeds=7)
     study = suite.studies[1]
-    first = list(suite.final_trials(study, 2, {}))
+    first = list(suite.final_trials(study, 2, {}, (), 2))
     assert [len(trial.seeds) for trial in first] == [2, 2, 2, 1]
-    rest = list(suite.final_trials(study, 2, {}, done=first[0].seeds))
+    rest = list(suite.final_trials(study, 2, {}, first[0].seeds, 2))
     assert [trial.seeds for trial in rest] == [trial.seeds for trial in first[1:]]

@@ -158,3 +158,18 @@ def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suit
             searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
     assert searcher.failures() == {}
     assert contents(tmp_path / "lossy") == contents(tmp_path / "whole")
+
+
+def test_final_seeds_go_together_where_that_pays(suite: Suite, run_dir: RunDir) -> None:
+    suite = small_suite(final_seeds=12)
+    base = suite.studies[0].task.base
+    searcher = SuiteSearcher(suite, run_dir, {base: {suite.search_seeds: 1.0, 10: 3.0}})
+    finals = []
+    while not searcher.finished():
+        new = handed_out(searcher)
+        assert new
+        ray_id, trial = new
+        assert trial.fused == (len(trial.seeds) == 10), "the nearest size that was measured decides"
+        finals += [len(trial.seeds)] if trial.phase == "final" else []
+        searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    assert sorted(finals) == [2] * len(suite.studies) + [10] * len(suite.studies)

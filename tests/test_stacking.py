@@ -32,7 +32,12 @@ def slow(names: Iterable[str], which: Container[str]) -> list[Any]:
 def normed(shape: tuple[int, ...], classes: int) -> nn.Module:
     """The smallest network with a BatchNorm."""
     return nn.Sequential(
-        nn.Conv2d(shape[0], 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, classes)
+        nn.Conv2d(shape[0], 4, 3, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(36, classes),
     )
 
 

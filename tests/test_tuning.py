@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tune_kmixup.fusing import WORTH
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking
 from tune_kmixup.study import BadInput
@@ -19,7 +20,7 @@ from tune_kmixup.tuning import held
 
 CLOCK = ("seconds", "pairing_seconds", "started")
 ARGS = ["launch", "iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "2", "--final-seeds", "3"]
-ARGS += ["--epochs", "20", "--sampler", "qmc"]
+ARGS += ["--epochs", "20", "--sampler", "qmc", "--fuse", "on"]  # auto measures: two launches may round differently
 RUNS = 2 * (1 * 2 + 3 + 2 * (3 * 2 + 3))
 
 
@@ -54,7 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 
 def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
-    planned = tune("plan", *ARGS[1:])
+    planned = tune("plan", *ARGS[1:-2])
     assert f"6 studies, 14 configurations, {RUNS} runs; sampler qmc" in planned
     assert len(reproducible(whole)) == RUNS
     for study in whole.suite().studies:
@@ -62,6 +63,7 @@ def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
         assert len(by_configuration(rows)) == (1 if study.method == "erm" else 3)
         assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]}
         assert all(row["test_error"] is not None for row in final_rows(rows))
+        assert [row["fused"] for row in final_rows(rows)] == [3, 3, 3]
         assert all(row["test_error"] is None for row in rows if row["phase"] == "search")
 
 
@@ -135,6 +137,22 @@ def test_resume_extends(tmp_path: Path) -> None:
         assert len(final_rows(rows)) == 3
 
 
+@pytest.mark.slow
+def test_seeds_are_trained_together_where_that_was_measured_to_pay(tmp_path: Path) -> None:
+    args = ["launch", "iris/mlp@0", "--epochs", "5", "--trials", "2", "--search-seeds", "2", "--final-seeds", "12"]
+    tune(*args, "--out", tmp_path / "run")
+    run = RunDir(tmp_path / "run")
+    measured = run.speedups()["iris/mlp"]
+    assert measured.keys() == {2, 10} and all(ratio > 0 for ratio in measured.values())
+    expected = 10 if measured[10] >= WORTH else 1
+    for study in run.suite().studies:
+        assert {row["fused"] for row in final_rows(run.rows(study.name))} == {expected, 2 if expected > 1 else 1}
+    run.write_speedups({"iris/mlp": {2: 0.5, 10: 0.5}})
+    tune("resume", run.path, "--final-seeds", "15")
+    rows = final_rows(run.rows("iris/mlp@0/kmixup"))
+    assert [row["fused"] for row in rows[12:]] == [1, 1, 1], "what was measured is remembered"
+
+
 BROKEN = """
 from search_spaces.tasks import TASKS
 from tune_kmixup.models import ARCHITECTURES, mlp
@@ -169,6 +187,7 @@ BAD = [
     (["launch", "iris/mlp", "--out", "x", "--cpus-per-trial", "9999"], "cpus_per_trial=9999 does not fit"),
     (["launch", "iris/mlp", "--out", "/proc/nowhere/run"], "cannot be written"),
     (["launch", "iris/mlp", "--out", "x", "--address", "ray://h:10001"], "run the command on a machine of the cluster"),
+    (["launch", "iris/mlp", "--out", "x", "--fuse", "yes"], "fuse='yes' is unknown"),
     (["launch", "iris/mlp", "--load", "nowhere.py", "--out", "x"], "load='nowhere.py' cannot be read"),
     (["resume", "nowhere"], "holds no suite.json"),
     (["status", "nowhere"], "holds no suite.json"),

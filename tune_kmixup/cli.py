@@ -87,6 +87,7 @@ def launch(
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = 0.0,
     max_concurrent: opt.MaxConcurrent = None,
+    fuse: opt.Fuse = "auto",
     data_dir: opt.DataDir = None,
     load: opt.Load = None,
     warm_start: opt.WarmStart = None,
@@ -110,6 +111,7 @@ def resume(
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = 0.0,
     max_concurrent: opt.MaxConcurrent = None,
+    fuse: opt.Fuse = "auto",
     data_dir: opt.DataDir = None,
     load: opt.Load = None,
 ) -> None:
@@ -184,7 +186,7 @@ def demo(
     from analysis.load import load
     from tune_kmixup.listing import conclude
 
-    options = {"names": ["demo"], "data_dir": data_dir, "load": None, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0}
+    options = {"names": ["demo"], "data_dir": data_dir, "load": None}
     execute(make_suite(options), out_dir, options)
     conclude(out, load([out_dir]), out_dir / "report")
 
@@ -220,9 +222,8 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     run = RunDir(out_dir)
     suite = continued(run, suite)
     first = offered(suite, run, RunDir(options["warm_start"])) if options.get("warm_start") else {}
-    resources = Resources(
-        options.get("address"), options["cpus_per_trial"], options["gpus_per_trial"], options.get("max_concurrent")
-    )
+    given = {field.name for field in dataclasses.fields(Resources)} & options.keys()
+    resources = Resources(**{name: options[name] for name in given})
     mine, data_dir = extensions(options["load"]), folder(options["data_dir"])
     from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
 

@@ -1,18 +1,22 @@
 """Where and with what trials run."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from tune_kmixup.study import BadInput
+
+Fuse = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Where and with what the trials run. Nothing here changes what they compute."""
+    """Where and with what the trials run. Nothing here changes what they compute, up to the rounding of `fuse`."""
 
     address: str | None = None  # of a Ray cluster; None: a Ray of one's own on this machine
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
     max_concurrent: int | None = None
+    fuse: Fuse = "auto"  # seeds of a trial trained together: where that is measured to pay, wherever it can be, never
 
     def __post_init__(self) -> None:
         if self.cpus_per_trial <= 0:
@@ -24,8 +28,19 @@ class Resources:
                 f"address={self.address!r} is Ray's client, through which a launch would write its results elsewhere: "
                 "run the command on a machine of the cluster with --address auto, or with `ray job submit`."
             )
+        if self.fuse not in get_args(Fuse):
+            raise BadInput(f"fuse={self.fuse!r} is unknown: choose auto, on or off.")
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise BadInput(f"max_concurrent={self.max_concurrent} is too small: choose max_concurrent ≥ 1.")
+
+    @property
+    def threads(self) -> int:
+        """Threads of a trial: its share of the CPUs, so that trials side by side do not crowd each other."""
+        return max(1, int(self.cpus_per_trial))
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpus_per_trial else "cpu"
 
     def slots(self, cpus: float, gpus: float) -> int:
         """How many trials run at once on so many CPUs and GPUs. Raises BadInput where not even one fits."""

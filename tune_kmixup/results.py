@@ -5,6 +5,7 @@ derived from `suite.json` and these files. A file is written once, whole or not 
 holds; a file that exists is work that is done.
 
     suite.json                                    the frozen suite
+    speedups.json                                 of training seeds together, as measured per task
     launch.json                                   who launches, since when, what is running (a heartbeat)
     studies/<task>/<method>/proposal-0003.json    a configuration, written before its trial starts
     studies/<task>/<method>/search-0003.json      the rows of its search runs
@@ -170,6 +171,12 @@ class RunDir:
         path = self.path / "launch.json"
         return read_json(path) if path.exists() else {}
 
+    def speedups(self) -> dict[str, dict[int, float]]:
+        """task without its split -> runs together -> how many times faster than in turn; what has been measured."""
+        path = self.path / "speedups.json"
+        found = read_json(path) if path.exists() else {}
+        return {task: {int(runs): ratio for runs, ratio in sizes.items()} for task, sizes in found.items()}
+
     @staticmethod
     def _rows(path: Path) -> list[Row]:
         rows = read_json(path)
@@ -191,6 +198,9 @@ class RunDir:
 
     def write_failure(self, trial: Trial, error: str) -> None:
         write_json(self.file(trial).with_suffix(".failed.json"), {"error": error})
+
+    def write_speedups(self, found: Mapping[str, Mapping[int, float]]) -> None:
+        write_json(self.path / "speedups.json", found)
 
     def write_launch(self, heartbeat: Mapping[str, Any]) -> None:
         write_json(self.path / "launch.json", dict(heartbeat))

@@ -17,6 +17,7 @@ from optuna.distributions import json_to_distribution
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from tune_kmixup.fusing import AT_ONCE, Speedups, pays
 from tune_kmixup.results import Row, RunDir, by_configuration, final_rows, ranking, score
 from tune_kmixup.sampling import sampler
 from tune_kmixup.study import Study, Suite, Trial, derived_seed
@@ -29,8 +30,9 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line per study and tri
 class StudyQueue:
     """What one study has proposed, what of it is done, and what is to be run next."""
 
-    def __init__(self, suite: Suite, study: Study, run: RunDir):
+    def __init__(self, suite: Suite, study: Study, run: RunDir, speedups: Speedups):
         self.suite, self.study, self.run = suite, study, run
+        self.speedups = speedups
         self.rows = run.rows(study.name)
         self.seconds = sum(row["seconds"] for row in self.rows)
         self.proposals = run.proposals(study.name)
@@ -78,7 +80,10 @@ class StudyQueue:
             self.finals = []
             for best in ranking(self.rows)[:1]:
                 done = {row["seed"] for row in final_rows(self.rows)}
-                self.finals += self.suite.final_trials(self.study, best, self.proposals[best], done)
+                # Where seeds gain nothing from each other, a final trial costs what a search trial does.
+                most = min(AT_ONCE, self.suite.final_seeds)
+                at_once = most if pays(self.speedups, self.study.task, most) else self.suite.search_seeds
+                self.finals += self.suite.final_trials(self.study, best, self.proposals[best], done, at_once)
 
     @property
     def searched_all(self) -> bool:
@@ -91,7 +96,7 @@ class StudyQueue:
             self.settle()
             trial = self.finals.pop(0) if self.finals else None
         if trial:
-            self.running[ray_id] = trial
+            self.running[ray_id] = trial = replace(trial, fused=pays(self.speedups, self.study.task, len(trial.seeds)))
         return trial
 
     def _next_search(self) -> Trial | None:
@@ -127,10 +132,10 @@ class StudyQueue:
 class SuiteSearcher(Searcher):  # type: ignore[misc]
     """Ray Tune's view of a suite. A trial's configuration names its study and holds the trial itself."""
 
-    def __init__(self, suite: Suite, run: RunDir):
+    def __init__(self, suite: Suite, run: RunDir, speedups: Speedups | None = None):
         super().__init__()  # no metric: what a trial is worth is known here, from its rows
         self.suite, self.run_dir = suite, run
-        self.queues = {study.name: StudyQueue(suite, study, run) for study in suite.studies}
+        self.queues = {study.name: StudyQueue(suite, study, run, speedups or {}) for study in suite.studies}
         self.tasks: dict[str, list[StudyQueue]] = {}  # queues by base name of the task
         for queue in self.queues.values():
             self.tasks.setdefault(queue.study.task.base, []).append(queue)

@@ -135,15 +135,12 @@ class Suite:
         return Trial(study.name, index, "search", dict(values), seeds)
 
     def final_trials(
-        self, study: Study, index: int, values: Mapping[str, float], done: Collection[int] = ()
+        self, study: Study, index: int, values: Mapping[str, float], done: Collection[int], at_once: int
     ) -> Iterator["Trial"]:
-        """The final runs of configuration `index` whose seeds are not `done`.
-
-        A final trial carries at most as many seeds as a search trial, so that the two cost the same.
-        """
+        """The final runs of configuration `index` whose seeds are not `done`, at most `at_once` to a trial."""
         seeds = [seed for i in range(self.final_seeds) if (seed := self.seed + FINAL_SEED_OFFSET + i) not in done]
-        for start in range(0, len(seeds), self.search_seeds):
-            yield Trial(study.name, index, "final", dict(values), tuple(seeds[start : start + self.search_seeds]))
+        for start in range(0, len(seeds), at_once):
+            yield Trial(study.name, index, "final", dict(values), tuple(seeds[start : start + at_once]))
 
 
 @dataclass(frozen=True)

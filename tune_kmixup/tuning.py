@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,12 @@ import search_spaces
 import tune_kmixup
 from tune_kmixup import data
 from tune_kmixup.extensions import Extensions
+from tune_kmixup.fusing import AT_ONCE, Speedups
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
-from tune_kmixup.study import BadInput, Suite, Task, Trial
-from tune_kmixup.training import train
+from tune_kmixup.study import BadInput, Suite
+from tune_kmixup.worker import TrialActor, measure
 
 logging.getLogger("ray.tune.tune").setLevel("CRITICAL")  # its last word counts trials that ended well when tried again
 
@@ -43,48 +43,6 @@ class Outcome:
 
     failures: dict[str, str]
     finished: bool
-
-
-class TrialActor(tune.Trainable):  # type: ignore[misc]
-    """Trains one trial after another in one process, so that torch is imported and data are read once."""
-
-    def setup(
-        self,
-        config: dict[str, Any],
-        tasks: dict[str, Task],
-        data_dir: Path,
-        run: RunDir,
-        extensions: Extensions,
-        resources: Resources,
-    ) -> None:
-        extensions.install()
-        torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
-        trial = Trial(**{**config, "seeds": tuple(config["seeds"])})
-        device = "cuda" if resources.gpus_per_trial else "cpu"
-        prepared = prepare(tasks[trial.study], data_dir, trial.phase == "final", device)
-        self.training = train(tasks[trial.study], trial, prepared, saved=run.checkpoint(trial))
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
-        return True
-
-    def step(self) -> dict[str, Any]:
-        try:
-            return {"share": next(self.training), "done": False}
-        except StopIteration as end:
-            return {"share": 1.0, "done": True, "rows": end.value}
-
-    def cleanup(self) -> None:
-        self.training.close()  # stopped in the middle: `train` saves where it stands
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: `train` keeps its own checkpoint, under a name that survives this experiment."""
-
-
-@lru_cache(maxsize=4)
-def prepare(task: Task, data_dir: Path, test: bool, device: str) -> data.Data:
-    """One process trains many trials of a task; it reads and splits the data once."""
-    return data.prepare(task, data_dir, test=test, device=device)
 
 
 class Heart(tune.Callback):  # type: ignore[misc]
@@ -167,6 +125,25 @@ def cluster(resources: Resources) -> Iterator[int]:
         ray.shutdown()
 
 
+def measured(suite: Suite, run: RunDir, data_dir: Path, extensions: Extensions, resources: Resources) -> Speedups:
+    """What training seeds together gains per task, measured where trials run and once per run directory."""
+    tasks = {study.task.base: study.task for study in suite.studies}
+    if resources.fuse != "auto":
+        return {base: {AT_ONCE: float("inf")} for base in tasks if resources.fuse == "on"}
+    sizes = {suite.search_seeds, min(AT_ONCE, suite.final_seeds)} - {1}
+    found = run.speedups()
+    remote = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial)(measure)
+    missing = {base: task for base, task in tasks.items() if base not in found and sizes}
+    asked = {base: remote.remote(task, data_dir, extensions, resources, sizes) for base, task in missing.items()}
+    for base, answer in asked.items():
+        try:
+            found[base] = ray.get(answer)
+        except ray.exceptions.RayError:  # a task that cannot be trained: its trials will say why
+            continue
+    run.write_speedups(found)
+    return found
+
+
 def launch(
     suite: Suite,
     run: RunDir,
@@ -190,7 +167,7 @@ def launch(
         run.write_suite(suite)  # only now: what cannot run leaves nothing behind
         for study, values in (first or {}).items():
             run.write_proposal(study, 0, values)
-        searcher = SuiteSearcher(suite, run) if first else searcher
+        searcher = SuiteSearcher(suite, run, measured(suite, run, data_dir, extensions, resources))
         heart = Heart(searcher, run, slots, show)
         heart.beat()
         actor = tune.with_parameters(

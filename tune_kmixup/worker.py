@@ -1,0 +1,67 @@
+"""What runs in Ray's worker processes: trials, and the measurement whether their seeds are to be trained together."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from tune_kmixup import data
+from tune_kmixup.extensions import Extensions
+from tune_kmixup.fusing import speedups
+from tune_kmixup.resources import Resources
+from tune_kmixup.results import RunDir
+from tune_kmixup.study import Task, Trial
+from tune_kmixup.training import train
+
+
+class TrialActor(tune.Trainable):  # type: ignore[misc]
+    """Trains one trial after another in one process, so that torch is imported and data are read once."""
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        tasks: dict[str, Task],
+        data_dir: Path,
+        run: RunDir,
+        extensions: Extensions,
+        resources: Resources,
+    ) -> None:
+        extensions.install()
+        torch.set_num_threads(resources.threads)
+        trial = Trial(**{**config, "seeds": tuple(config["seeds"])})
+        prepared = prepare(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
+        self.training = train(tasks[trial.study], trial, prepared, saved=run.checkpoint(trial))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
+        return True
+
+    def step(self) -> dict[str, Any]:
+        try:
+            return {"share": next(self.training), "done": False}
+        except StopIteration as end:
+            return {"share": 1.0, "done": True, "rows": end.value}
+
+    def cleanup(self) -> None:
+        self.training.close()  # stopped in the middle: `train` saves where it stands
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: `train` keeps its own checkpoint, under a name that survives this experiment."""
+
+
+@lru_cache(maxsize=4)
+def prepare(task: Task, data_dir: Path, test: bool, device: str) -> data.Data:
+    """One process trains many trials of a task; it reads and splits the data once."""
+    return data.prepare(task, data_dir, test=test, device=device)
+
+
+def measure(
+    task: Task, data_dir: Path, extensions: Extensions, resources: Resources, sizes: Iterable[int]
+) -> dict[int, float]:
+    """`fusing.speedups` of a task with the device and the threads that its trials have."""
+    extensions.install()
+    torch.set_num_threads(resources.threads)
+    return speedups(task, prepare(task, data_dir, False, resources.device), sizes)
