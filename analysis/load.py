@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from tune_kmixup.results import COLUMNS, RunDir, by_configuration, final_rows
+from tune_kmixup.status import busy
 from tune_kmixup.study import BadInput, Study, Suite
 
 KEY = ["task", "outer_split", "method", "phase", "trial", "seed"]
@@ -21,7 +23,8 @@ class Runs:
 
     rows: pd.DataFrame
     missing: pd.DataFrame
-    suites: dict[str, Suite]  # by run directory
+    suites: dict[str, Suite]  # by run directory, as is the next
+    busy: dict[str, float | None]  # share of the slots' time in which runs trained
 
 
 def load(run_dirs: Iterable[Path]) -> Runs:
@@ -31,21 +34,25 @@ def load(run_dirs: Iterable[Path]) -> Runs:
     results of the same run.
     """
     suites: dict[str, Suite] = {}
-    rows, missing = [], []
+    shares: dict[str, float | None] = {}
+    rows: list[dict[str, Any]] = []
+    missing = []
     for path in run_dirs:
         run = RunDir(path)
         suite = suites[str(path)] = run.suite()
+        begun = len(rows)
         for study in suite.studies:
             found = run.rows(study.name)
             counted = {id(row) for row in final_rows(found)}
             rows += [{"suite": suite.name, **row, "selected": id(row) in counted} for row in found]
             missing += lacking(path, suite, study, found)
+        shares[str(path)] = busy(run.launch(), sum(row["seconds"] for row in rows[begun:]))
     if not rows:
         raise BadInput(f"run_dirs={', '.join(suites)} hold no result yet: launch first, or wait for a trial to end.")
     table = pd.DataFrame(rows)
     table = table.reindex(columns=[*COLUMNS, *table.columns.difference([*COLUMNS], sort=False)])
     table["outer_split"] = table["outer_split"].astype("Int64")
-    return Runs(unique(table), pd.DataFrame(missing, columns=["study", "missing", "command"]), suites)
+    return Runs(unique(table), pd.DataFrame(missing, columns=["study", "missing", "command"]), suites, shares)
 
 
 def lacking(path: Path, suite: Suite, study: Study, rows: list[dict[str, object]]) -> list[dict[str, str]]:

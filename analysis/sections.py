@@ -38,7 +38,7 @@ def sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | None
         robustness(final, level),
         budget(runs),
         sensitivity(rows),
-        cost(rows),
+        cost(runs),
     ]
     if earlier is not None:
         words = ["Gains of the earlier report beside those of this one; empty where a report lacks the task."]
@@ -162,12 +162,16 @@ def sensitivity(rows: pd.DataFrame) -> Section:
     return Section("Sensitivity to α and k", words, figures=drawn(**names))
 
 
-def cost(rows: pd.DataFrame) -> Section:
+def cost(runs: Runs) -> Section:
+    rows = runs.rows
+    shares = [f"{share:.0%} ({path})" for path, share in runs.busy.items() if share is not None]
     words = [
         "Wall-clock seconds of runs on their share of a machine. At equal seconds: each method's configurations in the "
         "order proposed, as many as fit the least total among the searched methods of the same outer split; `same` is "
         "the share of splits in which the selection does not change, so that the final runs answer for it as well."
     ]
+    if shares:
+        words.append(f"Slots were training, not waiting, during {', '.join(shares)} of the launches' time.")
     found = [tables.costs(costs.costs(rows)), tables.equal_seconds(costs.equal_seconds(rows))]
     return Section("Cost", words, [table for table in found if len(table)])
 

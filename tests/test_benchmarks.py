@@ -24,10 +24,12 @@ def printed(*command: str) -> str:
         ("step", "| network | B | arm |"),
         ("structure", "| set | measure | fresh |"),
         ("report", "| rows | seconds |"),
+        ("throughput", "| task | R | ms a step"),
+        ("scale", "| runs | s | overhead"),
     ],
 )
 def test_a_benchmark_prints_its_table(script: str, columns: str) -> None:
-    text = printed(f"benchmarks/{script}.py", "--quick")
+    text = printed(f"benchmarks/{script}.py", *["fused"] * (script == "throughput"), "--quick")
     assert columns in text and text.count("\n| ") > 2
 
 

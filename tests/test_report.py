@@ -37,7 +37,7 @@ def filled(run: RunDir, suite: Suite, finals: bool = True) -> RunDir:
 
 
 def whole(rows: pd.DataFrame) -> Runs:
-    return Runs(rows, NOTHING_MISSING, {})
+    return Runs(rows, NOTHING_MISSING, {}, {})
 
 
 def text(runs: Runs, out: Path) -> str:

@@ -4,6 +4,7 @@ import pytest
 from conftest import made_up_rows, small_suite
 
 from tune_kmixup.results import COLUMNS, CorruptFile, RunDir, final_rows, ranking, read_json, score, tied, write_json
+from tune_kmixup.status import busy
 from tune_kmixup.study import BadInput, Suite
 
 
@@ -102,3 +103,11 @@ def test_final_seeds_that_are_done_are_not_repeated() -> None:
     assert [len(trial.seeds) for trial in first] == [2, 2, 2, 1]
     rest = list(suite.final_trials(study, 2, {}, first[0].seeds, 2))
     assert [trial.seeds for trial in rest] == [trial.seeds for trial in first[1:]]
+
+
+def test_the_share_of_time_that_slots_were_busy() -> None:
+    last = {"since": 100.0, "updated": 150.0, "slots": 2, "earlier": [{"since": 0.0, "updated": 10.0, "slots": 10}]}
+    assert busy(last, 150.0) == 0.75
+    assert busy(last, 0.0) is None, "nothing is done yet"
+    assert busy(last, 201.0) is None, "results that these launches cannot have made"
+    assert busy({}, 1.0) is None

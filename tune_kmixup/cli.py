@@ -131,19 +131,13 @@ def status(run_dir: opt.RunPath) -> None:
 
     Example: tune-kmixup status runs/iris
     """
-    from tune_kmixup.display import duration, failure_lines, status_table
+    from tune_kmixup.display import status_lines, status_table
     from tune_kmixup.status import read
 
     found = read(RunDir(run_dir))
     out.print(status_table(found))
-    for study in found.studies:
-        for line in failure_lines({f"{study.study}/{name}": error for name, error in study.failed.items()}):
-            out.print(line, soft_wrap=True)
-    missing = sum(study.missing + study.running for study in found.studies)
-    if missing:
-        out.print(f"{missing} runs to be done, about {duration(found.seconds_left)} of work.")
-        if found.state != "running":
-            out.print(f"To go on: tune-kmixup resume {run_dir}", soft_wrap=True)
+    for line in status_lines(found, run_dir):
+        out.print(line, soft_wrap=True)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,20 @@ def status_table(status: LaunchStatus) -> Table:
 
 def failure_lines(failures: dict[str, str]) -> list[str]:
     return [f"failed: {name}: {error}" for name, error in failures.items()]
+
+
+def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
+    """What failed, how busy the slots were, and what is left."""
+    lines = []
+    for study in status.studies:
+        lines += failure_lines({f"{study.study}/{name}": error for name, error in study.failed.items()})
+    if status.busy is not None:
+        lines.append(f"Slots were training {status.busy:.0%} of the time.")
+    if missing := sum(study.missing + study.running for study in status.studies):
+        lines.append(f"{missing} runs to be done, about {duration(status.seconds_left)} of work.")
+        if status.state != "running":
+            lines.append(f"To go on: tune-kmixup resume {run_dir}")
+    return lines
 
 
 class Progress:

@@ -167,7 +167,7 @@ class RunDir:
         return found
 
     def launch(self) -> dict[str, Any]:
-        """The last heartbeat: pid, host, since, updated, slots, running; empty if there was no launch."""
+        """The last heartbeat (pid, host, since, updated, slots, running, earlier launches); empty if there is none."""
         path = self.path / "launch.json"
         return read_json(path) if path.exists() else {}
 

@@ -1,8 +1,9 @@
 """Where a launch stands, from the files of its run directory alone."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tune_kmixup.results import Row, RunDir, by_configuration, final_rows, ranking, score
 from tune_kmixup.study import Study, Suite
@@ -56,6 +57,7 @@ class LaunchStatus:
     studies: list[StudyStatus]
     slots: int  # 0 before the first launch
     state: str  # running, ended, interrupted or not launched
+    busy: float | None  # see `busy`
 
     @property
     def seconds_left(self) -> float | None:
@@ -91,4 +93,16 @@ def read(run: RunDir) -> LaunchStatus:
     studies = [
         study_status(suite, s, run.rows(s.name), run.failures(s.name), running.get(s.name, [])) for s in suite.studies
     ]
-    return LaunchStatus(studies, launch.get("slots", 0), state)
+    spent = sum(study.seconds for study in studies)
+    return LaunchStatus(studies, launch.get("slots", 0), state, busy(launch, spent))
+
+
+def busy(launch: Mapping[str, Any], seconds: float) -> float | None:
+    """Share of the slots' time in which runs that are done trained and were evaluated, over all launches so far.
+
+    The rest is start-up, handing out, and work that was lost. None where that is not known: before the first launch,
+    or in a directory that holds results of others.
+    """
+    launches = [*launch.get("earlier", []), launch] if launch else []
+    there = sum(one["slots"] * (one["updated"] - one["since"]) for one in launches)
+    return seconds / there if 0 < seconds <= there else None

@@ -51,6 +51,10 @@ class Heart(tune.Callback):  # type: ignore[misc]
     def __init__(self, searcher: SuiteSearcher, run: RunDir, slots: int, show: Callable[[SuiteSearcher], None]):
         self.searcher, self.run, self.slots, self.show = searcher, run, slots, show
         self.since = time.time()
+        last = run.launch()
+        self.earlier = (
+            [*last.get("earlier", []), {name: last[name] for name in ("since", "updated", "slots")}] if last else []
+        )
         self.beaten = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -70,6 +74,7 @@ class Heart(tune.Callback):  # type: ignore[misc]
                 "updated": time.time(),
                 "ended": ended,
                 "slots": self.slots,
+                "earlier": self.earlier,
                 "running": {} if ended else running,
             }
         )

@@ -1,0 +1,107 @@
+"""The script that one would write without this suite: Ray Tune, Optuna, one seed per trial, a DataLoader.
+
+    python benchmarks/plain_tune.py --out FILE.json [--trials 8] [--search-seeds 5] [--final-seeds 20]
+
+Two tasks, three methods, one study after another: a search with each configuration repeated over its seeds (Ray's
+Repeater), then final trials of the best. Networks, data, recipes and the pairing are the suite's own, so that the two
+differ in how runs are organised and in nothing else. `benchmarks/throughput.py` times it.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import ray
+from ray import tune
+from ray.tune.search import Repeater
+from ray.tune.search.optuna import OptunaSearch
+
+from search_spaces.tasks import TASKS
+from tune_kmixup import data
+from tune_kmixup.mixing import mix, mixed_cross_entropy, pair, sample_lambda
+from tune_kmixup.models import ARCHITECTURES
+
+TASKS_TUNED = ("breast_cancer/mlp", "digits/small_cnn")
+SPACES = {
+    "erm": {},
+    "mixup": {"alpha": tune.loguniform(0.01, 64)},
+    "kmixup": {"alpha": tune.loguniform(0.01, 64), "k": tune.choice([2, 4, 8, 16, 32])},
+}
+
+
+def train(config: dict) -> None:
+    """One run: trains a network and reports its validation and test error once, at the end."""
+    import torch  # here, as Ray's guides do it: the function travels to its worker by value
+    from torch.nn import functional as F
+    from torch.utils.data import DataLoader, TensorDataset
+
+    torch.set_num_threads(1)
+    task = TASKS[config["task"]][0]
+    parts = data.prepare(task, Path("nowhere"), test=True)
+    recipe, alpha, k = task.recipe, config.get("alpha", 0.0), int(config.get("k", 1))
+    torch.manual_seed(config.get("seed", config.get("__trial_index__", 0)))
+    generator = torch.Generator().manual_seed(torch.initial_seed())
+    rows = TensorDataset(parts.inputs(parts.train.x), parts.train.y)
+    loaders = [DataLoader(rows, recipe.batch_size, shuffle=True, drop_last=True) for _ in range(1 + (alpha > 0))]
+    model = ARCHITECTURES[task.architecture](parts.shape, parts.classes)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * len(loaders[0]))
+    for _ in range(recipe.epochs):
+        for batches in zip(*loaders, strict=True):
+            x, y = batches[0]
+            if alpha > 0:
+                other, y_other = batches[1]
+                lam = float(sample_lambda(alpha, 1, generator))
+                sigma = pair(x, other, k)
+                loss = mixed_cross_entropy(model(mix(x, other[sigma], lam)), y, y_other[sigma], lam)
+            else:
+                loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    model.eval()
+    with torch.no_grad():
+        errors = {
+            name: (model(parts.inputs(part.x)).argmax(1) != part.y).float().mean().item()
+            for name, part in (("val_error", parts.val), ("test_error", parts.test))
+        }
+    tune.report(errors)
+
+
+def study(task: str, space: dict, trials: int, search_seeds: int, final_seeds: int) -> list[float]:
+    """Searches, and trains the best configuration with fresh seeds; the test errors of those."""
+    best = {}
+    if space:
+        searcher = Repeater(OptunaSearch(metric="val_error", mode="min"), repeat=search_seeds)
+        config = tune.TuneConfig(
+            metric="val_error",
+            mode="min",
+            num_samples=trials * search_seeds,
+            search_alg=searcher,
+        )
+        found = tune.Tuner(train, param_space={"task": task, **space}, tune_config=config).fit().get_dataframe()
+        values = [f"config/{name}" for name in space]
+        chosen = found.groupby(values)["val_error"].mean().idxmin()
+        best = dict(zip(space, chosen if isinstance(chosen, tuple) else (chosen,), strict=True))
+    else:
+        tune.Tuner(train, param_space={"task": task, "seed": tune.grid_search(list(range(search_seeds)))}).fit()
+    seeds = tune.grid_search(list(range(1000, 1000 + final_seeds)))
+    found = tune.Tuner(train, param_space={"task": task, **best, "seed": seeds}).fit().get_dataframe()
+    return list(found["test_error"])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tasks", nargs="+", default=TASKS_TUNED)
+    for name, default in (("trials", 8), ("search-seeds", 5), ("final-seeds", 20)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error")
+    budget = (options.trials, options.search_seeds, options.final_seeds)
+    errors = {f"{task}/{name}": study(task, space, *budget) for task in options.tasks for name, space in SPACES.items()}
+    options.out.write_text(json.dumps(errors))

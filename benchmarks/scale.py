@@ -1,0 +1,89 @@
+"""What a launch costs beyond its trials, and whether that grows with their number.
+
+    python benchmarks/scale.py [--trials 100 1000 10000]      # 1, 4 and 40 minutes
+
+Trials of a stub that trains for 0.2 s (`benchmarks/stubs.py`), in ten studies, by random search, each size in a process
+of its own: a real launch without the command line. Overhead is slot time beyond 0.2 s, per trial; Optuna's suggestions
+are part of it and shown apart, for TPE as well, on as many finished trials as a study has. Resuming is reading the run
+directory and rebuilding every Optuna study.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from ray.tune.search.optuna import OptunaSearch
+
+from benchmarks import stubs
+from benchmarks.timing import head, line, machine
+from search_spaces.methods import study
+from search_spaces.tasks import TASKS
+from tune_kmixup import tuning
+from tune_kmixup.extensions import Extensions
+from tune_kmixup.resources import Resources
+from tune_kmixup.results import RunDir
+from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.study import Suite, Task
+
+STUDIES = 10
+TRAINS = 0.2
+
+
+def suite_of(trials: int, sampler: str) -> Suite:
+    (task,) = TASKS["iris/sleep-200"]
+    tasks = [Task(task.dataset, task.architecture, task.recipe, outer_split=split) for split in range(5)]
+    studies = tuple(study(task, method, 90, ()) for task in tasks for method in ("mixup", "kmixup"))
+    return Suite("scale", studies, trials // STUDIES, 1, 1, sampler)  # type: ignore[arg-type]
+
+
+def measure(trials: int) -> None:
+    spent: dict[str, float] = defaultdict(float)
+    suggest = OptunaSearch.suggest
+
+    def timed(self: OptunaSearch, trial_id: str) -> object:
+        clock = time.perf_counter()
+        found = suggest(self, trial_id)
+        spent["suggest"] += time.perf_counter() - clock
+        return found
+
+    OptunaSearch.suggest = timed
+    with tempfile.TemporaryDirectory() as folder:
+        run, suite = RunDir(Path(folder) / "run"), suite_of(trials, "random")
+        mine = Extensions.read([Path(stubs.__file__)])
+        clock = time.perf_counter()
+        with tuning.held(run):
+            done = tuning.launch(suite, run, Path(folder), Resources(fuse="off"), mine)
+        whole = time.perf_counter() - clock
+        assert done and done.finished and not done.failures, done
+        rows = [row for study in suite.studies for row in run.rows(study.name)]
+        last = run.launch()
+        slot_time = last["slots"] * (last["updated"] - last["since"])
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        clock = time.perf_counter()
+        assert SuiteSearcher(suite, run).finished()
+        resume = time.perf_counter() - clock
+        line(
+            len(rows),
+            f"{whole:.0f}",
+            f"{slot_time / len(rows) - TRAINS:.3f}",
+            f"{1000 * spent['suggest'] / trials:.1f}",
+            f"{memory:.0f}",
+            f"{resume:.1f}",
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="twenty trials")
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10000])
+    options = parser.parse_args()
+    print(f"{machine()}\n")
+    head("runs", "s", "overhead, s per trial and slot", "a suggestion, ms", "driver, MB", "resume, s")
+    for trials in [20] if options.quick else options.trials:
+        process = multiprocessing.get_context("spawn").Process(target=measure, args=(trials,))
+        process.start()
+        process.join()

@@ -1,0 +1,140 @@
+"""Runs per minute: the suite against itself without fusing and against a plain script; where a trial's time goes.
+
+    python benchmarks/throughput.py suite      # a whole suite through the command line, three ways: 15 minutes
+    python benchmarks/throughput.py fused      # R runs together over R in turn, per architecture: 2 minutes
+    python benchmarks/throughput.py parts      # where the time of a trial goes: 1 minute
+
+`suite`: breast_cancer/mlp and digits/small_cnn (the first of five outer splits of each), ERM, mixup and k-mixup, 8
+trials, 5 search seeds, 20 final seeds: 290 runs. The plain script is `benchmarks/plain_tune.py`. Start-up of Ray is
+part of every arm. `fused`: steps of the suite itself in one process, arms taken in turn; ratios are medians over
+rounds, with quartiles. `--quick` runs a small part.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.timing import head, line, machine, ratio, times
+from search_spaces.tasks import TASKS
+from tune_kmixup import data, fusing, training
+from tune_kmixup.batches import batches, paired
+from tune_kmixup.bundle import start
+from tune_kmixup.results import RunDir
+from tune_kmixup.study import Task, Trial, configuration
+
+PLAIN = Path(__file__).with_name("plain_tune.py")
+SUITE = ("breast_cancer/mlp", "digits/small_cnn")
+NETWORKS = ("breast_cancer/mlp", "digits/small_cnn", "mnist-2000/lenet")
+BUDGET = {"trials": 8, "search-seeds": 5, "final-seeds": 20}
+QUICK = {"trials": 2, "search-seeds": 2, "final-seeds": 2}
+
+
+def suite(quick: bool) -> None:
+    budget = [f"--{name}={value}" for name, value in (QUICK if quick else BUDGET).items()]
+    tasks = SUITE[:1] if quick else SUITE
+    ours = [sys.executable, "-m", "tune_kmixup", "launch", *(f"{task}@0" for task in tasks), *budget]
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        arms = {
+            "--fuse auto": [*ours, "--out", f"{folder}/auto"],
+            "--fuse off": [*ours, "--out", f"{folder}/off", "--fuse", "off"],
+            "plain script": [sys.executable, str(PLAIN), "--out", f"{folder}/plain.json", *budget],
+        }
+        arms["plain script"] += ["--tasks", *tasks]
+        for name, command in arms.items():
+            clock = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            seconds[name] = time.perf_counter() - clock
+        runs = {name: run_count(RunDir(f"{folder}/{name[7:]}")) for name in list(arms)[:2]}
+        assert all(json.loads(Path(f"{folder}/plain.json").read_text()).values())
+        overheads = {name: overhead(RunDir(f"{folder}/{name[7:]}"), seconds[name]) for name in runs}
+    head("arm", "runs", "s", "runs per minute", "over the plain script", "outside runs, s per trial and slot")
+    for name, took in seconds.items():
+        count = runs["--fuse auto"]  # the same in each: the plain script's are counted from its budget by the suite
+        rate, over = count / took * 60, seconds["plain script"] / took
+        line(name, count, f"{took:.0f}", f"{rate:.0f}", f"{over:.1f}", overheads.get(name, ""))
+
+
+def run_count(run: RunDir) -> int:
+    return sum(len(run.rows(study.name)) for study in run.suite().studies)
+
+
+def overhead(run: RunDir, seconds: float) -> str:
+    """Slot time that no run accounts for, per trial, start-up of Ray and measuring included."""
+    busy = sum(row["seconds"] for study in run.suite().studies for row in run.rows(study.name))
+    trials = len([*run.path.glob("studies/**/search-*.json"), *run.path.glob("studies/**/final-*.json")])
+    slots = run.launch()["slots"]
+    return f"{(seconds * slots - busy) / trials:.2f}"
+
+
+def fused(quick: bool, device: str, data_dir: Path) -> None:
+    sizes = (1, 2, 5) if quick else (1, 2, 5, 10, 20, 60)
+    rounds = 3 if quick else 25
+    head("task", "R", "ms a step of one run", "ms of R together", "faster than in turn", "--fuse auto")
+    for name in NETWORKS[:1] if quick else NETWORKS:
+        task = TASKS[name][0]
+        prepared = data.prepare(task, data_dir, test=False, device=device)
+        alone = fusing.timer(task, prepared, 1)
+        chosen = {task.base: fusing.speedups(task, prepared, {5, fusing.AT_ONCE})}
+        for runs in sizes:
+            found = times({"alone": alone, "together": fusing.timer(task, prepared, runs)}, rounds)
+            each, together = (1000 * np.median(found[arm]) / fusing.STEPS for arm in ("alone", "together"))
+            pays = "together" if fusing.pays(chosen, task, runs) else "in turn"
+            line(name, runs, f"{each:.3g}", f"{together:.3g}", ratio(runs * found["alone"], found["together"]), pays)
+
+
+def parts(quick: bool, data_dir: Path) -> None:
+    """Shares of a k-mixup trial's seconds; what batches cost is what drawing and gathering them alone takes."""
+    head("task", "runs", "together", "s a run", "start", "batches", "pairing", "forward to optimiser", "evaluation")
+    for name in NETWORKS[:1] if quick else NETWORKS:
+        task = TASKS[name][0]
+        prepared = data.prepare(task, data_dir, test=True)
+        shares(task, prepared, 1)  # imports, first allocations
+        for runs in (1, 10):
+            line(name, runs, "yes" if runs > 1 else "", *shares(task, prepared, runs))
+
+
+def shares(task: Task, prepared: data.Data, runs: int) -> list[str]:
+    trial = Trial(f"{task.name}/kmixup", 0, "final", {"alpha": 0.5, "k": 8}, tuple(range(runs)), fused=True)
+    chosen = configuration(task.recipe, trial.values)
+    rows, whole = timed(lambda: training.train_to_end(task, trial, prepared))
+    bundle, starting = timed(lambda: start(task, chosen, prepared, trial.seeds))
+    drawn = batches(prepared, chosen.alpha, task.recipe, trial.seeds)
+    _, drawing = timed(lambda: sum(1 for _ in paired(drawn, 1, "sqeuclidean")))
+    bundle.step = 1
+    _, evaluating = timed(lambda: [training.row_of(bundle, run, task, chosen, trial, prepared) for run in range(runs)])
+    pairing = sum(row["pairing_seconds"] for row in rows)
+    rest = whole - starting - drawing - pairing - evaluating
+    return [f"{whole / runs:.3g}", *(f"{s / whole:.1%}" for s in (starting, drawing, pairing, rest, evaluating))]
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    clock = time.perf_counter()
+    found = call()
+    return found, time.perf_counter() - clock
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["suite", "fused", "parts"])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of `fused`")
+    parser.add_argument("--data-dir", type=Path, default=data.DATA_DIR)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{machine()}, {options.device}\n")
+    if options.what == "suite":
+        suite(options.quick)
+    elif options.what == "fused":
+        fused(options.quick, options.device, options.data_dir)
+    else:
+        parts(options.quick, options.data_dir)

@@ -1,0 +1,70 @@
+"""Share of time in which trial slots are busy: one launch of six unequal studies, and the studies one after another.
+
+    python benchmarks/utilisation.py      # 12 minutes
+
+A Ray cluster of four nodes on this machine, one slot each. The trials are stubs that sleep (`benchmarks/stubs.py`), of
+2, 4 and 8 seconds, so that four slots fit on two cores; everything else is a real launch through the command line. The
+share is what `tune-kmixup status` prints: seconds of runs over slots times the time from the start of the launch.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ray.cluster_utils import Cluster
+
+from benchmarks.timing import head, line, machine
+from tune_kmixup.results import RunDir
+from tune_kmixup.status import busy
+
+NODES = 4
+TASKS = ("iris/sleep-2000", "iris/sleep-4000", "iris/sleep-8000")
+METHODS = ("mixup", "kmixup")
+
+
+def launch(address: str, out: Path, tasks: tuple[str, ...], methods: tuple[str, ...], trials: int) -> RunDir:
+    command = [sys.executable, "-m", "tune_kmixup", "launch", *tasks, "--address", address, "--out", str(out)]
+    command += [part for method in methods for part in ("--method", method)]
+    command += ["--load", str(Path(__file__).with_name("stubs.py")), "--trials", str(trials)]
+    command += ["--search-seeds", "1", "--final-seeds", "8", "--fuse", "off"]
+    subprocess.run(command, check=True, capture_output=True)
+    return RunDir(out)
+
+
+def seconds(run: RunDir) -> float:
+    return sum(row["seconds"] for study in run.suite().studies for row in run.rows(study.name))
+
+
+def slot_seconds(run: RunDir) -> float:
+    last = run.launch()
+    return float(last["slots"] * (last["updated"] - last["since"]))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few trials")
+    trials = 3 if parser.parse_args().quick else 32
+    tasks = TASKS[:1] if trials == 3 else TASKS
+    print(f"{machine()}, {NODES} nodes of one slot\n")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for _ in range(NODES - 1):
+        cluster.add_node(num_cpus=1)
+    head("how", "launches", "minutes", "slots busy")
+    with tempfile.TemporaryDirectory() as folder:
+        together = launch(cluster.address, Path(folder) / "together", tasks, METHODS, trials)
+        share = busy(together.launch(), seconds(together)) or 0.0
+        line("one launch", 1, f"{slot_seconds(together) / NODES / 60:.1f}", f"{share:.1%}")
+        alone = [
+            launch(cluster.address, Path(folder) / str(number), (task,), (method,), trials)
+            for number, (task, method) in enumerate((task, method) for task in tasks for method in METHODS)
+        ]
+        there = sum(map(slot_seconds, alone))
+        line(
+            "study after study",
+            len(alone),
+            f"{there / NODES / 60:.1f}",
+            f"{sum(map(seconds, alone)) / there:.1%}",
+        )
+    cluster.shutdown()
