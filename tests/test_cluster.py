@@ -1,7 +1,9 @@
 """On a Ray cluster of several nodes, all of them on this machine."""
 
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
+from test_survival import workers
 from test_tuning import reproducible, tune
 
 from tune_kmixup.results import RunDir
@@ -80,4 +83,43 @@ def test_a_node_leaves_and_another_joins(cluster: Cluster, alone: RunDir, tmp_pa
     cluster.add_node(num_cpus=1)
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 0, printed
+    assert reproducible(RunDir(out)) == reproducible(alone)
+
+
+KILLS = 20
+
+
+def test_twenty_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tmp_path: Path) -> None:
+    """One every few seconds, seeded. What runs at the end is what runs without any, bit for bit, none twice."""
+    chance = random.Random(0)
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [found.add_node(num_cpus=1) for _ in range(4)]
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "tune_kmixup", *SUITE, "--address", found.address, "--out", str(out)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, **quiet)  # type: ignore[call-overload]
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(1, 5))
+            if process.poll() is not None:  # killed, or too often unlucky with one trial
+                process = subprocess.Popen(command, cwd=ROOT, **quiet)  # type: ignore[call-overload]
+            victim = chance.choice(["driver", "worker", "worker", "node"])
+            if victim == "driver":
+                process.kill()
+                process.wait()
+            elif victim == "worker":
+                for pid in workers(os.getpid())[:1]:  # this process began the nodes
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                found.remove_node(nodes.pop(chance.randrange(len(nodes))), allow_graceful=False)
+                nodes.append(found.add_node(num_cpus=1))
+        process.wait(timeout=200)
+        for _ in range(3):  # the last launch may have been a victim
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+            if done.returncode == 0:
+                break
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        process.kill()
+        found.shutdown()
     assert reproducible(RunDir(out)) == reproducible(alone)

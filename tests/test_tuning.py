@@ -117,7 +117,7 @@ def descendants(pid: int) -> list[int]:
 def test_killed_and_launched_again_ends_like_one_left_alone(whole: RunDir, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     chance = random.Random(0)
-    for _ in range(4):
+    for _ in range(2):
         kill_after(chance.uniform(7, 14), out)
     tune(*ARGS, "--out", out)
     assert reproducible(RunDir(out)) == reproducible(whole)
