@@ -219,6 +219,20 @@ def test_a_second_launch_on_one_directory_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_launch_on_another_machine_holds_the_directory_as_long_as_it_gives_signs_of_life(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    beat = {"host": "another", "pid": 1234, "since": 0.0, "updated": time.time(), "ended": False}
+    run.write_launch(beat)
+    with pytest.raises(BadInput, match="in use by process 1234 on another since"), held(run):
+        pass
+    run.write_launch(beat | {"updated": time.time() - 60})
+    with held(run):
+        pass
+    run.write_launch(beat | {"ended": True})
+    with held(run):
+        pass
+
+
 def test_slots() -> None:
     assert Resources(cpus_per_trial=0.5).slots(4, 0) == 8
     assert Resources(gpus_per_trial=0.25).slots(64, 2) == 8

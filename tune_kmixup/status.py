@@ -86,7 +86,7 @@ def read(run: RunDir) -> LaunchStatus:
     elif launch["ended"]:
         state = "ended"
     else:
-        state = "running" if time.time() - launch["updated"] < DEAD_AFTER else "interrupted"
+        state = "running" if alive(launch) else "interrupted"
     running: dict[str, list[int]] = {}
     for name, trial in (launch.get("running", {}) if state == "running" else {}).items():
         running.setdefault(name.rpartition("/")[0], []).append(trial["seeds"])
@@ -95,6 +95,11 @@ def read(run: RunDir) -> LaunchStatus:
     ]
     spent = sum(study.seconds for study in studies)
     return LaunchStatus(studies, launch.get("slots", 0), state, busy(launch, spent))
+
+
+def alive(launch: Mapping[str, Any]) -> bool:
+    """Whether the heartbeat of a launch that has not ended is fresh."""
+    return time.time() - float(launch["updated"]) < DEAD_AFTER
 
 
 def busy(launch: Mapping[str, Any], seconds: float) -> float | None:

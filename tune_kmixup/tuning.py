@@ -29,6 +29,7 @@ from tune_kmixup.fusing import AT_ONCE, Speedups
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.status import DEAD_AFTER, alive
 from tune_kmixup.study import BadInput, Suite
 from tune_kmixup.worker import TrialActor, measure
 
@@ -93,20 +94,31 @@ class Heart(tune.Callback):  # type: ignore[misc]
 @contextmanager
 def held(run: RunDir) -> Iterator[None]:
     """The run directory, for one launch at a time."""
+    lock = FileLock(run.path / "launch.lock", timeout=0)
     try:
         run.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run.path / "launch.lock", timeout=0)
-        with lock:
-            yield
+        lock.acquire()
     except Timeout:
-        held_by = run.launch()
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held_by.get("since")))
-        raise BadInput(
-            f"out={str(run.path)!r} is in use by process {held_by.get('pid')} on {held_by.get('host')} since {since}: "
-            "wait for it, stop it, or choose another --out."
-        ) from None
+        raise in_use(run) from None
     except OSError as error:
         raise BadInput(f"out={str(run.path)!r} cannot be written ({error.strerror}): choose another --out.") from error
+    try:
+        last = run.launch()
+        # Not every file system carries locks from one machine to another: a fresh heartbeat says as much.
+        if last and not last["ended"] and last["host"] != socket.gethostname() and alive(last):
+            raise in_use(run)
+        yield
+    finally:
+        lock.release()
+
+
+def in_use(run: RunDir) -> BadInput:
+    by = run.launch()
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(by.get("since")))
+    return BadInput(
+        f"out={str(run.path)!r} is in use by process {by.get('pid')} on {by.get('host')} since {since}: "
+        f"stop it, wait for it ({DEAD_AFTER:.0f} s from its last sign of life if it died), or choose another --out."
+    )
 
 
 @contextmanager
@@ -122,7 +134,14 @@ def cluster(resources: Resources) -> Iterator[int]:
     else:
         # The code travels with the job, so that no node runs another version of it.
         code = [str(Path(package.__path__[0])) for package in (tune_kmixup, search_spaces)]
-        ray.init(resources.address, runtime_env={"py_modules": code}, log_to_driver=False, logging_level="error")
+        try:
+            ray.init(resources.address, runtime_env={"py_modules": code}, log_to_driver=False, logging_level="error")
+        except (ConnectionError, RuntimeError, ValueError) as error:  # whichever it is, Ray's own words say why
+            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise BadInput(
+                f"address={resources.address!r} gives no connection to a Ray cluster ({why}): "
+                "start one with `ray start --head`, name its HOST:PORT, and give its token if it asks for one."
+            ) from error
     try:
         there = ray.cluster_resources()
         yield resources.slots(there.get("CPU", 0), there.get("GPU", 0))
