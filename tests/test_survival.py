@@ -27,14 +27,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 def workers(pid: int) -> list[int]:
     """Processes that train, of all below `pid`."""
-    found = []
-    for below in descendants(pid):
-        try:
-            title = Path(f"/proc/{below}/cmdline").read_bytes()
-        except OSError:  # it has just ended
-            continue
-        found += [below] if b"Trainable.train" in title else []
-    return found
+    return [below for below in descendants(pid) if b"Trainable.train" in title(below)]
+
+
+def title(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
 
 
 def begun(out: Path) -> "subprocess.Popen[str]":
@@ -99,3 +99,34 @@ def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(alone: RunDir, 
     path.unlink()
     tune("resume", out)
     assert reproducible(RunDir(out)) == reproducible(alone)
+
+
+def test_a_slot_whose_worker_is_lost_comes_back_where_trials_are_short(tmp_path: Path) -> None:
+    """Ray Tune's own schedulers would kill every new worker before it has started: see `scheduling.Patient`."""
+    many = ["launch", "iris/mlp", "--trials", "400", "--search-seeds", "1", "--final-seeds", "1", "--fuse", "off"]
+    process = subprocess.Popen(
+        command(*many, "--max-concurrent", "2", "--out", tmp_path / "run"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def steady() -> set[int]:
+        """Two workers that have trained for three seconds."""
+        until, since, found = time.monotonic() + 60, time.monotonic(), set[int]()
+        while time.monotonic() < until and process.poll() is None:
+            time.sleep(0.2)
+            names = {pid: title(pid) for pid in descendants(process.pid)}
+            now = {pid for pid, name in names.items() if b"Trainable" in name or b"TrialActor" in name}
+            found, since = (found, since) if now == found else (now, time.monotonic())
+            if len(found) == 2 and time.monotonic() - since > 3:
+                return found
+        raise AssertionError("two workers are never there for three seconds")
+
+    try:
+        lost = min(steady())
+        os.kill(lost, signal.SIGKILL)
+        assert lost not in steady()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)

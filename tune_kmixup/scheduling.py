@@ -14,6 +14,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import json_to_distribution
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
@@ -127,6 +128,17 @@ class StudyQueue:
         if self.engine and trial.phase == "search":
             result = None if rows is None else {"score": score(rows)[0]}
             self.engine.on_trial_complete(trial.name, result, error=rows is None)
+
+
+class Patient(FIFOScheduler):  # type: ignore[misc]
+    """Leaves a trial to the worker that is being started for it.
+
+    Ray Tune's own schedulers give it to the first worker that falls free and kill the one that starts, which takes
+    seconds. With trials as short as that, a slot whose worker was lost would never come back.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """None: trials are started in the order in which they were handed out."""
 
 
 class SuiteSearcher(Searcher):  # type: ignore[misc]

@@ -28,7 +28,7 @@ from tune_kmixup.extensions import Extensions
 from tune_kmixup.fusing import AT_ONCE, Speedups
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
-from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.scheduling import Patient, SuiteSearcher
 from tune_kmixup.status import DEAD_AFTER, alive
 from tune_kmixup.study import BadInput, Suite
 from tune_kmixup.worker import TrialActor, measure
@@ -206,7 +206,11 @@ def launch(
         tuner = tune.Tuner(
             tune.with_resources(actor, share),
             tune_config=tune.TuneConfig(
-                search_alg=searcher, num_samples=-1, max_concurrent_trials=slots, reuse_actors=True
+                search_alg=searcher,
+                scheduler=Patient(),
+                num_samples=-1,
+                max_concurrent_trials=slots,
+                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name="suite",
