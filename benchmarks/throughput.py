@@ -3,6 +3,7 @@
     python benchmarks/throughput.py suite      # a whole suite through the command line, three ways: 15 minutes
     python benchmarks/throughput.py fused      # R runs together over R in turn, per architecture: 2 minutes
     python benchmarks/throughput.py parts      # where the time of a trial goes: 1 minute
+    python benchmarks/throughput.py sizes      # how it grows with the number of training rows: 1 minute
 
 `suite`: breast_cancer/mlp and digits/small_cnn (the first of five outer splits of each), ERM, mixup and k-mixup, 8
 trials, 5 search seeds, 20 final seeds: 290 runs. The plain script is `benchmarks/plain_tune.py`. Start-up of Ray is
@@ -17,6 +18,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,20 @@ def shares(task: Task, prepared: data.Data, runs: int) -> list[str]:
     return [f"{whole / runs:.3g}", *(f"{s / whole:.1%}" for s in (starting, drawing, pairing, rest, evaluating))]
 
 
+def sizes(quick: bool, data_dir: Path) -> None:
+    """phishing cut down to fewer and fewer training rows: what a run of 30 epochs costs, alone and one of ten."""
+    head("training rows", "s a run, alone", "us a row and epoch", "s a run, one of ten", "us a row and epoch")
+    (task, *_) = TASKS["phishing/mlp"]
+    for rows in (300, 600) if quick else (300, 1000, 3000, 7000):
+        prepared = data.prepare(replace(task, train_size=rows), data_dir, test=True)
+        cells = []
+        for runs in (1, 10):
+            trial = Trial(f"{task.name}/mixup", 0, "final", {"alpha": 0.5}, tuple(range(runs)), fused=True)
+            _, whole = timed(partial(training.train_to_end, task, trial, prepared))
+            cells += [f"{whole / runs:.3g}", f"{1e6 * whole / runs / rows / task.recipe.epochs:.3g}"]
+        line(rows, *cells)
+
+
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     clock = time.perf_counter()
     found = call()
@@ -125,7 +142,7 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["suite", "fused", "parts"])
+    parser.add_argument("what", choices=["suite", "fused", "parts", "sizes"])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of `fused`")
     parser.add_argument("--data-dir", type=Path, default=data.DATA_DIR)
@@ -136,5 +153,7 @@ if __name__ == "__main__":
         suite(options.quick)
     elif options.what == "fused":
         fused(options.quick, options.device, options.data_dir)
+    elif options.what == "sizes":
+        sizes(options.quick, options.data_dir)
     else:
         parts(options.quick, options.data_dir)

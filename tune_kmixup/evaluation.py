@@ -8,7 +8,7 @@ from tune_kmixup.data import Data, Part
 
 Scores = dict[str, float | str | None]
 
-ROWS_AT_ONCE = 1024  # large batches: evaluation keeps no gradients
+ROWS_AT_ONCE = {"cuda": 1024, "cpu": 128}  # a GPU is to be filled; on a CPU activations should stay in its cache
 BINS = 15  # of the calibration error, as is customary (Guo et al., ICML 2017)
 FLOOR_DRAWS = 20
 NOISE = (0.1, 0.3)  # standard deviations, and below: step sizes of FGSM (Goodfellow et al., ICLR 2015),
@@ -16,11 +16,15 @@ FGSM = (0.01, 0.03, 0.1)  # in [0, 1] units of images, [-1, 1] of waveforms, sta
 FEWEST_VALUES = 10  # a column with no more distinct values is a category, which no small step moves
 
 
+def pieces(rows: Tensor) -> tuple[Tensor, ...]:
+    return torch.split(rows, ROWS_AT_ONCE.get(rows.device.type, 128))
+
+
 @torch.no_grad()
 def predict(model: nn.Module, x: Tensor, data: Data) -> Tensor:
     """Logits, float32, N x classes, of rows in their stored form."""
     model.eval()
-    return torch.cat([model(data.inputs(rows)).float() for rows in torch.split(x, ROWS_AT_ONCE)])
+    return torch.cat([model(data.inputs(rows)).float() for rows in pieces(x)])
 
 
 def right(logits: Tensor, y: Tensor) -> Tensor:
@@ -114,7 +118,7 @@ def robustness(model: nn.Module, part: Part, data: Data) -> Scores:
     wrong = dict.fromkeys(names, 0)
     flat = 0
     generator = torch.Generator().manual_seed(0)
-    for x, y in zip(torch.split(part.x, ROWS_AT_ONCE), torch.split(part.y, ROWS_AT_ONCE), strict=True):
+    for x, y in zip(pieces(part.x), pieces(part.y), strict=True):
         clean = data.decode(x).detach().requires_grad_()
         noise = torch.randn(clean.shape, generator=generator).to(clean.device) * moves
         loss = F.cross_entropy(model(data.normalise(clean)).float(), y, reduction="sum")
