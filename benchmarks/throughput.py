@@ -124,6 +124,7 @@ def sizes(quick: bool, data_dir: Path) -> None:
     """phishing cut down to fewer and fewer training rows: what a run of 30 epochs costs, alone and one of ten."""
     head("training rows", "s a run, alone", "us a row and epoch", "s a run, one of ten", "us a row and epoch")
     (task, *_) = TASKS["phishing/mlp"]
+    shares(task, data.prepare(replace(task, train_size=300), data_dir, test=True), 1)  # imports, first allocations
     for rows in (300, 600) if quick else (300, 1000, 3000, 7000):
         prepared = data.prepare(replace(task, train_size=rows), data_dir, test=True)
         cells = []

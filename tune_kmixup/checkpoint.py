@@ -34,11 +34,9 @@ def load(path: Path, belongs_to: str) -> dict[str, Any] | None:
     Raises BadInput where the checkpoint belongs to something else.
     """
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        found, state["rows"] = state["identity"], json.loads(state["rows"])
-    except FileNotFoundError:
-        return None
-    except Exception:  # cut short, garbled, or not a checkpoint: torch raises many types here
+        read = torch.load(path, weights_only=True, map_location="cpu")
+        found, state = read["identity"], {"rows": json.loads(read["rows"]), "bundle": read["bundle"]}
+    except Exception:  # not there, cut short, garbled, of another version: torch raises many types here
         return None
     if found != belongs_to:
         raise BadInput(f"{path} is the checkpoint of another trial: delete it, or launch into a new --out.")
