@@ -1,10 +1,10 @@
 """The script that one would write without this suite: Ray Tune, Optuna, one seed per trial, a DataLoader.
 
-    python benchmarks/plain_tune.py --out FILE.json [--trials 8] [--search-seeds 5] [--final-seeds 20]
+    python benchmarks/plain_tune.py --out RUNS.json [--trials 8] [--search-seeds 5] [--final-seeds 20]
 
 Two tasks, three methods, one study after another: a search with each configuration repeated over its seeds (Ray's
 Repeater), then final trials of the best. Networks, data, recipes and the pairing are the suite's own, so that the two
-differ in how runs are organised and in nothing else. `benchmarks/throughput.py` times it.
+differ in how runs are organised and in nothing else. Writes how many runs it made; `benchmarks/throughput.py` times it.
 """
 
 import argparse
@@ -104,4 +104,7 @@ if __name__ == "__main__":
     ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error")
     budget = (options.trials, options.search_seeds, options.final_seeds)
     errors = {f"{task}/{name}": study(task, space, *budget) for task in options.tasks for name, space in SPACES.items()}
-    options.out.write_text(json.dumps(errors))
+    for name, found in errors.items():
+        print(f"{name}: test error {100 * sum(found) / len(found):.2f} %")
+    searched = len(options.tasks) * options.search_seeds * (1 + 2 * options.trials)
+    options.out.write_text(json.dumps(searched + sum(map(len, errors.values()))))

@@ -1,14 +1,15 @@
 """Runs per minute: the suite against itself without fusing and against a plain script; where a trial's time goes.
 
-    python benchmarks/throughput.py suite      # a whole suite through the command line, three ways: 15 minutes
+    python benchmarks/throughput.py suite      # a whole suite through the command line, three ways: 8 minutes
     python benchmarks/throughput.py fused      # R runs together over R in turn, per architecture: 2 minutes
     python benchmarks/throughput.py parts      # where the time of a trial goes: 1 minute
     python benchmarks/throughput.py sizes      # how it grows with the number of training rows: 1 minute
 
 `suite`: breast_cancer/mlp and digits/small_cnn (the first of five outer splits of each), ERM, mixup and k-mixup, 8
-trials, 5 search seeds, 20 final seeds: 290 runs. The plain script is `benchmarks/plain_tune.py`. Start-up of Ray is
-part of every arm. `fused`: steps of the suite itself in one process, arms taken in turn; ratios are medians over
-rounds, with quartiles. `--quick` runs a small part.
+trials, 5 search seeds, 20 final seeds: 290 runs. The plain script, `benchmarks/plain_tune.py`, takes as long for every
+run, so it is timed on 80 of them (2 trials, 5 final seeds). Start-up of Ray is part of every arm. `fused`: steps of the
+suite itself in one process, arms taken in turn; ratios are medians over rounds, with quartiles.
+`--quick` runs a small part.
 """
 
 import argparse
@@ -38,37 +39,46 @@ PLAIN = Path(__file__).with_name("plain_tune.py")
 SUITE = ("breast_cancer/mlp", "digits/small_cnn")
 NETWORKS = ("breast_cancer/mlp", "digits/small_cnn", "mnist-2000/lenet")
 BUDGET = {"trials": 8, "search-seeds": 5, "final-seeds": 20}
+SOME = {"trials": 2, "search-seeds": 5, "final-seeds": 5}
 QUICK = {"trials": 2, "search-seeds": 2, "final-seeds": 2}
 
 
 def suite(quick: bool) -> None:
-    budget = [f"--{name}={value}" for name, value in (QUICK if quick else BUDGET).items()]
     tasks = SUITE[:1] if quick else SUITE
-    ours = [sys.executable, "-m", "tune_kmixup", "launch", *(f"{task}@0" for task in tasks), *budget]
-    seconds: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        arms = {
-            "--fuse auto": [*ours, "--out", f"{folder}/auto"],
-            "--fuse off": [*ours, "--out", f"{folder}/off", "--fuse", "off"],
-            "plain script": [sys.executable, str(PLAIN), "--out", f"{folder}/plain.json", *budget],
-        }
-        arms["plain script"] += ["--tasks", *tasks]
-        for name, command in arms.items():
-            clock = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
-            seconds[name] = time.perf_counter() - clock
-        runs = {name: run_count(RunDir(f"{folder}/{name[7:]}")) for name in list(arms)[:2]}
-        assert all(json.loads(Path(f"{folder}/plain.json").read_text()).values())
-        overheads = {name: overhead(RunDir(f"{folder}/{name[7:]}"), seconds[name]) for name in runs}
+    ours = [sys.executable, "-m", "tune_kmixup", "launch", *(f"{task}@0" for task in tasks)]
     head("arm", "runs", "s", "runs per minute", "over the plain script", "outside runs, s per trial and slot")
-    for name, took in seconds.items():
-        count = runs["--fuse auto"]  # the same in each: the plain script's are counted from its budget by the suite
-        rate, over = count / took * 60, seconds["plain script"] / took
-        line(name, count, f"{took:.0f}", f"{rate:.0f}", f"{over:.1f}", overheads.get(name, ""))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "plain.json"
+        plain = [
+            sys.executable,
+            str(PLAIN),
+            "--out",
+            str(out),
+            "--tasks",
+            *tasks,
+            *options_of(QUICK if quick else SOME),
+        ]
+        seconds = wall(plain)
+        runs = json.loads(out.read_text())
+        slowest = runs / seconds
+        line("plain script", runs, f"{seconds:.0f}", f"{60 * slowest:.0f}", 1, "")
+        for fuse in ("off", "auto"):
+            run = RunDir(Path(folder) / fuse)
+            budget = options_of(QUICK if quick else BUDGET)
+            seconds = wall([*ours, *budget, "--fuse", fuse, "--out", str(run.path)])
+            runs = sum(len(run.rows(study.name)) for study in run.suite().studies)
+            rate, outside = runs / seconds, overhead(run, seconds)
+            line(f"--fuse {fuse}", runs, f"{seconds:.0f}", f"{60 * rate:.0f}", f"{rate / slowest:.1f}", outside)
 
 
-def run_count(run: RunDir) -> int:
-    return sum(len(run.rows(study.name)) for study in run.suite().studies)
+def options_of(budget: dict[str, int]) -> list[str]:
+    return [f"--{name}={value}" for name, value in budget.items()]
+
+
+def wall(command: list[str]) -> float:
+    clock = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - clock
 
 
 def overhead(run: RunDir, seconds: float) -> str:

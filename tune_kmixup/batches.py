@@ -61,7 +61,8 @@ def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], firs
             streams = [stream(seed, "augment", who, step, device=x.device) for seed in seeds]
             pieces = zip(stored.split(recipe.batch_size), streams, strict=True)
             stored = torch.cat([data.augment(piece, generator) for piece, generator in pieces])
-        return rows, data.inputs(stored).unflatten(0, rows.shape), y[rows]
+        inputs = data.inputs(stored)
+        return rows, inputs.view(*rows.shape, *inputs.shape[1:]), y[rows]
 
     for epoch in range(first_step // per_epoch, recipe.epochs):
         orders = permuted("order", epoch)
@@ -80,6 +81,9 @@ def paired(source: Iterator[Batch], k: int, cost: Cost) -> Generator[tuple[Batch
             yield batch, seconds
             continue
         assert batch.partner is not None and batch.partner_rows is not None and batch.y_partner is not None
-        runs = torch.arange(len(sigma), device=sigma.device)[:, None]
-        matched = (batch.partner_rows[runs, sigma], batch.partner[runs, sigma], batch.y_partner[runs, sigma])
-        yield Batch(*batch[:5], *matched), seconds
+        partners = (batch.partner_rows, batch.partner, batch.y_partner)
+        if len(sigma) == 1:
+            yield Batch(*batch[:5], *(each[:, sigma[0]] for each in partners)), seconds
+        else:
+            runs = torch.arange(len(sigma), device=sigma.device)[:, None]
+            yield Batch(*batch[:5], *(each[runs, sigma] for each in partners)), seconds

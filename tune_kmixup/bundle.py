@@ -79,5 +79,5 @@ def start(task: Task, chosen: Configuration, data: Data, seeds: Sequence[int]) -
         optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=decay, fused=True)
     else:
         optimizer = torch.optim.SGD(weights, lr=lr, weight_decay=decay, momentum=recipe.momentum, fused=True)
-    zeros = torch.zeros(4, len(seeds), dtype=torch.float64, device=device)
-    return Bundle(tuple(seeds), model, networks[0], optimizer, list(range(len(seeds))), *zeros)
+    loss, sums = torch.zeros(len(seeds), device=device), torch.zeros(3, len(seeds), dtype=torch.float64, device=device)
+    return Bundle(tuple(seeds), model, networks[0], optimizer, list(range(len(seeds))), loss, *sums)

@@ -57,13 +57,14 @@ def mixed_cross_entropy(logits: Tensor, y: Tensor, y_partner: Tensor, lam: float
     if not isinstance(lam, Tensor):
         found = F.cross_entropy(logits, y)
         return found if lam == 1 else lam * found + (1 - lam) * F.cross_entropy(logits, y_partner)
-    logs = logits.log_softmax(-1)
-    return lam * mean_nll(logs, y) + (1 - lam) * mean_nll(logs, y_partner)
+    return lam * mean_cross_entropy(logits, y) + (1 - lam) * mean_cross_entropy(logits, y_partner)
 
 
-def mean_nll(logs: Tensor, y: Tensor) -> Tensor:
-    """Mean negative log-likelihood of each run, nats, from log-probabilities R x B x C and class indices R x B."""
-    each: Tensor = F.nll_loss(logs.flatten(0, 1), y.flatten(), reduction="none")
+def mean_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean cross-entropy of each run, nats: from R x B x C and R x B."""
+    if len(y) == 1:
+        return F.cross_entropy(logits[0], y[0])[None]
+    each = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
     return each.reshape(y.shape).mean(1)
 
 

@@ -18,7 +18,7 @@ from tune_kmixup.batches import Batch, batches, paired
 from tune_kmixup.bundle import Bundle, start
 from tune_kmixup.data import Data
 from tune_kmixup.evaluation import evaluate, examine
-from tune_kmixup.mixing import mean_nll, mix, mixed_cross_entropy, perturbation_factor
+from tune_kmixup.mixing import mean_cross_entropy, mix, mixed_cross_entropy, perturbation_factor
 from tune_kmixup.provenance import provenance
 from tune_kmixup.results import COLUMNS, Row
 from tune_kmixup.stacking import can_stack
@@ -31,7 +31,7 @@ REPORT_SECONDS = 1.0  # between two signs of life: Ray carries some 50 reports a
 def losses_of(model: nn.Module, batch: Batch) -> Tensor:
     """Mean loss of each run in one training step, on a batch whose partner has been permuted. R losses."""
     if batch.partner is None or batch.y_partner is None:
-        return mean_nll(model(batch.x).log_softmax(-1), batch.y)
+        return mean_cross_entropy(model(batch.x), batch.y)
     logits = model(mix(batch.x, batch.partner, batch.lam))
     return mixed_cross_entropy(logits, batch.y, batch.y_partner, batch.lam)
 
@@ -62,6 +62,7 @@ def steps(bundle: Bundle, chosen: Configuration, data: Data) -> Iterator[list[in
     source = batches(data, chosen.alpha, recipe, bundle.seeds, bundle.step)
     pairs: Generator[tuple[Batch, float], None, None]
     pairs = paired(source, chosen.k, recipe.cost) if chosen.alpha > 0 else ((batch, 0.0) for batch in source)
+    ones = torch.ones(len(bundle.seeds), device=device)
     model.train()
     with closing(pairs):
         for batch, pairing_seconds in pairs:
@@ -76,7 +77,7 @@ def steps(bundle: Bundle, chosen: Configuration, data: Data) -> Iterator[list[in
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 losses = losses_of(model, batch)
             bundle.optimizer.zero_grad()
-            torch.autograd.backward(losses.sum())  # the gradient of each run is that of its own loss
+            torch.autograd.backward(losses, ones)  # of their sum: the gradient of each run is that of its own loss
             bundle.optimizer.step()
             bundle.loss += losses.detach()
             bundle.pairing_seconds += pairing_seconds
