@@ -14,6 +14,7 @@ SAMPLERS = {
     "random": "random search",
     "qmc": "a scrambled Sobol sequence",
     "gp": "a Gaussian process",
+    "grid": "a grid of evenly spaced levels",
 }
 
 REFERENCES = """\
@@ -60,8 +61,9 @@ def suite_paragraph(suite: Suite) -> str:
     if split:
         parts.append(f"{plural(len(split), 'task')} had several outer splits, with disjoint or fresh test rows.")
     if searched:
+        by = "handed out by" if suite.sampler in ("qmc", "grid") else "as implemented in"  # those are the suite's own
         parts.append(
-            f"For each task, method and outer split, {SAMPLERS[suite.sampler]} as implemented in Optuna [3] and run by "
+            f"For each task, method and outer split, {SAMPLERS[suite.sampler]} {by} Optuna [3] and run by "
             f"Ray Tune [4] proposed {suite.trials} configurations of "
             f"{'; '.join(f'{name(m)}: {free(spaces[m])}' for m in searched)}. Each was trained with "
             f"{plural(suite.search_seeds, 'seed')}, and the one of least validation error after the last epoch, "

@@ -41,7 +41,8 @@ def log_choose(n: np.ndarray | int, k: np.ndarray) -> np.ndarray:
 def curves(rows: pd.DataFrame, random: bool) -> pd.DataFrame:
     """Columns task, method, trials, val_error: the best after so many configurations, mean over outer splits.
 
-    `random`: the proposals came from random search. Only up to the number that every outer split has reached.
+    `random`: the order of the proposals says nothing, as in random search and in a grid. Only up to the number that
+    every outer split has reached.
     """
     lines = []
     for (task, method), found in configurations(rows).groupby(["task", "method"], sort=False):

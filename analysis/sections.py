@@ -112,14 +112,15 @@ def over_tasks(rows: pd.DataFrame, level: float) -> Section:
 def budget(runs: Runs) -> Section:
     words = [
         "Validation error of the best configuration so far, mean over outer splits (for random search its unbiased "
-        "expectation): a curve that still falls at its end asks for more trials. Selection is optimistic: the least of "
-        "many errors, beside the same configuration's validation error with fresh seeds. Where ties are many, the "
-        "search could hardly tell configurations apart."
+        "expectation, for a grid the mean over all orders of its points): a curve that still falls at its end asks for "
+        "more trials. Selection is optimistic: the least of many errors, beside the same configuration's validation "
+        "error with fresh seeds. Where ties are many, the search could hardly tell configurations apart."
     ]
-    random = {suite.name for suite in runs.suites.values() if suite.sampler == "random"}
-    drawn_at_random = runs.rows["suite"].isin(random)
+    # Of a grid as of random search, the order of the proposals says nothing.
+    unordered = {suite.name for suite in runs.suites.values() if suite.sampler in ("random", "grid")}
+    in_any_order = runs.rows["suite"].isin(unordered)
     curves = pd.concat(
-        [searching.curves(runs.rows[drawn_at_random], True), searching.curves(runs.rows[~drawn_at_random], False)]
+        [searching.curves(runs.rows[in_any_order], True), searching.curves(runs.rows[~in_any_order], False)]
     )
     table = tables.selection(searching.selection(runs.rows))
     picture = drawn(budget=figures.budget(curves, runs.rows))

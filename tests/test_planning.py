@@ -8,6 +8,7 @@ from conftest import made_up_rows, small_suite
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from search_spaces.methods import ALPHA, METHODS, Coordinate, as_json
+from tune_kmixup.cli import resume
 from tune_kmixup.planning import continued, draft, offered, suite_of
 from tune_kmixup.results import RunDir, ranking
 from tune_kmixup.scheduling import StudyQueue
@@ -91,6 +92,21 @@ def test_another_suite_in_the_run_directory_is_refused_by_field(run_dir: RunDir,
         continued(run_dir, dataclasses.replace(suite, studies=changed))
     with pytest.raises(BadInput, match="studies"):
         continued(run_dir, dataclasses.replace(suite, studies=suite.studies[1:]))
+
+
+def test_the_budget_of_a_grid_cannot_grow(run_dir: RunDir) -> None:
+    suite = small_suite(sampler="grid")
+    run_dir.write_suite(suite)
+    assert continued(run_dir, dataclasses.replace(suite, final_seeds=9)).final_seeds == 9
+    message = (
+        r"trials=9 does not fit out=.* for trials=4: the points of a grid depend on.* Choose --trials 4, or another"
+    )
+    with pytest.raises(BadInput, match=message):
+        continued(run_dir, dataclasses.replace(suite, trials=9))
+    with pytest.raises(BadInput, match=message):
+        resume(run_dir.path, trials=9)
+    with pytest.raises(BadInput, match=r"trials \(4 there, 3 here\)"):
+        continued(run_dir, dataclasses.replace(suite, trials=3))
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path, suite: Suite) -> None:

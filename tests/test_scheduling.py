@@ -1,15 +1,18 @@
 import itertools
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from conftest import made_up_rows, small_suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from ray.tune.search import Searcher
 
+from search_spaces.methods import ALPHA
 from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking
-from tune_kmixup.sampling import SAMPLERS
+from tune_kmixup.sampling import SAMPLERS, grid, values
 from tune_kmixup.scheduling import RETRIES, SuiteSearcher
 from tune_kmixup.study import Suite, Trial
 
@@ -85,9 +88,9 @@ def test_killed_at_any_moment_ends_like_one_left_alone(
     assert contents(broken) == contents(whole)
 
 
-@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "gp"])
-def test_a_rebuilt_sampler_goes_on_as_if_never_interrupted(sampler: str, tmp_path: Path) -> None:
-    suite = small_suite(sampler=sampler, trials=14)
+@pytest.mark.parametrize(("sampler", "trials"), [*((s, 14) for s in SAMPLERS if s != "gp"), ("grid", 16)])
+def test_a_rebuilt_sampler_goes_on_as_if_never_interrupted(sampler: str, trials: int, tmp_path: Path) -> None:
+    suite = small_suite(sampler=sampler, trials=trials)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     play(suite, whole, slots=1, chance=random.Random(0))
     for after in (5, 11, 3, 17, 30):
@@ -97,6 +100,63 @@ def test_a_rebuilt_sampler_goes_on_as_if_never_interrupted(sampler: str, tmp_pat
     for study in suite.studies:
         values = [tuple(sorted(v.items())) for v in RunDir(whole).proposals(study.name).values()]
         assert len(set(values)) == len(values), "a configuration was proposed twice"
+
+
+def test_a_grid_is_proposed_point_by_point(run_dir: RunDir) -> None:
+    suite = small_suite(sampler="grid", trials=24)
+    play(suite, run_dir.path, slots=3, chance=random.Random(0))
+    alone = [values["alpha"] for values in run_dir.proposals("iris/mlp@0/mixup").values()]
+    assert alone == pytest.approx([0.01 * 6400 ** (i / 23) for i in range(24)])
+    both = [(v["log2_k"], v["alpha"]) for v in run_dir.proposals("iris/mlp@1/kmixup").values()]
+    alphas = pytest.approx([0.01 * 6400 ** (i / 5) for i in range(6)])
+    assert all(sorted(a for k, a in both if k == log2_k) == alphas for log2_k in (1, 2, 3, 4)) and len(both) == 24
+
+
+GRIDS: dict[str, dict[str, BaseDistribution]] = {
+    "mixup": {"alpha": ALPHA},
+    "kmixup": {"alpha": ALPHA, "log2_k": IntDistribution(1, 4)},
+    "placebo": {"alpha": ALPHA, "dummy": FloatDistribution(0.0, 1.0)},
+    "tuned": {
+        "alpha": ALPHA,
+        "log2_k": IntDistribution(1, 5),
+        "lr": FloatDistribution(0.01, 1.0, log=True),
+        "weight_decay": FloatDistribution(1e-6, 0.1, log=True),
+    },
+    "mine": {
+        "alpha": ALPHA,
+        "k": CategoricalDistribution((2, 8, 32)),
+        "momentum": FloatDistribution(0.0, 0.9, step=0.3),
+    },
+}
+
+
+@pytest.mark.parametrize("trials", [2, 8, 14, 24, 33, 64])
+@pytest.mark.parametrize("space", GRIDS.values(), ids=GRIDS)
+def test_a_grid_is_even_whatever_the_number_of_trials(space: dict[str, BaseDistribution], trials: int) -> None:
+    point = grid(space, trials)
+    points = [point(number) for number in range(trials)]
+    assert len({tuple(sorted(found.items())) for found in points}) == trials
+    for name, distribution in space.items():
+        counts = Counter(found[name] for found in points)
+        assert all(distribution._contains(distribution.to_internal_repr(value)) for value in counts)
+        finite = values(distribution)
+        assert max(counts.values()) <= 2 * min(counts.values()) + 1, f"{name} is uneven: {counts}"
+        if finite and trials >= 2 * len(finite):
+            assert sorted(counts) == sorted(finite)
+        if not finite and len(counts) > 1:
+            assert isinstance(distribution, FloatDistribution)
+            assert (min(counts), max(counts)) == (distribution.low, distribution.high)
+
+
+def test_a_grid_of_one_level_takes_the_middle() -> None:
+    point = grid(GRIDS["kmixup"], 4)
+    assert [point(n)["log2_k"] for n in range(4)] == [1, 2, 3, 4]
+    assert [point(n)["alpha"] for n in range(4)] == pytest.approx([0.8] * 4), "of 0.01 and 64, the geometric middle"
+
+
+def test_a_finite_grid_that_is_too_small_comes_again() -> None:
+    point = grid({"log2_k": IntDistribution(1, 3), "lr": FloatDistribution(0.1, 0.1)}, 5)
+    assert [point(n) for n in range(5)] == [{"log2_k": k, "lr": 0.1} for k in (1, 2, 3, 1, 2)]
 
 
 def test_a_larger_budget_extends(run_dir: RunDir) -> None:

@@ -13,7 +13,7 @@ SearchSeeds = Annotated[int | None, typer.Option(help="Runs per configuration, s
 FinalSeeds = Annotated[int | None, typer.Option(help="Runs of the selected configuration, scored on test data.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of every run, in place of the recipes' own.")]
 Tune = Annotated[list[str] | None, typer.Option(help="Recipe value (lr, weight_decay) freed for every method alike.")]
-Sampler = Annotated[str | None, typer.Option(help="Search: tpe, random, qmc or gp.")]
+Sampler = Annotated[str | None, typer.Option(help="Search: tpe, random, qmc, gp, or grid (whose trials cannot grow).")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. Default: this machine alone.")]
 Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]

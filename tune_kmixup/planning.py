@@ -87,7 +87,7 @@ def suite_of(drafted: Draft, data_dir: Path) -> Suite:
 def continued(run: RunDir, suite: Suite) -> Suite:
     """`suite`, where the run directory is empty or holds the same one with budgets that are no larger.
 
-    Raises BadInput naming the fields that differ.
+    Raises BadInput naming the fields that differ, and where the budget of a grid would grow.
     """
     if not run.exists():
         if run.path.exists() and any(path.name != "launch.lock" for path in run.path.iterdir()):
@@ -99,6 +99,11 @@ def continued(run: RunDir, suite: Suite) -> Suite:
         raise BadInput(
             f"out={str(run.path)!r} holds another suite; these differ: {'; '.join(differ)}. "
             "Choose another --out, or the same options; only --trials and --final-seeds may grow."
+        )
+    if suite.sampler == "grid" and suite.trials != old.trials:
+        raise BadInput(
+            f"trials={suite.trials} does not fit out={str(run.path)!r}, searched on a grid for trials={old.trials}: "
+            f"the points of a grid depend on their number. Choose --trials {old.trials}, or another --out."
         )
     return suite
 

@@ -1,4 +1,4 @@
-"""Optuna samplers that draw proposal n of a study from a seed made of the study and n.
+"""Optuna samplers whose proposal n is drawn from a seed made of the study and n, or is point n of a sequence.
 
 So a study rebuilt from its finished trials goes on as if it had never been interrupted. With one seed for the whole
 study, a rebuilt sampler starts its random numbers over and proposes again what was tried before.
@@ -6,7 +6,7 @@ study, a rebuilt sampler starts its random numbers over and proposes again what 
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
@@ -16,8 +16,10 @@ from scipy.stats import qmc
 
 from tune_kmixup.study import derived_seed
 
-SAMPLERS = ("tpe", "random", "qmc", "gp")
+SAMPLERS = ("tpe", "random", "qmc", "gp", "grid")
 STARTUP_TRIALS = 8  # drawn at random before TPE or the Gaussian process sets in
+
+Point = Callable[[int], Mapping[str, Any]]
 
 
 class SeededSampler(BaseSampler):
@@ -58,14 +60,15 @@ class SeededSampler(BaseSampler):
         return self.now.sample_independent(study, trial, name, distribution)
 
 
-class SobolSampler(BaseSampler):
-    """Proposal n is point n of one scrambled Sobol sequence.
+class PointSampler(BaseSampler):
+    """Proposal n is point n of a sequence: `point` maps the number of a trial to its values by name.
 
-    Optuna's own QMCSampler counts its points in the study's storage, so a rebuilt study would begin the sequence again.
+    Optuna's own QMCSampler and GridSampler look up in the study's storage which points were taken, so a rebuilt study
+    would begin the sequence again.
     """
 
-    def __init__(self, seed: int, names: list[str]):
-        self.seed, self.names = seed, names
+    def __init__(self, point: Point):
+        self.point = point
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial
@@ -80,13 +83,67 @@ class SobolSampler(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        sequence = qmc.Sobol(len(self.names), scramble=True, rng=self.seed % 2**32)
-        if trial.number:
-            sequence.fast_forward(trial.number)
+        return self.point(trial.number)[name]
+
+
+def sobol(seed: int, space: Mapping[str, BaseDistribution]) -> Point:
+    """The points of one scrambled Sobol sequence."""
+    names = sorted(space)
+
+    def point(number: int) -> dict[str, Any]:
+        sequence = qmc.Sobol(len(names), scramble=True, rng=seed % 2**32)
+        if number:
+            sequence.fast_forward(number)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # one point at a time is no balanced set, and need not be
-            point = sequence.random(1)[0]
-        return at(distribution, float(point[self.names.index(name)]))
+            shares = sequence.random(1)[0]
+        return {name: at(space[name], float(share)) for name, share in zip(names, shares, strict=True)}
+
+    return point
+
+
+def grid(space: Mapping[str, BaseDistribution], trials: int) -> Point:
+    """The points of the least grid that has `trials` ≥ 1: every finite value, equally many levels of each continuum.
+
+    Where nothing is continuous and the grid has fewer points, they come again.
+    """
+    finite = {name: found for name in sorted(space) if (found := values(space[name]))}
+    continuous = sorted(space.keys() - finite.keys())
+    count, others = 1, math.prod(map(len, finite.values()))
+    while continuous and count ** len(continuous) * others < trials:
+        count += 1
+    axes = finite | {name: levels(space[name], count) for name in continuous}
+
+    def point(number: int) -> dict[str, Any]:
+        found, shift = {}, 0
+        for name, axis in axes.items():
+            number, digit = divmod(number, len(axis))
+            # Along diagonals: counted up digit by digit, the first `trials` points could miss an end of the last axis.
+            shift += digit
+            found[name] = axis[shift % len(axis)]
+        return found
+
+    return point
+
+
+def values(distribution: BaseDistribution) -> list[Any]:
+    """All values of a distribution in order; empty where they are a continuum."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if low == high:
+        return [low]
+    return [] if step is None else [low + i * step for i in range(round((high - low) / step) + 1)]
+
+
+def levels(distribution: BaseDistribution, count: int) -> list[float]:
+    """`count` ≥ 1 levels of a continuum, evenly spaced from end to end; a single one is the middle."""
+    assert isinstance(distribution, FloatDistribution)
+    if count == 1:
+        return [at(distribution, 0.5)]
+    inner = [at(distribution, i / (count - 1)) for i in range(1, count - 1)]
+    return [distribution.low, *inner, distribution.high]
 
 
 def at(distribution: BaseDistribution, share: float) -> Any:
@@ -102,6 +159,8 @@ def at(distribution: BaseDistribution, share: float) -> Any:
     return distribution.choices[min(len(distribution.choices) - 1, int(share * len(distribution.choices)))]
 
 
-def sampler(kind: str, seed: int, space: Mapping[str, BaseDistribution]) -> BaseSampler:
-    """The sampler of a study: `kind` is one of SAMPLERS, `seed` the study's own."""
-    return SobolSampler(seed, sorted(space)) if kind == "qmc" else SeededSampler(kind, seed)
+def sampler(kind: str, seed: int, space: Mapping[str, BaseDistribution], trials: int) -> BaseSampler:
+    """The sampler of a study: `kind` is one of SAMPLERS, `seed` the study's own, `trials` ≥ 1 its budget."""
+    if kind == "qmc":
+        return PointSampler(sobol(seed, space))
+    return PointSampler(grid(space, trials)) if kind == "grid" else SeededSampler(kind, seed)

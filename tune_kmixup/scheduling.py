@@ -62,7 +62,9 @@ class StudyQueue:
             space,
             metric="score",
             mode="min",
-            sampler=sampler(self.suite.sampler, derived_seed(self.suite.seed, self.study.name), space),
+            sampler=sampler(
+                self.suite.sampler, derived_seed(self.suite.seed, self.study.name), space, self.suite.trials
+            ),
             storage=storage,
             study_name=self.study.name,
         )

@@ -110,7 +110,7 @@ class Suite:
     trials: int  # configurations tried per study with a free coordinate
     search_seeds: int  # runs per configuration, scored on validation data
     final_seeds: int  # runs of the selected configuration, scored on test data
-    sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
+    sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -157,7 +157,7 @@ class Draft:
     trials: int = 16
     search_seeds: int = 3
     final_seeds: int = 10
-    sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
+    sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
     seed: int = 0
     tune: tuple[str, ...] = ()
     epochs: int | None = None
