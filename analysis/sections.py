@@ -1,6 +1,7 @@
 """What the report says, in order: titles, words, tables and figures, for whichever format writes them."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -165,7 +166,7 @@ def sensitivity(rows: pd.DataFrame) -> Section:
 
 def cost(runs: Runs) -> Section:
     rows = runs.rows
-    shares = [f"{share:.0%} ({path})" for path, share in runs.busy.items() if share is not None]
+    shares = [f"{share:.0%} ({Path(path).name})" for path, share in runs.busy.items() if share is not None]
     words = [
         "Wall-clock seconds of runs on their share of a machine. At equal seconds: each method's configurations in the "
         "order proposed, as many as fit the least total among the searched methods of the same outer split; `same` is "
