@@ -14,7 +14,7 @@ from tune_kmixup.models import ARCHITECTURES, Shape
 from tune_kmixup.study import Recipe, Task
 
 STEP = 0.2  # seconds
-RUN_SECONDS = (0.2, 2, 4, 8)
+RUN_SECONDS = (0.2, 2, 5, 10, 20)
 
 
 class Sleeper(nn.Linear):

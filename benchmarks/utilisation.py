@@ -1,9 +1,9 @@
 """Share of time in which trial slots are busy: one launch of six unequal studies, and the studies one after another.
 
-    python benchmarks/utilisation.py      # 12 minutes
+    python benchmarks/utilisation.py      # 18 minutes
 
 A Ray cluster of four nodes on this machine, one slot each. The trials are stubs that sleep (`benchmarks/stubs.py`), of
-2, 4 and 8 seconds, so that four slots fit on two cores; everything else is a real launch through the command line. The
+5, 10 and 20 seconds, so that four slots fit on two cores; everything else is a real launch through the command line. The
 share is what `tune-kmixup status` prints: seconds of runs over slots times the time from the start of the launch.
 """
 
@@ -20,7 +20,7 @@ from tune_kmixup.results import RunDir
 from tune_kmixup.status import busy
 
 NODES = 4
-TASKS = ("iris/sleep-2000", "iris/sleep-4000", "iris/sleep-8000")
+TASKS = ("iris/sleep-5000", "iris/sleep-10000", "iris/sleep-20000")
 METHODS = ("mixup", "kmixup")
 
 
@@ -45,8 +45,8 @@ def slot_seconds(run: RunDir) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few trials")
-    trials = 3 if parser.parse_args().quick else 32
-    tasks = TASKS[:1] if trials == 3 else TASKS
+    trials = 3 if parser.parse_args().quick else 20
+    tasks = ("iris/sleep-2000",) if trials == 3 else TASKS
     print(f"{machine()}, {NODES} nodes of one slot\n")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     for _ in range(NODES - 1):
