@@ -1,13 +1,14 @@
 """Checkpoints of a trial that is running: tensors and plain values, no pickle is ever executed."""
 
 import dataclasses
+import io
 import json
-import os
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import torch
 
+from tune_kmixup import storage
 from tune_kmixup.results import Row
 from tune_kmixup.study import BadInput, Task, Trial
 
@@ -17,24 +18,22 @@ def identity(task: Task, trial: Trial) -> str:
     return json.dumps([dataclasses.asdict(task), dataclasses.asdict(trial) | {"fused": None}], sort_keys=True)
 
 
-def save(path: Path, belongs_to: str, rows: list[Row], bundle: dict[str, Any] | None) -> None:
-    """Rows of the seeds that are done and the state of the bundle in progress; whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        torch.save({"identity": belongs_to, "rows": json.dumps(rows), "bundle": bundle}, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def save(path: storage.Place, belongs_to: str, rows: list[Row], bundle: dict[str, Any] | None) -> None:
+    """Rows of the seeds that are done and the state of the bundle in progress; whole or not at all.
+
+    One that cannot be written, on a full disk for instance, is left out: it may cost time later, never the trial.
+    """
+    with suppress(OSError, RuntimeError), storage.whole(path) as file:  # torch makes a RuntimeError of an OSError
+        torch.save({"identity": belongs_to, "rows": json.dumps(rows), "bundle": bundle}, file)
 
 
-def load(path: Path, belongs_to: str) -> dict[str, Any] | None:
+def load(path: storage.Place, belongs_to: str) -> dict[str, Any] | None:
     """What `save` wrote; None where there is nothing, or nothing that can be read: training starts anew then.
 
     Raises BadInput where the checkpoint belongs to something else.
     """
     try:
-        read = torch.load(path, weights_only=True, map_location="cpu")
+        read = torch.load(io.BytesIO(path.read_bytes()), weights_only=True, map_location="cpu")
         found, state = read["identity"], {"rows": json.loads(read["rows"]), "bundle": read["bundle"]}
     except Exception:  # not there, cut short, garbled, of another version: torch raises many types here
         return None

@@ -15,11 +15,10 @@ holds; a file that exists is work that is done.
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from tune_kmixup import storage
 from tune_kmixup.study import BadInput, Suite, Trial, from_json, to_json
 
 Row = dict[str, Any]
@@ -92,75 +91,85 @@ COLUMNS: dict[str, tuple[str, str]] = {
 class CorruptFile(BadInput):
     """A file of a run directory that cannot be read as what its name says it is."""
 
+    def __init__(self, path: storage.Place, why: object):
+        self.path = path
+        super().__init__(f"{path} cannot be read ({why}): launch again, which sets it aside and makes it anew.")
 
-def write_json(path: Path, value: object) -> None:
-    """Writes whole or not at all: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+
+def write_json(path: storage.Place, value: object) -> None:
+    text = json.dumps(value, allow_nan=False)
+    with storage.whole(path) as file:
+        file.write(text.encode())
+
+
+def read_json(path: storage.Place) -> Any:
+    return parsed(path, storage.read_all([path])[0])
+
+
+def parsed(path: storage.Place, content: bytes) -> Any:
     try:
-        with part.open("w") as file:
-            json.dump(value, file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CorruptFile(f"{path} cannot be read ({error}): delete it and launch again to make it anew.") from error
+        return json.loads(content)
+    except ValueError as error:
+        raise CorruptFile(path, error) from error
 
 
 class RunDir:
-    """The files of one launch. Reading creates nothing."""
+    """The files of one launch, in a folder or under a URL such as `s3://bucket/run`. Reading creates nothing."""
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: Any):
+        self.path = storage.place(path)
 
-    def checkpoint(self, trial: Trial) -> Path:
+    def checkpoint(self, trial: Trial) -> storage.Place:
         return self.path.absolute() / "checkpoints" / trial.study / f"{trial.name}.pt"
 
     def exists(self) -> bool:
-        return (self.path / "suite.json").exists()
+        return bool((self.path / "suite.json").exists())
 
     def suite(self) -> Suite:
         path = self.path / "suite.json"
         if not path.exists():
             raise BadInput(f"run_dir={str(self.path)!r} holds no suite.json: name the --out of an earlier launch.")
         try:
-            return from_json(path.read_text())
+            return from_json(storage.read_all([path])[0].decode())
         except (KeyError, TypeError, ValueError) as error:
-            raise CorruptFile(f"{path} is not a suite ({error!r}): restore it, or launch into a new --out.") from error
+            raise BadInput(f"{path} is not a suite ({error!r}): restore it, or launch into a new --out.") from error
 
-    def write_suite(self, suite: Suite) -> None:
-        write_json(self.path / "suite.json", json.loads(to_json(suite)))
-
-    def folder(self, study: str) -> Path:
+    def folder(self, study: str) -> storage.Place:
         return self.path / "studies" / study
 
-    def file(self, trial: Trial) -> Path:
+    def file(self, trial: Trial) -> storage.Place:
         return self.folder(trial.study) / f"{trial.name}.json"
 
     # What is there
 
     def proposals(self, study: str) -> dict[int, dict[str, float]]:
         """index -> values of the configurations that were proposed, in order of their index."""
-        paths = sorted(self.folder(study).glob("proposal-*.json"))
-        return {int(path.stem.removeprefix("proposal-")): read_json(path)["values"] for path in paths}
+        paths = storage.listed(self.folder(study), "proposal-*.json")
+        found = {}
+        for path, content in zip(paths, storage.read_all(paths), strict=True):
+            value = parsed(path, content)
+            if not isinstance(value, dict) or not isinstance(value.get("values"), dict):
+                raise CorruptFile(path, "it holds no values")
+            found[int(path.stem.removeprefix("proposal-"))] = value["values"]
+        return dict(sorted(found.items()))
 
     def rows(self, study: str) -> list[Row]:
         """The rows of all runs of a study that are done, search before final."""
         folder = self.folder(study)
-        paths = sorted(folder.glob("search-*.json")) + sorted(folder.glob("final-*.json"))
-        return [row for path in paths if not path.name.endswith(".failed.json") for row in self._rows(path)]
+        paths = storage.listed(folder, "search-*.json") + storage.listed(folder, "final-*.json")
+        paths = [path for path in paths if not path.name.endswith(".failed.json")]
+        found = []
+        for path, content in zip(paths, storage.read_all(paths), strict=True):
+            rows = parsed(path, content)
+            if not isinstance(rows, list) or not all(isinstance(row, dict) and "seed" in row for row in rows):
+                raise CorruptFile(path, "it holds no rows")
+            found += rows
+        return found
 
     def failures(self, study: str) -> dict[str, str]:
         """trial name -> the last line of its error, of trials that failed and were not repeated with success."""
         found = {}
-        for path in sorted(self.folder(study).glob("*.failed.json")):
+        for path in storage.listed(self.folder(study), "*.failed.json"):
             name = path.name.removesuffix(".failed.json")
             if not path.with_name(f"{name}.json").exists():
                 found[name] = read_json(path)["error"]
@@ -168,23 +177,30 @@ class RunDir:
 
     def launch(self) -> dict[str, Any]:
         """The last heartbeat (pid, host, since, updated, slots, running, earlier launches); empty if there is none."""
-        path = self.path / "launch.json"
-        return read_json(path) if path.exists() else {}
+        return self._noted("launch.json")
 
     def speedups(self) -> dict[str, dict[int, float]]:
         """task without its split -> runs together -> how many times faster than in turn; what has been measured."""
-        path = self.path / "speedups.json"
-        found = read_json(path) if path.exists() else {}
+        found = self._noted("speedups.json")
         return {task: {int(runs): ratio for runs, ratio in sizes.items()} for task, sizes in found.items()}
 
-    @staticmethod
-    def _rows(path: Path) -> list[Row]:
-        rows = read_json(path)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) and "seed" in row for row in rows):
-            raise CorruptFile(f"{path} holds no rows: delete it and launch again to make it anew.")
-        return rows
+    def _noted(self, name: str) -> dict[str, Any]:
+        """What can be made anew at no loss: one that is garbled counts as none."""
+        path = self.path / name
+        try:
+            return dict(read_json(path)) if path.exists() else {}
+        except (CorruptFile, TypeError, ValueError):
+            return {}
 
-    # What the launching process, and no other, writes
+    # What the launching process, and no other, writes. OSError: the disk, or the store, refused it.
+
+    def write_suite(self, suite: Suite) -> None:
+        """Also makes the folders, so that what is written later is refused once the run directory has vanished."""
+        if storage.on_disk(self.path):
+            for study in suite.studies:
+                self.folder(study.name).mkdir(parents=True, exist_ok=True)
+                (self.path / "checkpoints" / study.name).mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "suite.json", json.loads(to_json(suite)))
 
     def write_proposal(self, study: str, index: int, values: Mapping[str, float]) -> None:
         write_json(self.folder(study) / f"proposal-{index:04d}.json", {"values": dict(values)})
@@ -193,8 +209,8 @@ class RunDir:
         """Never overwrites: a result that is there stays."""
         if not self.file(trial).exists():
             write_json(self.file(trial), rows)
-        self.file(trial).with_suffix(".failed.json").unlink(missing_ok=True)
-        self.checkpoint(trial).unlink(missing_ok=True)
+        storage.remove(self.file(trial).with_suffix(".failed.json"))
+        storage.remove(self.checkpoint(trial))
 
     def write_failure(self, trial: Trial, error: str) -> None:
         write_json(self.file(trial).with_suffix(".failed.json"), {"error": error})
@@ -204,6 +220,15 @@ class RunDir:
 
     def write_launch(self, heartbeat: Mapping[str, Any]) -> None:
         write_json(self.path / "launch.json", dict(heartbeat))
+
+    def set_aside(self, path: storage.Place) -> list[str]:
+        """Renames a garbled file, to be made anew; a proposal together with the results of its configuration."""
+        kind, _, number = path.stem.partition("-")
+        results = [path.with_name(f"search-{number}.json"), *storage.listed(path.parent, f"final-{number}-*.json")]
+        moved = [path, *(one for one in results if kind == "proposal" and one.exists())]
+        for one in moved:
+            one.rename(one.with_name(f"{one.name}.garbled"))
+        return [str(one) for one in moved]
 
 
 def score(rows: Iterable[Row]) -> tuple[float, float]:

@@ -7,13 +7,12 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tune_kmixup import checkpoint
+from tune_kmixup import checkpoint, storage
 from tune_kmixup.batches import Batch, batches, paired
 from tune_kmixup.bundle import Bundle, start
 from tune_kmixup.data import Data
@@ -137,7 +136,7 @@ def row_of(bundle: Bundle, run: int, task: Task, chosen: Configuration, trial: T
 
 
 def train(
-    task: Task, trial: Trial, data: Data, *, saved: Path | None = None, save_every: float = 30.0
+    task: Task, trial: Trial, data: Data, *, saved: storage.Place | None = None, save_every: float = 30.0
 ) -> Generator[float, None, list[Row]]:
     """Trains a trial once per seed and returns its rows: all seeds together where the trial is `fused` and can be.
 
