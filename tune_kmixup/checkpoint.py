@@ -14,7 +14,10 @@ from tune_kmixup.study import BadInput, Task, Trial
 
 def identity(task: Task, trial: Trial) -> str:
     """What a checkpoint belongs to: it is continued for the same task, values and seeds only, fused or not."""
-    return json.dumps([dataclasses.asdict(task), dataclasses.asdict(trial) | {"fused": None}], sort_keys=True)
+    found = dataclasses.asdict(trial) | {"fused": None}
+    if not trial.rungs:  # so that a checkpoint from before there were any is still continued
+        del found["rungs"]
+    return json.dumps([dataclasses.asdict(task), found], sort_keys=True)
 
 
 def save(path: Path, belongs_to: str, rows: list[Row], bundle: dict[str, Any] | None) -> None:

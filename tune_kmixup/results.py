@@ -43,7 +43,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "batch_size": ("int", "rows per batch"),
     "cost": ("str", "cost of the pairing: sqeuclidean or euclidean"),
     "seed": ("int", "seed of the run; equal seeds pair the methods"),
-    "status": ("str", "ok, or diverged: the loss or a prediction was not finite"),
+    "status": ("str", "ok; diverged: the loss or a prediction was not finite; stopped: early, scored after `epochs`"),
     "train_loss": ("float", "mean loss of the last epoch on what the method trains on; empty if diverged"),
     "val_error": ("float", "share of validation rows classified wrongly after the last epoch"),
     "val_nll": ("float", "mean negative log-likelihood on validation rows, nats; empty if not finite"),
@@ -78,8 +78,12 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "perturbation": ("float", "E[min(λ,1-λ)²] times matched_distance: expected squared displacement; 0 for erm"),
     "self_pair_share": ("float", "share of training rows paired with themselves; empty for erm"),
     "cross_class_share": ("float", "share of training rows paired with another class; empty for erm"),
+    "rungs": ("str", "of the first search seed with asha: epoch:val_error where it was judged, separated by spaces"),
     "fused": ("int", "runs trained together, this one among them; 1 if alone"),
-    "seconds": ("float", "wall-clock seconds of the run, training and evaluation; its share of those trained together"),
+    "seconds": (
+        "float",
+        "wall-clock seconds of the run, training and evaluation; its share of those trained together, all if stopped",
+    ),
     "pairing_seconds": ("float", "of these, seconds spent computing pairings"),
     "started": ("float", "start of the run, Unix time"),
     "device": ("str", "device the run trained on"),
@@ -226,19 +230,29 @@ def by_configuration(rows: Iterable[Row]) -> dict[int, list[Row]]:
     return found
 
 
+def stopped(rows: Iterable[Row]) -> set[int]:
+    """The configurations that were stopped early. Each has one row alone, of its first seed."""
+    return {row["trial"] for row in rows if row["status"] == "stopped"}
+
+
+def completed(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """`by_configuration` without those that were stopped early: what is scored."""
+    return by_configuration(row for row in rows if row["status"] != "stopped")
+
+
 def ranking(rows: Iterable[Row]) -> list[int]:
-    """The configurations of a study, best first: the one selection rule.
+    """The configurations of a study, best first: the one selection rule. Those stopped early are out.
 
     Least validation error of the last epoch, averaged over the search seeds; among equals the lower NLL, then the
     smaller α, then the smaller k (the milder regulariser), then the earlier trial. Test data play no part.
     """
-    runs = by_configuration(rows)
+    runs = completed(rows)
     return sorted(runs, key=lambda i: (*score(runs[i]), runs[i][0]["alpha"], runs[i][0]["k"], i))
 
 
 def tied(rows: Iterable[Row]) -> int:
     """How many configurations share the least validation error: more than one means that a tie was broken."""
-    errors = [score(runs)[0] for runs in by_configuration(rows).values()]
+    errors = [score(runs)[0] for runs in completed(rows).values()]
     return errors.count(min(errors)) if errors else 0
 
 
