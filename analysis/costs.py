@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import gains
-from analysis.searching import STUDY
+from analysis.searching import STUDY, completed
 
 HOUR = 3600.0
 
@@ -29,7 +29,7 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
                     "device": ", ".join(sorted(set(found["device"].dropna()))),
                     "runs": len(found),
                     "hours": total / HOUR,
-                    "seconds per run": found.loc[found["phase"] == "search", "seconds"].median(),
+                    "seconds per run": completed(found)["seconds"].median(),
                     "pairing": found["pairing_seconds"].sum() / total if total else float("nan"),
                     "runs per hour": HOUR * len(found) / total if total else float("nan"),
                 }
@@ -46,12 +46,13 @@ def equal_seconds(rows: pd.DataFrame) -> pd.DataFrame:
 
     In each outer split the budget is the least total of search seconds among the methods that searched more than one
     configuration; a method's configurations count, in the order proposed, as long as their sum stays within it (the
-    first always does). `same`: share of splits in which the selection is the one made at equal numbers of trials, so
-    that the final runs answer for equal seconds as well. Columns task, method, val_error, same.
+    first always does); those stopped early cost their seconds and cannot be the best. `same`: share of splits in which
+    the selection is the one made at equal numbers of trials, so that the final runs answer for equal seconds as well.
+    Columns task, method, val_error, same.
     """
     search = rows[rows["phase"] == "search"]
     trials = search.groupby([*STUDY, "trial"], dropna=False, sort=False).agg(
-        {"val_error": "mean", "val_nll": "mean", "alpha": "first", "k": "first", "seconds": "sum"}
+        {"val_error": "mean", "val_nll": "mean", "alpha": "first", "k": "first", "seconds": "sum", "status": "first"}
     )
     lines = []
     for (task, _), studies in trials.reset_index().groupby(["task", "outer_split"], dropna=False, sort=False):
@@ -59,8 +60,11 @@ def equal_seconds(rows: pd.DataFrame) -> pd.DataFrame:
         budget = min((s["seconds"].sum() for s in searched.values()), default=0.0)
         for method, study in searched.items():
             within = study[np.maximum(study["seconds"].cumsum(), 0) <= budget * (1 + 1e-9)]
-            within = within if len(within) else study[:1]
-            best, chosen = (best_of(s) for s in (within, study))
+            there = study[study["status"] != "stopped"]
+            if there.empty:  # the launch is not over
+                continue
+            within = there[there["trial"].isin(within["trial"])]
+            best, chosen = (best_of(s) for s in (within if len(within) else there[:1], there))
             lines.append(
                 {
                     "task": task,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import gains
 from analysis.gains import COMPARED
+from analysis.searching import completed
 from analysis.style import COLOURS, INK, MARKERS, WIDTH, colour, legend, panels
 from analysis.tables import name, scale_of, unit_of
 
@@ -106,8 +107,8 @@ def pooled(cells: pd.Series, bins: int = 15) -> pd.DataFrame:
 
 
 def sensitivity(rows: pd.DataFrame, task: str) -> Figure | None:
-    """Validation error of every configuration searched: against α, over α and k, and against the perturbation."""
-    search = rows[(rows["task"] == task) & (rows["phase"] == "search")]
+    """Validation error of configurations not stopped early: against α, over α and k, and against the perturbation."""
+    search = completed(rows[rows["task"] == task])
     keys = ["method", "outer_split", "trial"]
     trials = search.groupby(keys, dropna=False, sort=False)[["alpha", "k", "perturbation", "val_error"]].mean()
     trials = trials.reset_index()

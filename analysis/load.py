@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from tune_kmixup.results import COLUMNS, RunDir, by_configuration, final_rows
-from tune_kmixup.status import busy
+from tune_kmixup.columns import COLUMNS
+from tune_kmixup.results import RunDir, final_rows
+from tune_kmixup.status import busy, study_status
 from tune_kmixup.study import BadInput, Study, Suite
 
 KEY = ["task", "outer_split", "method", "phase", "trial", "seed"]
@@ -16,7 +17,7 @@ KEY = ["task", "outer_split", "method", "phase", "trial", "seed"]
 
 @dataclass(frozen=True)
 class Runs:
-    """`rows`: one per run, the columns of `results.COLUMNS` and `selected`, which marks the final runs that count.
+    """`rows`: one per run, the columns of `columns.COLUMNS` and `selected`, which marks the final runs that count.
 
     `missing`: one row per study that is not finished, with the command that completes it.
     """
@@ -56,8 +57,8 @@ def load(run_dirs: Iterable[Path]) -> Runs:
 
 
 def lacking(path: Path, suite: Suite, study: Study, rows: list[dict[str, object]]) -> list[dict[str, str]]:
-    search = suite.trial_count(study) * suite.search_seeds - sum(map(len, by_configuration(rows).values()))
-    final = suite.final_seeds - len(final_rows(rows))
+    found = study_status(suite, study, rows, {}, ())
+    search, final = found.search_planned - found.search_done, found.final_planned - found.final_done
     parts = [f"{n} {phase} runs" for n, phase in ((search, "search"), (final, "final")) if n > 0]
     command = f"tune-kmixup resume {path}"
     return [{"study": study.name, "missing": ", ".join(parts), "command": command}] if parts else []

@@ -26,6 +26,8 @@ REFERENCES = """\
    Training. 2018. arXiv 1807.05118.
 5. Loshchilov, Hutter. SGDR: Stochastic Gradient Descent with Warm Restarts. ICLR 2017. arXiv 1608.03983.
 6. Bergstra, Bardenet, Bengio, Kégl. Algorithms for Hyper-Parameter Optimization. NeurIPS 2011.
+7. Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar. A System for Massively Parallel
+   Hyperparameter Tuning. MLSys 2020. arXiv 1810.05934.
 """
 
 
@@ -38,7 +40,11 @@ def text(suites: Mapping[str, Suite], rows: pd.DataFrame, level: float) -> str:
 
 def paragraphs(suites: Mapping[str, Suite], rows: pd.DataFrame, level: float) -> list[str]:
     """One per suite, and one on the estimates."""
-    return [*(suite_paragraph(suite) for suite in suites.values()), estimates_paragraph(rows, level)]
+    early = rows.loc[rows["status"] == "stopped", "suite"].value_counts()
+    return [
+        *(suite_paragraph(suite, int(early.get(suite.name, 0))) for suite in suites.values()),
+        estimates_paragraph(rows, level),
+    ]
 
 
 def training(suites: Mapping[str, Suite]) -> list[str]:
@@ -47,7 +53,8 @@ def training(suites: Mapping[str, Suite]) -> list[str]:
     return [f"{task}: {recipe(found)}" for task, found in tasks.items()]
 
 
-def suite_paragraph(suite: Suite) -> str:
+def suite_paragraph(suite: Suite, early: int = 0) -> str:
+    """`early`: configurations that were stopped early."""
     tasks = list(dict.fromkeys(study.task.base for study in suite.studies))
     methods = list(dict.fromkeys(study.method for study in suite.studies))
     spaces = {m: [s.space for s in suite.studies if s.method == m] for m in methods}
@@ -69,6 +76,12 @@ def suite_paragraph(suite: Suite) -> str:
             f"{plural(suite.search_seeds, 'seed')}, and the one of least validation error after the last epoch, "
             "averaged over seeds, was selected; ties went to the lower negative log-likelihood, then to the milder "
             "regulariser."
+        )
+    if searched and suite.scheduler == "asha":
+        parts.append(
+            f"Asynchronous successive halving [7] stopped {plural(early, 'configuration')} early, which could not be "
+            "selected: after a ninth and a third of the epochs, a configuration went on if the validation error of "
+            "its first seed was among the best third of those there so far, or tied with them."
         )
     if fixed:
         parts.append(f"{fixed} had nothing to be searched.")

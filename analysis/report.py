@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from analysis import conclusions, methods, style, tables
 from analysis.load import Runs
 from analysis.sections import Section, sections
-from tune_kmixup.results import COLUMNS
+from tune_kmixup.columns import COLUMNS
 from tune_kmixup.study import BadInput
 
 FORMATS = ("html", "md", "tex", "csv")

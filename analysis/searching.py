@@ -9,10 +9,14 @@ from analysis import gains
 STUDY = ["task", "outer_split", "method"]
 
 
+def completed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The search runs of configurations that were not stopped early: the errors of those are of another epoch."""
+    return rows[(rows["phase"] == "search") & (rows["status"] != "stopped")]
+
+
 def configurations(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per configuration searched: task, outer_split, method, trial, val_error (mean over search seeds)."""
-    search = rows[rows["phase"] == "search"]
-    return search.groupby([*STUDY, "trial"], dropna=False, sort=False)["val_error"].mean().reset_index()
+    """One row per configuration not stopped early: task, outer_split, method, trial, val_error (mean over seeds)."""
+    return completed(rows).groupby([*STUDY, "trial"], dropna=False, sort=False)["val_error"].mean().reset_index()
 
 
 def best_so_far(errors: np.ndarray) -> np.ndarray:
@@ -40,6 +44,8 @@ def log_choose(n: np.ndarray | int, k: np.ndarray) -> np.ndarray:
 
 def curves(rows: pd.DataFrame, random: bool) -> pd.DataFrame:
     """Columns task, method, trials, val_error: the best after so many configurations, mean over outer splits.
+
+    Those stopped early do not count.
 
     `random`: the order of the proposals says nothing, as in random search and in a grid. Only up to the number that
     every outer split has reached.

@@ -117,6 +117,8 @@ def budget(runs: Runs) -> Section:
         "more trials. Selection is optimistic: the least of many errors, beside the same configuration's validation "
         "error with fresh seeds. Where ties are many, the search could hardly tell configurations apart."
     ]
+    if (runs.rows["status"] == "stopped").any():
+        words.append("Configurations that were stopped early are left out: their errors are of an earlier epoch.")
     # Of a grid as of random search, the order of the proposals says nothing.
     unordered = {suite.name for suite in runs.suites.values() if suite.sampler in ("random", "grid")}
     in_any_order = runs.rows["suite"].isin(unordered)
@@ -156,9 +158,9 @@ def robustness(rows: pd.DataFrame, level: float) -> Section:
 
 def sensitivity(rows: pd.DataFrame) -> Section:
     words = [
-        "Every configuration that was searched: validation error, mean over search seeds, against α, over α and k, and "
-        "against the expected squared displacement of a training point. k-mixup shortens the distances, so equal α is "
-        "not equal perturbation."
+        "Every configuration that was searched, but for those stopped early: validation error, mean over search seeds, "
+        "against α, over α and k, and against the expected squared displacement of a training point. k-mixup shortens "
+        "the distances, so equal α is not equal perturbation."
     ]
     names = {f"sensitivity-{task.replace('/', '-')}": figures.sensitivity(rows, task) for task in gains.tasks(rows)}
     return Section("Sensitivity to α and k", words, figures=drawn(**names))

@@ -18,7 +18,7 @@ import pandas as pd
 
 from analysis.load import Runs
 from analysis.report import write
-from tune_kmixup.results import COLUMNS
+from tune_kmixup.columns import COLUMNS
 
 EFFECTS = {"erm": 0.0, "mixup": 0.01, "kmixup": 0.015}
 

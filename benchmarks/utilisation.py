@@ -3,8 +3,9 @@
     python benchmarks/utilisation.py      # 18 minutes
 
 A Ray cluster of four nodes on this machine, one slot each. The trials are stubs that sleep (`benchmarks/stubs.py`), of
-5, 10 and 20 seconds, so that four slots fit on two cores; everything else is a real launch through the command line. The
-share is what `tune-kmixup status` prints: seconds of runs over slots times the time from the start of the launch.
+5, 10 and 20 seconds, so that four slots fit on two cores; everything else is a real launch through the command
+line. The share is what `tune-kmixup status` prints: seconds of runs over slots times the time from the start of the
+launch.
 """
 
 import argparse

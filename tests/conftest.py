@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from search_spaces.methods import study
-from tune_kmixup.results import Row, RunDir
+from tune_kmixup.columns import Row
+from tune_kmixup.results import RunDir
 from tune_kmixup.study import Recipe, Suite, Task, Trial, configuration
 
 

@@ -1,20 +1,43 @@
+import json
 from pathlib import Path
 
 import pytest
 from conftest import made_up_rows, small_suite
 
-from tune_kmixup.results import COLUMNS, CorruptFile, RunDir, final_rows, ranking, read_json, score, tied, write_json
+from tune_kmixup.columns import COLUMNS
+from tune_kmixup.results import (
+    CorruptFile,
+    RunDir,
+    completed,
+    final_rows,
+    ranking,
+    read_json,
+    score,
+    stopped,
+    tied,
+    write_json,
+)
 from tune_kmixup.status import busy
 from tune_kmixup.study import BadInput, Suite
 
 
 def row(trial: int, error: float, nll: float | None, alpha: float = 1.0, k: int = 1, phase: str = "search") -> dict:
-    return {"phase": phase, "trial": trial, "val_error": error, "val_nll": nll, "alpha": alpha, "k": k, "seed": 0}
+    found = {"phase": phase, "trial": trial, "val_error": error, "val_nll": nll, "alpha": alpha, "k": k, "seed": 0}
+    return found | {"status": "ok"}
 
 
 def test_a_suite_written_is_the_suite_read(run_dir: RunDir, suite: Suite) -> None:
     run_dir.write_suite(suite)
     assert run_dir.suite() == suite
+
+
+def test_a_suite_of_an_earlier_version_is_read(run_dir: RunDir, suite: Suite) -> None:
+    run_dir.write_suite(suite)
+    path = run_dir.path / "suite.json"
+    old = json.loads(path.read_text())
+    del old["scheduler"]
+    path.write_text(json.dumps(old))
+    assert run_dir.suite() == suite and suite.scheduler == "none"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": "x"}', '{"studies": [{"task": 1}]}'])
@@ -80,6 +103,15 @@ def test_selection_averages_over_seeds_and_ignores_final_runs() -> None:
     rows = [row(0, 0.0, 0.1), row(0, 0.4, 0.1), row(1, 0.1, 0.1), row(1, 0.1, 0.1), row(0, 0.0, 0.0, phase="final")]
     assert ranking(rows) == [1, 0]
     assert score(rows[:2]) == (0.2, 0.1)
+
+
+def test_what_was_stopped_early_is_not_selected() -> None:
+    """However low its error: it is that of one seed, before the last epoch."""
+    early = row(0, 0.0, 0.0) | {"status": "stopped"}
+    rows = [early, row(1, 0.1, 0.1), row(2, 0.1, 0.2), row(0, 0.0, 0.0, phase="final"), row(1, 0.1, 0.1, phase="final")]
+    assert stopped(rows) == {0} and completed(rows).keys() == {1, 2}
+    assert ranking(rows) == [1, 2] and tied(rows) == 2
+    assert final_rows(rows) == rows[-1:]
 
 
 def test_ties_are_counted() -> None:

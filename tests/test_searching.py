@@ -45,7 +45,7 @@ def test_selection_is_optimistic_where_configurations_differ_by_noise_alone() ->
 def study(method: str, seconds: list[float], errors: list[float]) -> pd.DataFrame:
     table = pd.DataFrame({"seconds": seconds, "val_error": errors, "val_nll": errors})
     table["trial"] = range(len(table))
-    return table.assign(task="a/mlp", outer_split=0, method=method, phase="search", alpha=1.0, k=1)
+    return table.assign(task="a/mlp", outer_split=0, method=method, phase="search", alpha=1.0, k=1, status="ok")
 
 
 def test_at_equal_seconds_the_dearer_method_has_fewer_configurations() -> None:
@@ -53,6 +53,17 @@ def test_at_equal_seconds_the_dearer_method_has_fewer_configurations() -> None:
     found = costs.equal_seconds(rows).set_index("method")
     assert found.loc["mixup", "val_error"] == 0.1 and found.loc["mixup", "same"] == 1
     assert found.loc["kmixup", "val_error"] == 0.3 and found.loc["kmixup", "same"] == 0  # 2 of 3 s; 4 do not fit
+
+
+def test_what_was_stopped_early_costs_its_seconds_and_is_never_the_best() -> None:
+    early = study("mixup", [1, 1, 1, 1], [0.0, 0.3, 0.2, 0.1])
+    early.loc[0, "status"] = "stopped"
+    rows = pd.concat([early, study("kmixup", [1, 1, 1], [0.3, 0.2, 0.1])])
+    found = costs.equal_seconds(rows).set_index("method")
+    assert found.loc["mixup", "val_error"] == 0.2 and found.loc["mixup", "same"] == 0
+    assert found.loc["kmixup", "val_error"] == 0.1
+    assert list(searching.curves(rows, False).query("method == 'mixup'")["val_error"]) == [0.3, 0.2, 0.1]
+    assert searching.configurations(rows).query("method == 'mixup'")["val_error"].min() == 0.1
 
 
 def test_costs_add_up() -> None:

@@ -11,8 +11,8 @@ from tune_kmixup import data, training
 from tune_kmixup.augment import crop_flip
 from tune_kmixup.batches import Batch, batches, paired
 from tune_kmixup.bundle import Bundle, start
+from tune_kmixup.columns import Row
 from tune_kmixup.models import ARCHITECTURES
-from tune_kmixup.results import Row
 from tune_kmixup.stacking import CannotStack, Stack, can_stack
 from tune_kmixup.study import Recipe, Task, Trial, configuration
 from tune_kmixup.training import train, train_to_end

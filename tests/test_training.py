@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from tune_kmixup import checkpoint, data, training
 from tune_kmixup.batches import batches, paired
 from tune_kmixup.bundle import start
+from tune_kmixup.columns import COLUMNS, Row
 from tune_kmixup.models import ARCHITECTURES
-from tune_kmixup.results import COLUMNS, Row
 from tune_kmixup.stacking import Stack
 from tune_kmixup.study import BadInput, Recipe, Task, Trial, configuration, derived_seed
 from tune_kmixup.training import learning_rate, losses_of, train, train_to_end

@@ -36,6 +36,7 @@ class Bundle:
     started: float = field(default_factory=time.time)
     pairing_seconds: float = 0.0
     seconds: float = 0.0
+    rungs: dict[int, float] = field(default_factory=dict)  # epoch -> validation error of the first run, where judged
 
     def state(self) -> dict[str, Any]:
         plain = {name: value for name, value in vars(self).items() if name not in ("model", "network", "optimizer")}

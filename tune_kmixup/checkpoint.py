@@ -1,24 +1,27 @@
 """Checkpoints of a trial that is running: tensors and plain values, no pickle is ever executed."""
 
 import dataclasses
-import io
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tune_kmixup import storage
-from tune_kmixup.results import Row
+from tune_kmixup.columns import Row
 from tune_kmixup.study import BadInput, Task, Trial
 
 
 def identity(task: Task, trial: Trial) -> str:
     """What a checkpoint belongs to: it is continued for the same task, values and seeds only, fused or not."""
-    return json.dumps([dataclasses.asdict(task), dataclasses.asdict(trial) | {"fused": None}], sort_keys=True)
+    found = dataclasses.asdict(trial) | {"fused": None}
+    if not trial.rungs:  # so that a checkpoint from before there were any is still continued
+        del found["rungs"]
+    return json.dumps([dataclasses.asdict(task), found], sort_keys=True)
 
 
-def save(path: storage.Place, belongs_to: str, rows: list[Row], bundle: dict[str, Any] | None) -> None:
+def save(path: Path, belongs_to: str, rows: list[Row], bundle: dict[str, Any] | None) -> None:
     """Rows of the seeds that are done and the state of the bundle in progress; whole or not at all.
 
     One that cannot be written, on a full disk for instance, is left out: it may cost time later, never the trial.
@@ -27,13 +30,13 @@ def save(path: storage.Place, belongs_to: str, rows: list[Row], bundle: dict[str
         torch.save({"identity": belongs_to, "rows": json.dumps(rows), "bundle": bundle}, file)
 
 
-def load(path: storage.Place, belongs_to: str) -> dict[str, Any] | None:
+def load(path: Path, belongs_to: str) -> dict[str, Any] | None:
     """What `save` wrote; None where there is nothing, or nothing that can be read: training starts anew then.
 
     Raises BadInput where the checkpoint belongs to something else.
     """
     try:
-        read = torch.load(io.BytesIO(path.read_bytes()), weights_only=True, map_location="cpu")
+        read = torch.load(path, weights_only=True, map_location="cpu")
         found, state = read["identity"], {"rows": json.loads(read["rows"]), "bundle": read["bundle"]}
     except Exception:  # not there, cut short, garbled, of another version: torch raises many types here
         return None

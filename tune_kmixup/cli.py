@@ -47,6 +47,7 @@ def plan(
     epochs: opt.Epochs = None,
     tune: opt.Tune = None,
     sampler: opt.Sampler = None,
+    scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = 0.0,
@@ -66,6 +67,8 @@ def plan(
     runs = sum(suite.trial_count(s) * suite.search_seeds + suite.final_seeds for s in suite.studies)
     searched = sum(suite.trial_count(study) for study in suite.studies)
     out.print(f"{len(suite.studies)} studies, {searched} configurations, {runs} runs; sampler {suite.sampler}.")
+    if suite.scheduler != "none":
+        out.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
     for dataset in {study.task.dataset: None for study in suite.studies}:
         if what := data.missing(dataset, folder(data_dir)):
             out.print(f"to download: {what}")
@@ -82,6 +85,7 @@ def launch(
     epochs: opt.Epochs = None,
     tune: opt.Tune = None,
     sampler: opt.Sampler = None,
+    scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
@@ -202,7 +206,7 @@ def extensions(load: list[Path] | None) -> Any:
 def make_suite(options: dict[str, Any]) -> Suite:
     from tune_kmixup.planning import draft, suite_of
 
-    chosen = ("trials", "search_seeds", "final_seeds", "epochs", "tune", "sampler", "seed")
+    chosen = ("trials", "search_seeds", "final_seeds", "epochs", "tune", "sampler", "scheduler", "seed")
     given = {name: options.get(name) for name in chosen} | {"methods": options.get("method")}
     return suite_of(draft(options["names"] or [], given), folder(options["data_dir"]))
 

@@ -93,6 +93,8 @@ def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
         lines += failure_lines({f"{study.study}/{name}": error for name, error in study.failed.items()})
     if status.busy is not None:
         lines.append(f"Slots were training {status.busy:.0%} of the time.")
+    if early := sum(study.stopped for study in status.studies):
+        lines.append(f"Stopped early, and done with that: {early} configurations.")
     if missing := sum(study.missing + study.running for study in status.studies):
         lines.append(f"{missing} runs to be done, about {duration(status.seconds_left)} of work.")
         if status.state != "running":

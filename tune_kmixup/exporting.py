@@ -1,13 +1,17 @@
 """The searches of a run directory as Optuna studies: for its dashboard, its plots, its importances."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.distributions import json_to_distribution
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
-from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking, score
+from tune_kmixup import halving
+from tune_kmixup.columns import Row
+from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking, score, stopped
 from tune_kmixup.study import BadInput, Study
 
 
@@ -15,8 +19,9 @@ def export(run: RunDir, to: Path) -> tuple[int, int]:
     """Writes the SQLite file `to`; gives the numbers of studies and trials.
 
     A trial's value is the validation error by which configurations are selected. Its attributes: the index in the run
-    directory, the validation NLL, and, for the selected one, the test error of its final runs. Proposals without a
-    result are WAITING, or FAIL with the last line of their error. Raises BadInput where `to` exists.
+    directory, the validation NLL, and, for the selected one, the test error of its final runs. One that was stopped
+    early is PRUNED. Proposals without a result are WAITING, or FAIL with the last line of their error. Raises BadInput
+    where `to` exists.
     """
     suite = run.suite()
     if to.exists():
@@ -36,6 +41,26 @@ def export(run: RunDir, to: Path) -> tuple[int, int]:
     return len(suite.studies), trials
 
 
+def judged(runs: list[Row]) -> dict[int, float]:
+    """epoch -> validation error of the first seed, at the rungs that a configuration has reached."""
+    return {epoch: error for row in runs for epoch, error in halving.read(row.get("rungs")).items()}
+
+
+def with_result(
+    values: Mapping[str, Any], space: Mapping[str, BaseDistribution], runs: list[Row], attributes: Mapping[str, Any]
+) -> optuna.trial.FrozenTrial:
+    """A configuration with search runs: COMPLETE with its score, or PRUNED with its error where it was stopped."""
+    early = bool(stopped(runs))
+    return create_trial(
+        state=TrialState.PRUNED if early else TrialState.COMPLETE,
+        params=dict(values),
+        distributions=dict(space),
+        value=runs[0]["val_error"] if early else score(runs)[0],
+        intermediate_values=judged(runs),
+        user_attrs=dict(attributes),
+    )
+
+
 def frozen(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
     """The proposals of a study, in order."""
     space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
@@ -45,12 +70,13 @@ def frozen(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
     for index, values in run.proposals(study.name).items():
         attributes: dict[str, float | int | str | None] = {"index": index}
         if index in done:
-            error, nll = score(done[index])
-            attributes["validation NLL"] = nll if nll < float("inf") else None
+            if index not in stopped(done[index]):
+                nll = score(done[index])[1]
+                attributes["validation NLL"] = nll if nll < float("inf") else None
             finals = [row["test_error"] for row in final_rows(rows)] if index in best else []
             if finals:
                 attributes["test error of final runs"] = sum(finals) / len(finals)
-            trial = create_trial(params=values, distributions=space, value=error, user_attrs=attributes)
+            trial = with_result(values, space, done[index], attributes)
         elif (name := f"search-{index:04d}") in failures:
             attributes["error"] = failures[name]
             trial = create_trial(params=values, distributions=space, state=TrialState.FAIL, user_attrs=attributes)

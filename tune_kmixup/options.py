@@ -14,6 +14,9 @@ FinalSeeds = Annotated[int | None, typer.Option(help="Runs of the selected confi
 Epochs = Annotated[int | None, typer.Option(help="Epochs of every run, in place of the recipes' own.")]
 Tune = Annotated[list[str] | None, typer.Option(help="Recipe value (lr, weight_decay) freed for every method alike.")]
 Sampler = Annotated[str | None, typer.Option(help="Search: tpe, random, qmc, gp, or grid (whose trials cannot grow).")]
+Scheduler = Annotated[
+    str | None, typer.Option(help="none, or asha: stops trials early; read docs/fairness.md first. Default: none.")
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. Default: this machine alone.")]
 Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]

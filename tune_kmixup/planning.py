@@ -13,6 +13,7 @@ from search_spaces import methods
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
 from tune_kmixup import data
+from tune_kmixup.halving import SCHEDULERS, rungs
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.results import RunDir, ranking
 from tune_kmixup.sampling import SAMPLERS
@@ -63,6 +64,7 @@ def suite_of(drafted: Draft, data_dir: Path) -> Suite:
     for method in drafted.methods:
         known("method", method, methods.METHODS)
     known("sampler", drafted.sampler, SAMPLERS)
+    known("scheduler", drafted.scheduler, SCHEDULERS)
     tasks = [task for name in drafted.tasks for task in tasks_named(name)]
     if drafted.epochs is not None:
         tasks = [
@@ -70,6 +72,11 @@ def suite_of(drafted: Draft, data_dir: Path) -> Suite:
         ]
     studies = []
     for task in tasks:
+        if drafted.scheduler == "asha" and not rungs(task.recipe.epochs):
+            raise BadInput(
+                f"scheduler='asha' has nothing to judge at epochs={task.recipe.epochs} of {task.name}: "
+                "choose epochs ≥ 2, or scheduler none."
+            )
         known("architecture", task.architecture, ARCHITECTURES)
         rows = data.train_rows(task, data_dir)
         studies += [methods.study(task, method, rows, drafted.tune) for method in drafted.methods]
@@ -81,6 +88,7 @@ def suite_of(drafted: Draft, data_dir: Path) -> Suite:
         drafted.final_seeds,
         drafted.sampler,
         drafted.seed,
+        drafted.scheduler,
     )
 
 

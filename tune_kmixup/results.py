@@ -14,112 +14,45 @@ holds; a file that exists is work that is done.
     checkpoints/                                  of trials that are running
 """
 
+import errno
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tune_kmixup import storage
+from tune_kmixup.columns import Row
 from tune_kmixup.study import BadInput, Suite, Trial, from_json, to_json
-
-Row = dict[str, Any]
-
-# What a row holds: column -> (type, meaning). `docs/results-schema.md` is made from it.
-COLUMNS: dict[str, tuple[str, str]] = {
-    "suite": ("str", "name of the suite; added when a run directory is read"),
-    "task": ("str", "data set, training size and architecture, without the outer split, e.g. digits-200/small_cnn"),
-    "dataset": ("str", "data set"),
-    "architecture": ("str", "architecture"),
-    "outer_split": ("int", "cross-validation fold held out as test data; empty where the test set is official"),
-    "train_rows": ("int", "rows trained on, in search and final runs alike"),
-    "method": ("str", "erm, mixup, kmixup, placebo or a user's own"),
-    "phase": ("str", "search (scored on validation data alone) or final (scored on test data as well)"),
-    "trial": ("int", "number of the configuration within its study"),
-    "alpha": ("float", "parameter of Beta(α, α); 0 for erm"),
-    "k": ("int", "rows per pairing block; 1 for erm and mixup"),
-    "lr": ("float", "learning rate used"),
-    "weight_decay": ("float", "weight decay used"),
-    "epochs": ("int", "epochs trained"),
-    "batch_size": ("int", "rows per batch"),
-    "cost": ("str", "cost of the pairing: sqeuclidean or euclidean"),
-    "seed": ("int", "seed of the run; equal seeds pair the methods"),
-    "status": ("str", "ok, or diverged: the loss or a prediction was not finite"),
-    "train_loss": ("float", "mean loss of the last epoch on what the method trains on; empty if diverged"),
-    "val_error": ("float", "share of validation rows classified wrongly after the last epoch"),
-    "val_nll": ("float", "mean negative log-likelihood on validation rows, nats; empty if not finite"),
-    "val_brier": ("float", "mean Brier score on validation rows, 0 to 2; empty if not finite"),
-    "test_error": ("float", "share of test rows classified wrongly after the last epoch; empty in search"),
-    "test_nll": ("float", "mean negative log-likelihood on test rows, nats; empty in search or if not finite"),
-    "test_brier": ("float", "mean Brier score on test rows, 0 to 2; empty in search or if not finite"),
-    "test_ece": (
-        "float",
-        "expected calibration error on test rows, 15 bins of equal width; empty if diverged",
-    ),
-    "test_ece_adaptive": ("float", "the same in 15 bins of equal mass"),
-    "test_ece_floor": ("float", "test_ece of a perfectly calibrated network of the same confidences, by simulation"),
-    "test_reliability": (
-        "str",
-        "bins of test_ece that hold rows, as rows:mean confidence:accuracy, separated by spaces",
-    ),
-    "test_error_by_class": ("str", "test_error among the test rows of each class, in order, separated by spaces"),
-    "test_error_noise_0.1": (
-        "float",
-        "test_error under Gaussian noise of deviation 0.1, the same for every run",
-    ),
-    "test_error_noise_0.3": (
-        "float",
-        "of 0.3; in [0, 1] units of images, [-1, 1] of waveforms, standardised columns",
-    ),
-    "test_error_fgsm_0.01": ("float", "test_error after a signed gradient step of 0.01, in the same units"),
-    "test_error_fgsm_0.03": ("float", "of 0.03"),
-    "test_error_fgsm_0.1": ("float", "of 0.1; noise and steps leave out columns with ten or fewer distinct values"),
-    "test_fgsm_zero_gradient": ("float", "share of test rows whose gradient is zero, which FGSM cannot move"),
-    "matched_distance": ("float", "mean squared Euclidean distance of the pairs trained on; empty for erm"),
-    "perturbation": ("float", "E[min(λ,1-λ)²] times matched_distance: expected squared displacement; 0 for erm"),
-    "self_pair_share": ("float", "share of training rows paired with themselves; empty for erm"),
-    "cross_class_share": ("float", "share of training rows paired with another class; empty for erm"),
-    "fused": ("int", "runs trained together, this one among them; 1 if alone"),
-    "seconds": ("float", "wall-clock seconds of the run, training and evaluation; its share of those trained together"),
-    "pairing_seconds": ("float", "of these, seconds spent computing pairings"),
-    "started": ("float", "start of the run, Unix time"),
-    "device": ("str", "device the run trained on"),
-    "machine": ("str", "processor architecture, cores and Python of the machine"),
-    "code": ("str", "version and fingerprint of the source of this suite"),
-    "versions": ("str", "versions of torch, ray, optuna, numpy and scipy, as far as they are installed"),
-}
 
 
 class CorruptFile(BadInput):
     """A file of a run directory that cannot be read as what its name says it is."""
 
-    def __init__(self, path: storage.Place, why: object):
-        self.path = path
-        super().__init__(f"{path} cannot be read ({why}): launch again, which sets it aside and makes it anew.")
+    def __init__(self, path: Path, why: object):
+        super().__init__(f"{path} cannot be read ({why}): delete it and launch again to make it anew.")
 
 
-def write_json(path: storage.Place, value: object) -> None:
+def write_json(path: Path, value: object) -> None:
     text = json.dumps(value, allow_nan=False)
     with storage.whole(path) as file:
         file.write(text.encode())
 
 
-def read_json(path: storage.Place) -> Any:
-    return parsed(path, storage.read_all([path])[0])
-
-
-def parsed(path: storage.Place, content: bytes) -> Any:
+def read_json(path: Path) -> Any:
     try:
-        return json.loads(content)
-    except ValueError as error:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
         raise CorruptFile(path, error) from error
 
 
 class RunDir:
-    """The files of one launch, in a folder or under a URL such as `s3://bucket/run`. Reading creates nothing."""
+    """The files of one launch. Reading creates nothing."""
 
-    def __init__(self, path: Any):
-        self.path = storage.place(path)
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.written = False  # whether a suite was written: from then on it has to be there
 
-    def checkpoint(self, trial: Trial) -> storage.Place:
+    def checkpoint(self, trial: Trial) -> Path:
         return self.path.absolute() / "checkpoints" / trial.study / f"{trial.name}.pt"
 
     def exists(self) -> bool:
@@ -130,24 +63,24 @@ class RunDir:
         if not path.exists():
             raise BadInput(f"run_dir={str(self.path)!r} holds no suite.json: name the --out of an earlier launch.")
         try:
-            return from_json(storage.read_all([path])[0].decode())
+            return from_json(path.read_text())
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"{path} is not a suite ({error!r}): restore it, or launch into a new --out.") from error
 
-    def folder(self, study: str) -> storage.Place:
+    def folder(self, study: str) -> Path:
         return self.path / "studies" / study
 
-    def file(self, trial: Trial) -> storage.Place:
+    def file(self, trial: Trial) -> Path:
         return self.folder(trial.study) / f"{trial.name}.json"
 
     # What is there
 
     def proposals(self, study: str) -> dict[int, dict[str, float]]:
         """index -> values of the configurations that were proposed, in order of their index."""
-        paths = storage.listed(self.folder(study), "proposal-*.json")
+        paths = sorted(self.folder(study).glob("proposal-*.json"))
         found = {}
-        for path, content in zip(paths, storage.read_all(paths), strict=True):
-            value = parsed(path, content)
+        for path in paths:
+            value = read_json(path)
             if not isinstance(value, dict) or not isinstance(value.get("values"), dict):
                 raise CorruptFile(path, "it holds no values")
             found[int(path.stem.removeprefix("proposal-"))] = value["values"]
@@ -156,11 +89,11 @@ class RunDir:
     def rows(self, study: str) -> list[Row]:
         """The rows of all runs of a study that are done, search before final."""
         folder = self.folder(study)
-        paths = storage.listed(folder, "search-*.json") + storage.listed(folder, "final-*.json")
+        paths = sorted(folder.glob("search-*.json")) + sorted(folder.glob("final-*.json"))
         paths = [path for path in paths if not path.name.endswith(".failed.json")]
         found = []
-        for path, content in zip(paths, storage.read_all(paths), strict=True):
-            rows = parsed(path, content)
+        for path in paths:
+            rows = read_json(path)
             if not isinstance(rows, list) or not all(isinstance(row, dict) and "seed" in row for row in rows):
                 raise CorruptFile(path, "it holds no rows")
             found += rows
@@ -169,7 +102,7 @@ class RunDir:
     def failures(self, study: str) -> dict[str, str]:
         """trial name -> the last line of its error, of trials that failed and were not repeated with success."""
         found = {}
-        for path in storage.listed(self.folder(study), "*.failed.json"):
+        for path in sorted(self.folder(study).glob("*.failed.json")):
             name = path.name.removesuffix(".failed.json")
             if not path.with_name(f"{name}.json").exists():
                 found[name] = read_json(path)["error"]
@@ -195,40 +128,36 @@ class RunDir:
     # What the launching process, and no other, writes. OSError: the disk, or the store, refused it.
 
     def write_suite(self, suite: Suite) -> None:
-        """Also makes the folders, so that what is written later is refused once the run directory has vanished."""
-        if storage.on_disk(self.path):
-            for study in suite.studies:
-                self.folder(study.name).mkdir(parents=True, exist_ok=True)
-                (self.path / "checkpoints" / study.name).mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "suite.json", json.loads(to_json(suite)))
+        """Also makes the folders of checkpoints: workers make none, lest they bring back a directory that vanished."""
+        for study in suite.studies:
+            (self.path / "checkpoints" / study.name).mkdir(parents=True, exist_ok=True)
+        self._write(self.path / "suite.json", json.loads(to_json(suite)))
+        self.written = True
 
     def write_proposal(self, study: str, index: int, values: Mapping[str, float]) -> None:
-        write_json(self.folder(study) / f"proposal-{index:04d}.json", {"values": dict(values)})
+        self._write(self.folder(study) / f"proposal-{index:04d}.json", {"values": dict(values)})
 
     def write_rows(self, trial: Trial, rows: list[Row]) -> None:
         """Never overwrites: a result that is there stays."""
         if not self.file(trial).exists():
-            write_json(self.file(trial), rows)
-        storage.remove(self.file(trial).with_suffix(".failed.json"))
-        storage.remove(self.checkpoint(trial))
+            self._write(self.file(trial), rows)
+        self.file(trial).with_suffix(".failed.json").unlink(missing_ok=True)
+        self.checkpoint(trial).unlink(missing_ok=True)
 
     def write_failure(self, trial: Trial, error: str) -> None:
-        write_json(self.file(trial).with_suffix(".failed.json"), {"error": error})
+        self._write(self.file(trial).with_suffix(".failed.json"), {"error": error})
 
     def write_speedups(self, found: Mapping[str, Mapping[int, float]]) -> None:
-        write_json(self.path / "speedups.json", found)
+        self._write(self.path / "speedups.json", found)
 
     def write_launch(self, heartbeat: Mapping[str, Any]) -> None:
-        write_json(self.path / "launch.json", dict(heartbeat))
+        self._write(self.path / "launch.json", dict(heartbeat))
 
-    def set_aside(self, path: storage.Place) -> list[str]:
-        """Renames a garbled file, to be made anew; a proposal together with the results of its configuration."""
-        kind, _, number = path.stem.partition("-")
-        results = [path.with_name(f"search-{number}.json"), *storage.listed(path.parent, f"final-{number}-*.json")]
-        moved = [path, *(one for one in results if kind == "proposal" and one.exists())]
-        for one in moved:
-            one.rename(one.with_name(f"{one.name}.garbled"))
-        return [str(one) for one in moved]
+    def _write(self, path: Path, value: object) -> None:
+        if self.written and not self.exists():
+            raise FileNotFoundError(errno.ENOENT, "the run directory has vanished", str(self.path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value)
 
 
 def score(rows: Iterable[Row]) -> tuple[float, float]:
@@ -251,19 +180,29 @@ def by_configuration(rows: Iterable[Row]) -> dict[int, list[Row]]:
     return found
 
 
+def stopped(rows: Iterable[Row]) -> set[int]:
+    """The configurations that were stopped early. Each has one row alone, of its first seed."""
+    return {row["trial"] for row in rows if row["status"] == "stopped"}
+
+
+def completed(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """`by_configuration` without those that were stopped early: what is scored."""
+    return by_configuration(row for row in rows if row["status"] != "stopped")
+
+
 def ranking(rows: Iterable[Row]) -> list[int]:
-    """The configurations of a study, best first: the one selection rule.
+    """The configurations of a study, best first: the one selection rule. Those stopped early are out.
 
     Least validation error of the last epoch, averaged over the search seeds; among equals the lower NLL, then the
     smaller α, then the smaller k (the milder regulariser), then the earlier trial. Test data play no part.
     """
-    runs = by_configuration(rows)
+    runs = completed(rows)
     return sorted(runs, key=lambda i: (*score(runs[i]), runs[i][0]["alpha"], runs[i][0]["k"], i))
 
 
 def tied(rows: Iterable[Row]) -> int:
     """How many configurations share the least validation error: more than one means that a tie was broken."""
-    errors = [score(runs)[0] for runs in by_configuration(rows).values()]
+    errors = [score(runs)[0] for runs in completed(rows).values()]
     return errors.count(min(errors)) if errors else 0
 
 

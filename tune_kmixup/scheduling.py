@@ -14,12 +14,16 @@ from typing import Any
 
 import optuna
 from optuna.distributions import json_to_distribution
+from ray.tune.result import TRAINING_ITERATION
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from tune_kmixup import halving
+from tune_kmixup.columns import Row
+from tune_kmixup.exporting import judged, with_result
 from tune_kmixup.fusing import AT_ONCE, Speedups, pays
-from tune_kmixup.results import Row, RunDir, by_configuration, final_rows, ranking, score
+from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking, score, stopped
 from tune_kmixup.sampling import sampler
 from tune_kmixup.study import Study, Suite, Trial, derived_seed
 
@@ -41,7 +45,11 @@ class StudyQueue:
         self.attempts: Counter[str] = Counter()  # trial name -> times it went wrong in this launch
         self.again: list[Trial] = []  # went wrong, and are to be tried once more
         self.failed: dict[str, str] = {}  # trial name -> error, of this launch; an earlier launch's are tried again
+        self.early: dict[str, Row] = {}  # by Ray's trial id: the row of a trial that is being stopped
+        self.rungs = halving.Rungs()
         done = by_configuration(self.rows)
+        for index, runs in done.items():
+            self.rungs.record(index, judged(runs))
         self.unfinished = [index for index in self.proposals if index not in done]
         self.finals: list[Trial] | None = None  # None until the search has ended
         self.engine = self._engine(done) if study.space else None
@@ -54,8 +62,7 @@ class StudyQueue:
         rebuilt = optuna.create_study(storage=storage, study_name=self.study.name, direction="minimize")
         for index, values in self.proposals.items():
             if index in done:
-                value = score(done[index])[0]
-                rebuilt.add_trial(optuna.trial.create_trial(params=values, distributions=space, value=value))
+                rebuilt.add_trial(with_result(values, space, done[index], {}))
             else:
                 rebuilt.enqueue_trial(values)
         return OptunaSearch(
@@ -114,6 +121,22 @@ class StudyQueue:
             self.proposals[index] = values
         return replace(trial, values=self.proposals[index])
 
+    def goes_on(self, ray_id: str, row: Row) -> bool:
+        """Whether a trial that is at a rung goes on. If not, it ends with `row`."""
+        trial, epoch = self.running[ray_id], row["epochs"]
+        # Where its error was known, it went on before its worker was lost.
+        if epoch in self.note(trial, [row]) and not self.rungs.goes_on(trial.index, epoch):
+            self.early[ray_id] = row
+        return ray_id not in self.early
+
+    def note(self, trial: Trial, rows: list[Row]) -> dict[int, float]:
+        """Keeps the errors at rungs that are new here, those passed in an earlier launch too, and tells Optuna."""
+        new = self.rungs.record(trial.index, judged(rows))
+        if self.engine:
+            for epoch, error in new.items():
+                self.engine.on_trial_result(trial.name, {"score": error, TRAINING_ITERATION: epoch})
+        return new
+
     def ended(self, ray_id: str, rows: list[Row] | None) -> None:
         """Keeps the rows of a trial and tells Optuna. One that went wrong (`rows` None) is tried again, or failed."""
         trial = self.running.pop(ray_id)
@@ -128,16 +151,26 @@ class StudyQueue:
         else:
             self.failed[trial.name] = ""
         if self.engine and trial.phase == "search":
-            result = None if rows is None else {"score": score(rows)[0]}
-            self.engine.on_trial_complete(trial.name, result, error=rows is None)
+            self.note(trial, rows or [])
+            result = None if rows is None or stopped(rows) else {"score": score(rows)[0]}
+            self.engine.on_trial_complete(trial.name, result, error=rows is None)  # pruned: neither of the two
 
 
 class Patient(FIFOScheduler):  # type: ignore[misc]
-    """Leaves a trial to the worker that is being started for it.
+    """Leaves a trial to the worker that is being started for it, and stops early those that the searcher names.
 
     Ray Tune's own schedulers give it to the first worker that falls free and kill the one that starts, which takes
     seconds. With trials as short as that, a slot whose worker was lost would never come back.
     """
+
+    def __init__(self, searcher: "SuiteSearcher"):
+        super().__init__()
+        self.searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Where it says STOP, Ray ends the trial at once, as one that is complete."""
+        queue, rung = self.searcher.queue_of(trial.trial_id), result.get("rung", [])
+        return str(self.CONTINUE if all(queue.goes_on(trial.trial_id, row) for row in rung) else self.STOP)
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """None: trials are started in the order in which they were handed out."""
@@ -180,7 +213,8 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.started.pop(trial_id, None)
         queue = self.queue_of(trial_id)
-        rows = None if error else (result or {}).get("rows")
+        early = queue.early.pop(trial_id, None)
+        rows = None if error else (result or {}).get("rows", early and [early])
         if rows is None:
             self.ended_badly[trial_id] = queue.running[trial_id]
         queue.ended(trial_id, rows)

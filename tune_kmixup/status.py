@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tune_kmixup.results import Row, RunDir, by_configuration, final_rows, ranking, score
+from tune_kmixup.columns import Row
+from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking, score, stopped
 from tune_kmixup.study import Study, Suite
 
 DEAD_AFTER = 30.0  # seconds without a heartbeat
@@ -13,7 +14,10 @@ DEAD_AFTER = 30.0  # seconds without a heartbeat
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """Runs of one study. `best` is the least validation error so far, a fraction; None before the first result."""
+    """Runs of one study. `best` is the least validation error so far, a fraction; None before the first result.
+
+    A configuration that was stopped early has one run, and none of it is planned any more.
+    """
 
     study: str
     search_done: int
@@ -25,6 +29,7 @@ class StudyStatus:
     best: float | None
     seconds: float  # spent on runs that are done
     runs: int  # that are done, also of configurations that are not selected
+    stopped: int  # configurations stopped early
 
     @property
     def missing(self) -> int:
@@ -37,11 +42,11 @@ def study_status(
     suite: Suite, study: Study, rows: list[Row], failed: dict[str, str], running: Collection[int]
 ) -> StudyStatus:
     """`running`: seeds per trial of those in progress."""
-    runs, order = by_configuration(rows), ranking(rows)
+    runs, order, early = by_configuration(rows), ranking(rows), len(stopped(rows))
     return StudyStatus(
         study.name,
         sum(len(found) for found in runs.values()),
-        suite.trial_count(study) * suite.search_seeds,
+        suite.trial_count(study) * suite.search_seeds - early * (suite.search_seeds - 1),
         len(final_rows(rows)),
         suite.final_seeds,
         sum(running),
@@ -49,6 +54,7 @@ def study_status(
         score(runs[order[0]])[0] if order else None,
         sum(row["seconds"] for row in rows),
         len(rows),
+        early,
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal
 
+from tune_kmixup import halving
+
 Phase = Literal["search", "final"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -112,6 +114,7 @@ class Suite:
     final_seeds: int  # runs of the selected configuration, scored on test data
     sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
     seed: int = 0
+    scheduler: Literal["none", "asha"] = "none"  # whether search trials are stopped early
 
     def __post_init__(self) -> None:
         if not self.studies:
@@ -132,7 +135,9 @@ class Suite:
 
     def search_trial(self, study: Study, index: int, values: Mapping[str, float]) -> "Trial":
         seeds = tuple(self.seed + i for i in range(self.search_seeds))
-        return Trial(study.name, index, "search", dict(values), seeds)
+        early = self.scheduler == "asha" and study.space  # one configuration has none to be compared with
+        rungs = halving.rungs(study.task.recipe.epochs) if early else ()
+        return Trial(study.name, index, "search", dict(values), seeds, rungs=rungs)
 
     def final_trials(
         self, study: Study, index: int, values: Mapping[str, float], done: Collection[int], at_once: int
@@ -159,13 +164,18 @@ class Draft:
     final_seeds: int = 10
     sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
     seed: int = 0
+    scheduler: Literal["none", "asha"] = "none"
     tune: tuple[str, ...] = ()
     epochs: int | None = None
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration of a study, to be trained once per seed in one phase; `fused`: all seeds at once."""
+    """One configuration of a study, to be trained once per seed in one phase.
+
+    `fused`: all seeds at once. `rungs`: numbers of epochs after which the run of the first seed is judged, and the
+    trial perhaps stopped.
+    """
 
     study: str
     index: int
@@ -173,6 +183,7 @@ class Trial:
     values: Mapping[str, float] = field(hash=False)
     seeds: tuple[int, ...] = ()
     fused: bool = False
+    rungs: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:

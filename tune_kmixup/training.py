@@ -7,24 +7,33 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Any
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tune_kmixup import checkpoint, storage
+from tune_kmixup import checkpoint, halving
 from tune_kmixup.batches import Batch, batches, paired
 from tune_kmixup.bundle import Bundle, start
+from tune_kmixup.columns import COLUMNS, Row
 from tune_kmixup.data import Data
 from tune_kmixup.evaluation import evaluate, examine
 from tune_kmixup.mixing import mean_cross_entropy, mix, mixed_cross_entropy, perturbation_factor
 from tune_kmixup.provenance import provenance
-from tune_kmixup.results import COLUMNS, Row
 from tune_kmixup.stacking import can_stack
 from tune_kmixup.study import Configuration, Recipe, Task, Trial, configuration, derived_seed
 
 MEASURED_STEPS = 100  # first steps of a run, over which its pairing is described
 REPORT_SECONDS = 1.0  # between two signs of life: Ray carries some 50 reports a second over a whole cluster
+
+
+class Progress(NamedTuple):
+    """How far a trial is."""
+
+    share: float  # done, 0 to 1
+    rung: Row | None = None  # at a rung: the row that the trial leaves if it is stopped here
 
 
 def losses_of(model: nn.Module, batch: Batch) -> Tensor:
@@ -87,7 +96,7 @@ def steps(bundle: Bundle, chosen: Configuration, data: Data) -> Iterator[list[in
 
 
 def row_of(bundle: Bundle, run: int, task: Task, chosen: Configuration, trial: Trial, data: Data) -> Row:
-    """Evaluates a run that ended and describes it in one row (see `results.COLUMNS`)."""
+    """Evaluates a run that ended and describes it in one row (see `columns.COLUMNS`)."""
     clock = time.perf_counter()
     bundle.model.copy_to(bundle.network, run)
     found = {f"val_{name}": value for name, value in evaluate(bundle.network, data.val, data).items()}
@@ -127,6 +136,7 @@ def row_of(bundle: Bundle, run: int, task: Task, chosen: Configuration, trial: T
         **{name: None for name in COLUMNS if name.startswith("test_")},
         **found,
         **pairing,
+        "rungs": halving.written(bundle.rungs if run == 0 else {}),
         "fused": runs,
         "pairing_seconds": bundle.pairing_seconds / runs,
         "seconds": bundle.seconds / runs + time.perf_counter() - clock,
@@ -135,15 +145,30 @@ def row_of(bundle: Bundle, run: int, task: Task, chosen: Configuration, trial: T
     }
 
 
+def rung_row(bundle: Bundle, task: Task, chosen: Configuration, trial: Trial, data: Data) -> Row | None:
+    """At a rung: what the trial leaves if it is stopped here, one row of its first seed. None elsewhere.
+
+    The first seed is the same for every configuration, so that those judged had the same initial weights and batches.
+    """
+    epoch, rest = divmod(bundle.step, steps_per_epoch(chosen.recipe, data))
+    if rest or epoch not in trial.rungs or bundle.seeds[0] != trial.seeds[0] or 0 not in bundle.live:
+        return None
+    row = row_of(bundle, 0, task, chosen, trial, data)
+    bundle.model.train()  # a network that is alone was evaluated where it stands
+    bundle.rungs[epoch] = row["val_error"]
+    spent = {name: row[name] * len(bundle.seeds) for name in ("seconds", "pairing_seconds")}  # the others leave no row
+    return row | spent | {"status": "stopped", "epochs": epoch, "rungs": halving.written(bundle.rungs)}
+
+
 def train(
-    task: Task, trial: Trial, data: Data, *, saved: storage.Place | None = None, save_every: float = 30.0
-) -> Generator[float, None, list[Row]]:
+    task: Task, trial: Trial, data: Data, *, saved: Path | None = None, save_every: float = 30.0
+) -> Generator[Progress, None, list[Row]]:
     """Trains a trial once per seed and returns its rows: all seeds together where the trial is `fused` and can be.
 
-    A generator, so that whoever runs it decides when to go on: it yields the share done, 0 to 1, at most once a
-    second, and returns one row per seed. With `saved`, a checkpoint is written there at most every `save_every`
-    seconds and when the generator is closed, and one that is there is continued from; one of another trial is refused
-    (BadInput).
+    A generator, so that whoever runs it decides when to go on: it yields its progress, at most once a second and at
+    the trial's rungs, and returns one row per seed. To stop the trial at a rung, close the generator. With `saved`, a
+    checkpoint is written there at most every `save_every` seconds and when the generator is closed elsewhere than at a
+    rung, and one that is there is continued from; one of another trial is refused (BadInput).
     """
     chosen = configuration(task.recipe, trial.values)
     total = chosen.recipe.epochs * steps_per_epoch(chosen.recipe, data)
@@ -156,18 +181,21 @@ def train(
         if begun:
             bundle.load(begun)
         clock = time.perf_counter() - bundle.seconds
+        rung = None
         try:
-            for ended in steps(bundle, chosen, data):
+            # Looked at once before the first step: a checkpoint may be of a rung at which nothing was decided yet.
+            for ended in chain([[]], steps(bundle, chosen, data)):
                 bundle.seconds = time.perf_counter() - clock
                 rows += [row_of(bundle, run, task, chosen, trial, data) for run in ended]
                 if saved and time.monotonic() - written > save_every:
                     checkpoint.save(saved, identity, rows, bundle.state() if bundle.live else None)
                     written = time.monotonic()
-                if bundle.live and time.monotonic() - reported > REPORT_SECONDS:
+                rung = rung_row(bundle, task, chosen, trial, data)
+                if rung or (bundle.live and time.monotonic() - reported > REPORT_SECONDS):
                     reported = time.monotonic()
-                    yield (len(rows) + len(bundle.live) * bundle.step / total) / len(trial.seeds)
-        except GeneratorExit:  # closed in the middle
-            if saved:
+                    yield Progress((len(rows) + len(bundle.live) * bundle.step / total) / len(trial.seeds), rung)
+        except GeneratorExit:  # closed in the middle; at a rung, perhaps for good
+            if saved and not rung:
                 checkpoint.save(saved, identity, rows, bundle.state())
             raise
     return sorted(rows, key=lambda row: trial.seeds.index(row["seed"]))

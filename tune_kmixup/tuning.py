@@ -207,7 +207,7 @@ def launch(
             tune.with_resources(actor, share),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=Patient(),
+                scheduler=Patient(searcher),
                 num_samples=-1,
                 max_concurrent_trials=slots,
                 reuse_actors=True,

@@ -31,17 +31,20 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         extensions.install()
         torch.set_num_threads(resources.threads)
-        trial = Trial(**{**config, "seeds": tuple(config["seeds"])})
+        trial = Trial(**{**config, "seeds": tuple(config["seeds"]), "rungs": tuple(config["rungs"])})
         prepared = prepare(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
         self.training = train(tasks[trial.study], trial, prepared, saved=run.checkpoint(trial))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.training.close()  # of a trial stopped at a rung
         self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
         return True
 
     def step(self) -> dict[str, Any]:
         try:
-            return {"share": next(self.training), "done": False}
+            share, rung = next(self.training)
+            # In a list, since Ray flattens what is a mapping.
+            return {"share": share, "done": False} | ({"rung": [rung]} if rung else {})
         except StopIteration as end:
             return {"share": 1.0, "done": True, "rows": end.value}
 
