@@ -88,10 +88,12 @@ def test_the_published_figures_are_those_of_the_published_rows() -> None:
     assert found["kmixup", "mixup"] == {"wins": 1, "losses": 0, "ties": 17}
 
 
-def test_the_figures_of_random_search_are_those_of_its_rows() -> None:
+@pytest.mark.parametrize("other", ["cpu-random", "cpu-tuned"])
+def test_the_figures_of_a_further_experiment_are_those_of_its_rows(other: str) -> None:
     results = ROOT / "docs" / "results"
-    tpe, random = (pd.read_parquet(results / name / "results.parquet") for name in ("cpu", "cpu-random"))
-    for task in gains.tasks(random):
-        pairs = [(rows, *pair) for pair in gains.COMPARED[:2] for rows in (tpe, random)]
+    first, further = (pd.read_parquet(results / name / "results.parquet") for name in ("cpu", other))
+    assert f"{len(further):,} runs" in (results / "README.md").read_text()
+    for task in gains.tasks(further):
+        pairs = [(rows, *pair) for pair in gains.COMPARED[:2] for rows in (first, further)]
         shown = [tables.shown(gains.gain(rows, task, a, b), signed=True) for rows, a, b in pairs]
         assert f"| {task} | {' | '.join(shown)} |" in (results / "README.md").read_text()

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,19 @@ def test_the_share_of_time_that_slots_were_busy() -> None:
     assert busy(last, 0.0) is None, "nothing is done yet"
     assert busy(last, 201.0) is None, "results that these launches cannot have made"
     assert busy({}, 1.0) is None
+
+
+def test_a_run_directory_that_vanishes_is_not_made_again(run_dir: RunDir, suite: Suite) -> None:
+    run_dir.write_suite(suite)
+    shutil.rmtree(run_dir.path)
+    with pytest.raises(FileNotFoundError, match="vanished"):
+        run_dir.write_proposal(suite.studies[0].name, 0, {})
+    assert not run_dir.path.exists()
+
+
+@pytest.mark.parametrize("name", ["launch.json", "speedups.json"])
+@pytest.mark.parametrize("text", ["", "{", "[1]"])
+def test_notes_that_are_garbled_count_as_none(run_dir: RunDir, suite: Suite, name: str, text: str) -> None:
+    run_dir.write_suite(suite)
+    (run_dir.path / name).write_text(text)
+    assert run_dir.launch() == run_dir.speedups() == {}

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,15 @@ def test_a_diverging_run_is_a_result_with_a_status(iris: data.Data) -> None:
     (row,) = train_to_end(dataclasses.replace(TASK, recipe=recipe), trial_of("mixup"), iris)
     assert row["status"] == "diverged"
     assert row["val_error"] == 1.0 and row["val_nll"] is None and row["train_loss"] is None
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_trial(tmp_path: Path) -> None:
+    """/dev/full is what Linux has for a full disk: every write fails with ENOSPC."""
+    with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"x")
+    part = tmp_path / f".trial.pt.{os.getpid()}.part"
+    part.symlink_to("/dev/full")
+    checkpoint.save(tmp_path / "trial.pt", "identity", [], {"tensor": torch.zeros(1000)})
+    assert not list(tmp_path.iterdir())
+    checkpoint.save(tmp_path / "vanished" / "trial.pt", "identity", [], None)
+    assert not list(tmp_path.iterdir())
