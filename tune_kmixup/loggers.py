@@ -115,7 +115,7 @@ def means(rows: Sequence[Row]) -> dict[str, float]:
     """Means over the runs of a trial; without those that a run has not: test metrics in search, what diverged."""
     columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in METRICS}
     found = {name: fmean(values) for name, values in columns.items() if values and None not in values}
-    return found | {"diverged": float(len([row for row in rows if row["status"] != "ok"]))}
+    return found | {"diverged": float([row["status"] for row in rows].count("diverged"))}
 
 
 class Aside(tune.Callback):  # type: ignore[misc]
