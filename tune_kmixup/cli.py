@@ -92,6 +92,7 @@ def launch(
     gpus_per_trial: opt.Gpus = 0.0,
     max_concurrent: opt.MaxConcurrent = None,
     fuse: opt.Fuse = "auto",
+    log_to: opt.LogTo = None,
     data_dir: opt.DataDir = None,
     load: opt.Load = None,
     warm_start: opt.WarmStart = None,
@@ -116,6 +117,7 @@ def resume(
     gpus_per_trial: opt.Gpus = 0.0,
     max_concurrent: opt.MaxConcurrent = None,
     fuse: opt.Fuse = "auto",
+    log_to: opt.LogTo = None,
     data_dir: opt.DataDir = None,
     load: opt.Load = None,
 ) -> None:
@@ -226,7 +228,7 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
 
     with tuning.held(run), Progress(suite, out) as progress:
-        done = tuning.launch(suite, run, data_dir, resources, mine, progress, first)
+        done = tuning.launch(suite, run, data_dir, resources, mine, progress, first, options.get("log_to") or ())
     if done is None:
         out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return

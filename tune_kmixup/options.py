@@ -23,6 +23,7 @@ Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.
 Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
 MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]
 Fuse = Annotated[str, typer.Option(help="Seeds trained together: auto (where measured to pay), on or off.")]
+LogTo = Annotated[list[str] | None, typer.Option(help="Log trials also to tensorboard, mlflow or wandb; repeat it.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets [$TUNE_KMIXUP_DATA, or the cache].")]
 Load = Annotated[list[Path] | None, typer.Option(help="Python file with data sets, tasks or methods of yours.")]
 RunDirs = Annotated[list[Path], typer.Argument(help="Run directories; several are merged.")]

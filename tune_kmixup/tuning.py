@@ -5,7 +5,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from ray.tune.experiment import Trial as RayTrial
 
 import search_spaces
 import tune_kmixup
-from tune_kmixup import data
+from tune_kmixup import data, loggers
 from tune_kmixup.extensions import Extensions
 from tune_kmixup.fusing import AT_ONCE, Speedups
 from tune_kmixup.resources import Resources
@@ -176,15 +176,18 @@ def launch(
     extensions: Extensions,
     show: Callable[[SuiteSearcher], None] = lambda searcher: None,
     first: Mapping[str, Mapping[str, float]] | None = None,
+    log_to: Sequence[str] = (),
 ) -> Outcome | None:
     """Runs what is missing of a suite; where nothing is, does nothing and gives None.
 
     `first`: study -> the values to be proposed first, of studies that have proposed nothing yet.
+    `log_to`: names of Ray Tune's loggers that are told as well, see `loggers`.
     The caller holds the run directory (`held`). Raises BadInput for what cannot run.
     """
     searcher = SuiteSearcher(suite, run)
     if searcher.finished():
         return None
+    opened = loggers.opened(log_to, suite, run)
     for dataset in {study.task.dataset for study in suite.studies}:
         data.fetch(dataset, data_dir)
     with cluster(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
@@ -215,7 +218,7 @@ def launch(
             run_config=tune.RunConfig(
                 name="suite",
                 storage_path=scratch,  # Ray's own state is not kept: the run directory is the store
-                callbacks=[heart],
+                callbacks=[heart, *opened],
                 # Retries are the searcher's: Ray Tune's leave out a trial whose worker is lost before its first step.
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -224,4 +227,6 @@ def launch(
         )
         tuner.fit()
         heart.beat(ended=True)
+        for logger in opened:
+            logger.finish()
     return Outcome(searcher.failures(), searcher.finished())
