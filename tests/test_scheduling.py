@@ -233,3 +233,23 @@ def test_final_seeds_go_together_where_that_pays(suite: Suite, run_dir: RunDir) 
         finals += [len(trial.seeds)] if trial.phase == "final" else []
         searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
     assert sorted(finals) == [2] * len(suite.studies) + [10] * len(suite.studies)
+
+
+@pytest.mark.parametrize("method", ["write_proposal", "write_rows"])
+def test_a_disk_that_refuses_stops_the_launch_and_the_next_one_finishes_it(
+    method: str, suite: Suite, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    searcher = SuiteSearcher(suite, run_dir)
+    begun = [handed_out(searcher) for _ in range(2)]
+    with monkeypatch.context() as patched:
+        patched.setattr(RunDir, method, full)
+        for ray_id, trial in filter(None, begun):
+            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+        while handed_out(searcher):
+            pass
+    assert searcher.stopping and searcher.refused and handed_out(searcher) is None
+    play(suite, run_dir.path, 2, random.Random(0))
+    assert SuiteSearcher(suite, run_dir).finished()

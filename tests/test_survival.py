@@ -101,8 +101,48 @@ def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(alone: RunDir, 
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
+def refused(process: "subprocess.Popen[str]", out: Path) -> str:
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, printed
+    assert f"out='{out}' cannot be written" in printed and "Traceback" not in printed
+    assert f"To go on: tune-kmixup resume {out}" in printed
+    return printed
+
+
+def test_a_run_directory_that_vanishes_ends_the_launch_in_a_line(alone: RunDir, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    process = begun(out)
+    out.rename(elsewhere)
+    assert "vanished" in refused(process, out)
+    assert not out.exists()
+    elsewhere.rename(out)
+    tune("resume", out)
+    assert reproducible(RunDir(out)) == reproducible(alone)
+
+
+def test_a_full_disk_ends_the_launch_in_a_line_and_loses_nothing(alone: RunDir, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        out = disk / "run"
+        process = begun(out)
+        with pytest.raises(OSError, match="No space left"), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        assert "No space left" in refused(process, out)
+        assert not list(out.rglob("*.part")), "what was not written whole is not left"
+        (disk / "filler").unlink()
+        tune("resume", out)
+        assert reproducible(RunDir(out)) == reproducible(alone)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def test_a_slot_whose_worker_is_lost_comes_back_where_trials_are_short(tmp_path: Path) -> None:
-    """Ray Tune's own schedulers would kill every new worker before it has started: see `scheduling.Patient`."""
+    """Ray Tune's own schedulers would kill every new worker before it has started: see `patient.Patient`."""
     many = ["launch", "iris/mlp", "--trials", "400", "--search-seeds", "1", "--final-seeds", "1", "--fuse", "off"]
     process = subprocess.Popen(
         command(*many, "--max-concurrent", "2", "--out", tmp_path / "run"),

@@ -215,7 +215,7 @@ def make_suite(options: dict[str, Any]) -> Suite:
 
 def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     """Runs what is missing of a suite and says how it ended. Exits with 1 where a trial failed."""
-    from tune_kmixup.display import Progress, failure_lines
+    from tune_kmixup.display import Progress, ending_lines
     from tune_kmixup.planning import continued, offered
     from tune_kmixup.resources import Resources
 
@@ -232,12 +232,10 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     if done is None:
         out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return
-    for line in failure_lines(done.failures):
+    for line in ending_lines(done, out_dir):
         out.print(line, soft_wrap=True)
-    if done.failures or not done.finished:
-        what = f"{len(done.failures)} trials failed" if done.failures else "Stopped before the end"
-        out.print(f"{what}. To go on: tune-kmixup resume {out_dir}", soft_wrap=True)
-        raise typer.Exit(1 if done.failures else 130)
+    if done.failures or done.refused or not done.finished:
+        raise typer.Exit(1 if done.failures or done.refused else 130)
     out.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
 
 

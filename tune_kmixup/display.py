@@ -17,6 +17,7 @@ from tune_kmixup.study import Suite
 
 if TYPE_CHECKING:  # status and report need no Ray
     from tune_kmixup.scheduling import SuiteSearcher
+    from tune_kmixup.tuning import Outcome
 
 REFRESH_SECONDS = 1.0  # of a live display
 LINE_SECONDS = 10.0  # between plain lines, where the output is not a terminal
@@ -84,6 +85,18 @@ def status_table(status: LaunchStatus) -> Table:
 
 def failure_lines(failures: dict[str, str]) -> list[str]:
     return [f"failed: {name}: {error}" for name, error in failures.items()]
+
+
+def ending_lines(done: "Outcome", out_dir: Path) -> list[str]:
+    """What is to be said of a launch that did not come to a good end; nothing of one that did."""
+    lines = failure_lines(done.failures)
+    if done.refused:
+        lines.append(f"out={str(out_dir)!r} cannot be written ({done.refused}): make room, or mend what keeps it.")
+    elif not done.failures and not done.finished:
+        lines.append("Stopped before the end.")
+    if done.failures:
+        lines.append(f"{len(done.failures)} trials failed.")
+    return [*lines, f"To go on: tune-kmixup resume {out_dir}"] if lines else []
 
 
 def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:

@@ -20,7 +20,8 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
-from tune_kmixup.results import Row, RunDir
+from tune_kmixup.columns import Row
+from tune_kmixup.results import RunDir
 from tune_kmixup.study import BadInput, Suite, Trial, configuration
 
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}  # what each logger needs
@@ -158,10 +159,10 @@ class Aside(tune.Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        """The last result alone, reduced to numbers; loggers give it the number of epochs as its step."""
-        if result.get("rows"):
+        """Results at rungs and the last one, reduced to numbers; loggers give them the epochs trained as their step."""
+        if rows := result.get("rows") or result.get("rung"):  # at a rung, the first seed's
             shown = self.shown[trial.trial_id]
-            told = means(result["rows"]) | {"training_iteration": shown.config["epochs"]}
+            told = means(rows) | {"training_iteration": rows[0]["epochs"]}
             self.log(partial(self.logger.log_trial_result, iteration, shown, told))
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:

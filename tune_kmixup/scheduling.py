@@ -8,14 +8,14 @@ no barrier between the phases.
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import optuna
 from optuna.distributions import json_to_distribution
 from ray.tune.result import TRAINING_ITERATION
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
@@ -156,26 +156,6 @@ class StudyQueue:
             self.engine.on_trial_complete(trial.name, result, error=rows is None)  # pruned: neither of the two
 
 
-class Patient(FIFOScheduler):  # type: ignore[misc]
-    """Leaves a trial to the worker that is being started for it, and stops early those that the searcher names.
-
-    Ray Tune's own schedulers give it to the first worker that falls free and kill the one that starts, which takes
-    seconds. With trials as short as that, a slot whose worker was lost would never come back.
-    """
-
-    def __init__(self, searcher: "SuiteSearcher"):
-        super().__init__()
-        self.searcher = searcher
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Where it says STOP, Ray ends the trial at once, as one that is complete."""
-        queue, rung = self.searcher.queue_of(trial.trial_id), result.get("rung", [])
-        return str(self.CONTINUE if all(queue.goes_on(trial.trial_id, row) for row in rung) else self.STOP)
-
-    def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """None: trials are started in the order in which they were handed out."""
-
-
 class SuiteSearcher(Searcher):  # type: ignore[misc]
     """Ray Tune's view of a suite. A trial's configuration names its study and holds the trial itself."""
 
@@ -189,17 +169,29 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         self.started: dict[str, float] = {}  # ray id -> Unix time
         self.ended_badly: dict[str, Trial] = {}  # by Ray's trial id
         self.stopping = False  # set to hand out nothing more
+        self.refused: OSError | None = None  # what the disk said when a file could not be written
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, of the study with the most work left; None: ask again later; FINISHED: all is done."""
         if self.stopping:
             return str(Searcher.FINISHED)
         for queue in sorted(self.queues.values(), key=self.seconds_left, reverse=True):
-            trial = queue.next(trial_id)
+            with self.writing():
+                trial = queue.next(trial_id)
+            if self.stopping:
+                return str(Searcher.FINISHED)
             if trial:
                 self.started[trial_id] = time.time()
                 return {"study": trial.study, **vars(trial)}
         return str(Searcher.FINISHED) if all(queue.runs_left() == 0 for queue in self.queues.values()) else None
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Where the disk refuses a file, nothing more is handed out; what is running ends, and is kept if it can be."""
+        try:
+            yield
+        except OSError as error:
+            self.refused, self.stopping = error, True
 
     def seconds_left(self, queue: StudyQueue) -> float:
         """Estimated from the runs of the same task that are done; unbounded, so first, where there is none."""
@@ -217,7 +209,8 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         rows = None if error else (result or {}).get("rows", early and [early])
         if rows is None:
             self.ended_badly[trial_id] = queue.running[trial_id]
-        queue.ended(trial_id, rows)
+        with self.writing():
+            queue.ended(trial_id, rows)
 
     def explain(self, trial_id: str, error: str) -> None:
         """Keeps the last line of the error of a trial that failed, its retries included."""
@@ -225,7 +218,8 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         failed = self.queues[trial.study].failed
         if trial.name in failed:
             failed[trial.name] = error
-            self.run_dir.write_failure(trial, error)
+            with self.writing():
+                self.run_dir.write_failure(trial, error)
 
     def failures(self) -> dict[str, str]:
         """study/trial -> error, of this launch."""

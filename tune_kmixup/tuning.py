@@ -26,9 +26,10 @@ import tune_kmixup
 from tune_kmixup import data, loggers
 from tune_kmixup.extensions import Extensions
 from tune_kmixup.fusing import AT_ONCE, Speedups
+from tune_kmixup.patient import Patient
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
-from tune_kmixup.scheduling import Patient, SuiteSearcher
+from tune_kmixup.scheduling import SuiteSearcher
 from tune_kmixup.status import DEAD_AFTER, alive
 from tune_kmixup.study import BadInput, Suite
 from tune_kmixup.worker import TrialActor, measure
@@ -40,10 +41,14 @@ HEARTBEAT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a launch ended: the trials that failed and why, and whether nothing is left to be run but those."""
+    """How a launch ended: the trials that failed and why, and whether nothing is left to be run but those.
+
+    `refused`: what the disk said, where a file could not be written.
+    """
 
     failures: dict[str, str]
     finished: bool
+    refused: OSError | None
 
 
 class Heart(tune.Callback):  # type: ignore[misc]
@@ -67,18 +72,18 @@ class Heart(tune.Callback):  # type: ignore[misc]
             for queue in self.searcher.queues.values()
             for ray_id, trial in queue.running.items()
         }
-        self.run.write_launch(
-            {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "since": self.since,
-                "updated": time.time(),
-                "ended": ended,
-                "slots": self.slots,
-                "earlier": self.earlier,
-                "running": {} if ended else running,
-            }
-        )
+        heartbeat = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since": self.since,
+            "updated": time.time(),
+            "ended": ended,
+            "slots": self.slots,
+            "earlier": self.earlier,
+            "running": {} if ended else running,
+        }
+        with self.searcher.writing():
+            self.run.write_launch(heartbeat)
         self.beaten = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
@@ -229,4 +234,4 @@ def launch(
         heart.beat(ended=True)
         for logger in opened:
             logger.finish()
-    return Outcome(searcher.failures(), searcher.finished())
+    return Outcome(searcher.failures(), searcher.finished(), searcher.refused)
