@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 # Two studies of one search run and one final run, of several seconds each: an interruption finds both in the middle.
 LONG = ["launch", "iris/mlp@0", "--method", "erm", "--method", "mixup", "--trials", "1", "--search-seeds", "1"]
-LONG += ["--final-seeds", "1", "--epochs", "20000"]
+LONG += ["--final-seeds", "1", "--epochs", "8000"]
 
 
 @pytest.fixture(scope="module")
