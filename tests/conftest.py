@@ -50,6 +50,7 @@ def made_up_rows(suite: Suite, trial: Trial) -> list[Row]:
                 "trial": trial.index,
                 "alpha": chosen.alpha,
                 "k": chosen.k,
+                "epochs": task.recipe.epochs,
                 "seed": seed,
                 "status": "ok",
                 "val_error": error,
