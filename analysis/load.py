@@ -39,15 +39,15 @@ def load(run_dirs: Iterable[Path]) -> Runs:
     rows: list[dict[str, Any]] = []
     missing = []
     for path in run_dirs:
-        run = RunDir(path)
-        suite = suites[str(path)] = run.suite()
         begun = len(rows)
-        for study in suite.studies:
-            found = run.rows(study.name)
-            counted = {id(row) for row in final_rows(found)}
-            rows += [{"suite": suite.name, **row, "selected": id(row) in counted} for row in found]
-            missing += lacking(path, suite, study, found)
-        shares[str(path)] = busy(run.launch(), sum(row["seconds"] for row in rows[begun:]))
+        with RunDir(path).at_hand() as run:
+            suite = suites[str(path)] = run.suite()
+            for study in suite.studies:
+                found = run.rows(study.name)
+                counted = {id(row) for row in final_rows(found)}
+                rows += [{"suite": suite.name, **row, "selected": id(row) in counted} for row in found]
+                missing += lacking(path, suite, study, found)
+            shares[str(path)] = busy(run.launch(), sum(row["seconds"] for row in rows[begun:]))
     if not rows:
         raise BadInput(f"run_dirs={', '.join(suites)} hold no result yet: launch first, or wait for a trial to end.")
     table = pd.DataFrame(rows)

@@ -24,6 +24,7 @@ from search_spaces.methods import study
 from search_spaces.tasks import TASKS
 from tune_kmixup import tuning
 from tune_kmixup.extensions import Extensions
+from tune_kmixup.holding import held
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
@@ -55,7 +56,7 @@ def measure(trials: int) -> None:
         run, suite = RunDir(Path(folder) / "run"), suite_of(trials, "random")
         mine = Extensions.read([Path(stubs.__file__)])
         clock = time.perf_counter()
-        with tuning.held(run):
+        with held(run):
             done = tuning.launch(suite, run, Path(folder), Resources(fuse="off"), mine)
         whole = time.perf_counter() - clock
         assert done and done.finished and not done.failures, done

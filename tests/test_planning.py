@@ -155,5 +155,5 @@ def test_offered_configurations_are_run_first(tmp_path: Path) -> None:
     suite, run = small_suite(), RunDir(tmp_path / "run")
     study = suite.study("iris/mlp@0/mixup")
     run.write_proposal(study.name, 0, {"alpha": 0.123})
-    trial = StudyQueue(suite, study, run, {}).next("ray-id")
+    trial = StudyQueue(suite, study, run, run, {}).next("ray-id")
     assert trial is not None and trial.index == 0 and trial.values == {"alpha": 0.123}

@@ -12,11 +12,9 @@ from tune_kmixup.results import (
     completed,
     final_rows,
     ranking,
-    read_json,
     score,
     stopped,
     tied,
-    write_json,
 )
 from tune_kmixup.status import busy
 from tune_kmixup.study import BadInput, Suite
@@ -65,7 +63,7 @@ def test_rows_written_are_the_rows_read_and_stay(run_dir: RunDir, suite: Suite) 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "rows.json", [float("nan")])
+        RunDir(tmp_path).write_launch({"since": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -83,11 +81,6 @@ def test_what_is_being_written_is_not_read(run_dir: RunDir, suite: Suite) -> Non
     run_dir.file(trial).parent.mkdir(parents=True)
     run_dir.file(trial).with_name(".search-0000.json.1.part").write_text("[{")
     assert run_dir.rows(trial.study) == []
-
-
-def test_missing_json_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CorruptFile, match="nowhere"):
-        read_json(tmp_path / "nowhere")
 
 
 def test_selection_rule() -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tune_kmixup.fusing import WORTH
+from tune_kmixup.holding import held
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking
 from tune_kmixup.study import BadInput
-from tune_kmixup.tuning import held
 
 CLOCK = ("seconds", "pairing_seconds", "started")
 ARGS = ["launch", "iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "2", "--final-seeds", "3"]

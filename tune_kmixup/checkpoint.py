@@ -1,6 +1,7 @@
 """Checkpoints of a trial that is running: tensors and plain values, no pickle is ever executed."""
 
 import dataclasses
+import io
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +37,7 @@ def load(path: Path, belongs_to: str) -> dict[str, Any] | None:
     Raises BadInput where the checkpoint belongs to something else.
     """
     try:
-        read = torch.load(path, weights_only=True, map_location="cpu")
+        read = torch.load(io.BytesIO(storage.read(path)), weights_only=True, map_location="cpu")
         found, state = read["identity"], {"rows": json.loads(read["rows"]), "bundle": read["bundle"]}
     except Exception:  # not there, cut short, garbled, of another version: torch raises many types here
         return None

@@ -226,8 +226,9 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     resources = Resources(**{name: options[name] for name in given})
     mine, data_dir = extensions(options["load"]), folder(options["data_dir"])
     from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
+    from tune_kmixup.holding import held
 
-    with tuning.held(run), Progress(suite, out) as progress:
+    with held(run), Progress(suite, out) as progress:
         done = tuning.launch(suite, run, data_dir, resources, mine, progress, first, options.get("log_to") or ())
     if done is None:
         out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)

@@ -23,6 +23,11 @@ def export(run: RunDir, to: Path) -> tuple[int, int]:
     early is PRUNED. Proposals without a result are WAITING, or FAIL with the last line of their error. Raises BadInput
     where `to` exists.
     """
+    with run.at_hand() as here:
+        return write(here, to)
+
+
+def write(run: RunDir, to: Path) -> tuple[int, int]:
     suite = run.suite()
     if to.exists():
         raise BadInput(f"to={str(to)!r} exists: choose another file, or remove it.")

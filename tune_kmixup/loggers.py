@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from statistics import fmean
+from tempfile import mkdtemp
 from threading import Thread
 from typing import Any
 
@@ -20,6 +21,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
+from tune_kmixup import storage
 from tune_kmixup.columns import Row
 from tune_kmixup.results import RunDir
 from tune_kmixup.study import BadInput, Suite, Trial, configuration
@@ -44,6 +46,8 @@ def opened(names: Sequence[str], suite: Suite, run: RunDir) -> list["Aside"]:
     """The loggers as callbacks of a launch. Raises BadInput where one cannot begin: no package, server or key."""
     found = []
     for name in checked(names):
+        if name == "tensorboard" and storage.remote(run.path):
+            raise BadInput(f"log_to={name!r} writes a folder, and out={str(run.path)!r} is none: leave it out.")
         try:
             logger = ray_logger(name, suite)
             logger.setup()
@@ -124,7 +128,8 @@ class Aside(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, name: str, logger: Any, suite: Suite, run: RunDir):
         self.name, self.logger, self.suite = name, logger, suite
-        self.folder = run.path.absolute() / name
+        # Beside an object store, whose results need no disk, these files have no place to stay.
+        self.folder = Path(mkdtemp(prefix="tune-kmixup-")) if storage.remote(run.path) else run.path.absolute() / name
         self.shown: dict[str, Shown] = {}  # trials that are running, by Ray's trial id
         self.failed = False
         self.calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()

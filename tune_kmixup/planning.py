@@ -12,7 +12,7 @@ from optuna.distributions import json_to_distribution
 from search_spaces import methods
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
-from tune_kmixup import data
+from tune_kmixup import data, storage
 from tune_kmixup.halving import SCHEDULERS, rungs
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.results import RunDir, ranking
@@ -98,7 +98,7 @@ def continued(run: RunDir, suite: Suite) -> Suite:
     Raises BadInput naming the fields that differ, and where the budget of a grid would grow.
     """
     if not run.exists():
-        if run.path.exists() and any(path.name != "launch.lock" for path in run.path.iterdir()):
+        if storage.holds_other(run.path, "launch.lock"):
             raise BadInput(f"out={str(run.path)!r} holds something else: choose a folder that is empty or not there.")
         return suite
     old = run.suite()
@@ -123,15 +123,18 @@ def offered(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, dict[str, f
     the values: it becomes the first proposal. Raises BadInput where nothing fits.
     """
     found = {}
-    for study in earlier.suite().studies:
-        best = ranking(earlier.rows(study.name))[:1]
-        same = [s for s in suite.studies if s.name == study.name and s.space.keys() == study.space.keys() and s.space]
-        if not best or not same or run.proposals(study.name):
-            continue
-        values = earlier.proposals(study.name)[best[0]]
-        space = {name: json_to_distribution(json.dumps(value)) for name, value in same[0].space.items()}
-        if all(methods.holds(space[name], value) for name, value in values.items()):
-            found[study.name] = values
+    with run.at_hand() as here, earlier.at_hand() as there:
+        for study in there.suite().studies:
+            best = ranking(there.rows(study.name))[:1]
+            same = [
+                s for s in suite.studies if s.name == study.name and s.space.keys() == study.space.keys() and s.space
+            ]
+            if not best or not same or here.proposals(study.name):
+                continue
+            values = there.proposals(study.name)[best[0]]
+            space = {name: json_to_distribution(json.dumps(value)) for name, value in same[0].space.items()}
+            if all(methods.holds(space[name], value) for name, value in values.items()):
+                found[study.name] = values
     if not found and not run.exists():
         raise BadInput(f"warm_start={str(earlier.path)!r} selected nothing that fits: name a run of the same tasks.")
     return found

@@ -1,4 +1,4 @@
-"""The run directory, a run's row, and the one selection rule. Standard library only.
+"""The run directory, a run's row, and the one selection rule. Standard library only, but for object stores.
 
 The result files are the store: everything else (Ray's state, the Optuna studies, the report) can be thrown away and is
 derived from `suite.json` and these files. A file is written once, whole or not at all, under a name that says what it
@@ -7,6 +7,7 @@ holds; a file that exists is work that is done.
     suite.json                                    the frozen suite
     speedups.json                                 of training seeds together, as measured per task
     launch.json                                   who launches, since when, what is running (a heartbeat)
+    launch.lock                                   while a launch holds the directory
     studies/<task>/<method>/proposal-0003.json    a configuration, written before its trial starts
     studies/<task>/<method>/search-0003.json      the rows of its search runs
     studies/<task>/<method>/final-0003-<seed>.json  rows of final runs, from that seed on
@@ -16,7 +17,9 @@ holds; a file that exists is work that is done.
 
 import errno
 import json
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,39 +35,58 @@ class CorruptFile(BadInput):
         super().__init__(f"{path} cannot be read ({why}): delete it and launch again to make it anew.")
 
 
-def write_json(path: Path, value: object) -> None:
-    text = json.dumps(value, allow_nan=False)
-    with storage.whole(path) as file:
-        file.write(text.encode())
+def unreadable(path: Path, why: OSError) -> BadInput:
+    return BadInput(f"{str(path)!r} cannot be read ({why}): mend the way there, and the right to read it.")
 
 
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CorruptFile(path, error) from error
+def written(value: object) -> bytes:
+    """As JSON. Raises ValueError for a number that JSON does not have."""
+    return json.dumps(value, allow_nan=False).encode()
 
 
 class RunDir:
-    """The files of one launch. Reading creates nothing."""
+    """The files of one launch, on a disk or in an object store. Reading creates nothing.
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    What is one file (`suite`, `launch`, `speedups`) is read where it is. Results are many: they are read on a disk, see
+    `at_hand`. Raises BadInput where the disk or the store refuses to be read.
+    """
+
+    def __init__(self, path: str | Path, copy_of: Path | None = None):
+        self.path = storage.place(path)
+        self.named = copy_of or self.path  # what messages name
         self.written = False  # whether a suite was written: from then on it has to be there
+
+    @contextmanager
+    def at_hand(self) -> Iterator["RunDir"]:
+        """The run directory on a disk, to be read: itself, or a copy of one in an object store as it is now."""
+        if not storage.remote(self.path):
+            yield self
+            return
+        with tempfile.TemporaryDirectory(prefix="tune-kmixup-") as folder:
+            try:
+                storage.copy(self.path, Path(folder), leave_out=("checkpoints", "wandb"))
+            except OSError as error:
+                raise unreadable(self.path, error) from error
+            yield RunDir(folder, copy_of=self.path)
 
     def checkpoint(self, trial: Trial) -> Path:
         return self.path.absolute() / "checkpoints" / trial.study / f"{trial.name}.pt"
 
     def exists(self) -> bool:
-        return bool((self.path / "suite.json").exists())
+        try:
+            return storage.exists(self.path / "suite.json")
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     def suite(self) -> Suite:
-        path = self.path / "suite.json"
-        if not path.exists():
-            raise BadInput(f"run_dir={str(self.path)!r} holds no suite.json: name the --out of an earlier launch.")
+        if not self.exists():
+            raise BadInput(f"run_dir={str(self.named)!r} holds no suite.json: name the --out of an earlier launch.")
         try:
-            return from_json(path.read_text())
+            return from_json(storage.read(self.path / "suite.json").decode())
+        except OSError as error:
+            raise unreadable(self.path, error) from error
         except (KeyError, TypeError, ValueError) as error:
+            path = self.named / "suite.json"
             raise BadInput(f"{path} is not a suite ({error!r}): restore it, or launch into a new --out.") from error
 
     def folder(self, study: str) -> Path:
@@ -77,25 +99,22 @@ class RunDir:
 
     def proposals(self, study: str) -> dict[int, dict[str, float]]:
         """index -> values of the configurations that were proposed, in order of their index."""
-        paths = sorted(self.folder(study).glob("proposal-*.json"))
         found = {}
-        for path in paths:
-            value = read_json(path)
+        for path in self.folder(study).glob("proposal-*.json"):
+            found[int(path.stem.removeprefix("proposal-"))] = value = self._read(path)
             if not isinstance(value, dict) or not isinstance(value.get("values"), dict):
-                raise CorruptFile(path, "it holds no values")
-            found[int(path.stem.removeprefix("proposal-"))] = value["values"]
-        return dict(sorted(found.items()))
+                raise self._corrupt(path, "it holds no values")
+        return {index: found[index]["values"] for index in sorted(found)}
 
     def rows(self, study: str) -> list[Row]:
         """The rows of all runs of a study that are done, search before final."""
-        folder = self.folder(study)
-        paths = sorted(folder.glob("search-*.json")) + sorted(folder.glob("final-*.json"))
-        paths = [path for path in paths if not path.name.endswith(".failed.json")]
-        found = []
-        for path in paths:
-            rows = read_json(path)
+        folder, found = self.folder(study), []
+        for path in [*sorted(folder.glob("search-*.json")), *sorted(folder.glob("final-*.json"))]:
+            if path.name.endswith(".failed.json"):
+                continue
+            rows = self._read(path)
             if not isinstance(rows, list) or not all(isinstance(row, dict) and "seed" in row for row in rows):
-                raise CorruptFile(path, "it holds no rows")
+                raise self._corrupt(path, "it holds no rows")
             found += rows
         return found
 
@@ -105,7 +124,7 @@ class RunDir:
         for path in sorted(self.folder(study).glob("*.failed.json")):
             name = path.name.removesuffix(".failed.json")
             if not path.with_name(f"{name}.json").exists():
-                found[name] = read_json(path)["error"]
+                found[name] = self._read(path)["error"]
         return found
 
     def launch(self) -> dict[str, Any]:
@@ -119,18 +138,30 @@ class RunDir:
 
     def _noted(self, name: str) -> dict[str, Any]:
         """What can be made anew at no loss: one that is garbled counts as none."""
-        path = self.path / name
         try:
-            return dict(read_json(path)) if path.exists() else {}
-        except (CorruptFile, TypeError, ValueError):
+            return dict(json.loads(storage.read(self.path / name)))
+        except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise unreadable(self.path / name, error) from error
+        except (TypeError, ValueError):
+            return {}
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise self._corrupt(path, error) from error
+
+    def _corrupt(self, path: Path, why: object) -> CorruptFile:
+        return CorruptFile(self.named / path.relative_to(self.path).as_posix(), why)
 
     # What the launching process, and no other, writes. OSError: the disk, or the store, refused it.
 
     def write_suite(self, suite: Suite) -> None:
         """Also makes the folders of checkpoints: workers make none, lest they bring back a directory that vanished."""
         for study in suite.studies:
-            (self.path / "checkpoints" / study.name).mkdir(parents=True, exist_ok=True)
+            storage.make_folder(self.path / "checkpoints" / study.name)
         self._write(self.path / "suite.json", json.loads(to_json(suite)))
         self.written = True
 
@@ -139,10 +170,11 @@ class RunDir:
 
     def write_rows(self, trial: Trial, rows: list[Row]) -> None:
         """Never overwrites: a result that is there stays."""
-        if not self.file(trial).exists():
-            self._write(self.file(trial), rows)
-        self.file(trial).with_suffix(".failed.json").unlink(missing_ok=True)
-        self.checkpoint(trial).unlink(missing_ok=True)
+        self._still_there()
+        storage.make_folder(self.folder(trial.study))
+        storage.create(self.file(trial), written(rows))
+        storage.remove(self.file(trial).with_suffix(".failed.json"))
+        storage.remove(self.checkpoint(trial))
 
     def write_failure(self, trial: Trial, error: str) -> None:
         self._write(self.file(trial).with_suffix(".failed.json"), {"error": error})
@@ -154,10 +186,15 @@ class RunDir:
         self._write(self.path / "launch.json", dict(heartbeat))
 
     def _write(self, path: Path, value: object) -> None:
-        if self.written and not self.exists():
+        self._still_there()
+        storage.make_folder(path.parent)
+        with storage.whole(path) as file:
+            file.write(written(value))
+
+    def _still_there(self) -> None:
+        """A folder that vanished is not made again, half empty; in a store there are none."""
+        if self.written and not storage.remote(self.path) and not self.exists():
             raise FileNotFoundError(errno.ENOENT, "the run directory has vanished", str(self.path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, value)
 
 
 def score(rows: Iterable[Row]) -> tuple[float, float]:

@@ -35,12 +35,12 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line per study and tri
 class StudyQueue:
     """What one study has proposed, what of it is done, and what is to be run next."""
 
-    def __init__(self, suite: Suite, study: Study, run: RunDir, speedups: Speedups):
+    def __init__(self, suite: Suite, study: Study, run: RunDir, at_hand: RunDir, speedups: Speedups):
         self.suite, self.study, self.run = suite, study, run
         self.speedups = speedups
-        self.rows = run.rows(study.name)
+        self.rows = at_hand.rows(study.name)
         self.seconds = sum(row["seconds"] for row in self.rows)
-        self.proposals = run.proposals(study.name)
+        self.proposals = at_hand.proposals(study.name)
         self.running: dict[str, Trial] = {}  # by Ray's trial id
         self.attempts: Counter[str] = Counter()  # trial name -> times it went wrong in this launch
         self.again: list[Trial] = []  # went wrong, and are to be tried once more
@@ -162,7 +162,8 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
     def __init__(self, suite: Suite, run: RunDir, speedups: Speedups | None = None):
         super().__init__()  # no metric: what a trial is worth is known here, from its rows
         self.suite, self.run_dir = suite, run
-        self.queues = {study.name: StudyQueue(suite, study, run, speedups or {}) for study in suite.studies}
+        with run.at_hand() as here:
+            self.queues = {study.name: StudyQueue(suite, study, run, here, speedups or {}) for study in suite.studies}
         self.tasks: dict[str, list[StudyQueue]] = {}  # queues by base name of the task
         for queue in self.queues.values():
             self.tasks.setdefault(queue.study.task.base, []).append(queue)

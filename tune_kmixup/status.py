@@ -86,6 +86,11 @@ def seconds_left(studies: list[StudyStatus], slots: int) -> float | None:
 
 def read(run: RunDir) -> LaunchStatus:
     """Works while a launch is writing: files appear whole."""
+    with run.at_hand() as here:
+        return read_here(here)
+
+
+def read_here(run: RunDir) -> LaunchStatus:
     suite, launch = run.suite(), run.launch()
     if not launch:
         state = "not launched"

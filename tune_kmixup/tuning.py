@@ -17,7 +17,6 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
 import torch
-from filelock import FileLock, Timeout
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
@@ -30,7 +29,6 @@ from tune_kmixup.patient import Patient
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
-from tune_kmixup.status import DEAD_AFTER, alive
 from tune_kmixup.study import BadInput, Suite
 from tune_kmixup.worker import TrialActor, measure
 
@@ -97,36 +95,6 @@ class Heart(tune.Callback):  # type: ignore[misc]
 
 
 @contextmanager
-def held(run: RunDir) -> Iterator[None]:
-    """The run directory, for one launch at a time."""
-    lock = FileLock(run.path / "launch.lock", timeout=0)
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise in_use(run) from None
-    except OSError as error:
-        raise BadInput(f"out={str(run.path)!r} cannot be written ({error.strerror}): choose another --out.") from error
-    try:
-        last = run.launch()
-        # Not every file system carries locks from one machine to another: a fresh heartbeat says as much.
-        if last and not last["ended"] and last["host"] != socket.gethostname() and alive(last):
-            raise in_use(run)
-        yield
-    finally:
-        lock.release()
-
-
-def in_use(run: RunDir) -> BadInput:
-    by = run.launch()
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(by.get("since")))
-    return BadInput(
-        f"out={str(run.path)!r} is in use by process {by.get('pid')} on {by.get('host')} since {since}: "
-        f"stop it, wait for it ({DEAD_AFTER:.0f} s from its last sign of life if it died), or choose another --out."
-    )
-
-
-@contextmanager
 def cluster(resources: Resources) -> Iterator[int]:
     """A connection to Ray; gives the number of trials that fit at once."""
     if resources.address is None:
@@ -187,7 +155,7 @@ def launch(
 
     `first`: study -> the values to be proposed first, of studies that have proposed nothing yet.
     `log_to`: names of Ray Tune's loggers that are told as well, see `loggers`.
-    The caller holds the run directory (`held`). Raises BadInput for what cannot run.
+    The caller holds the run directory (`holding.held`). Raises BadInput for what cannot run.
     """
     searcher = SuiteSearcher(suite, run)
     if searcher.finished():

@@ -1,0 +1,209 @@
+"""Run directories in an object store: a real S3 API, moto's server, on loopback."""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from conftest import made_up_rows
+from moto.server import ThreadedMotoServer
+from test_tuning import tune
+
+from analysis.load import load
+from tune_kmixup import checkpoint, holding, planning, storage
+from tune_kmixup.holding import held
+from tune_kmixup.results import CorruptFile, RunDir
+from tune_kmixup.status import read
+from tune_kmixup.study import BadInput, Suite
+
+BUCKET = "experiments"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadedMotoServer]:
+    """An S3 of one's own; what is run from here finds it by its environment."""
+    found = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    found.start()
+    host, port = found.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_DEFAULT_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield found
+    found.stop()
+
+
+@pytest.fixture
+def run(server: ThreadedMotoServer, request: pytest.FixtureRequest) -> RunDir:
+    return RunDir(f"s3://{BUCKET}/{request.node.name}/run")
+
+
+def keys(run: RunDir) -> set[str]:
+    prefix = storage.key(run.path).removeprefix(f"{BUCKET}/") + "/"
+    found = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+    return {one["Key"].removeprefix(prefix) for one in found}
+
+
+def test_what_is_written_is_read(run: RunDir, suite: Suite) -> None:
+    assert not run.exists() and planning.continued(run, suite) == suite
+    run.write_suite(suite)
+    study = suite.studies[1]
+    trial = suite.search_trial(study, 0, {"alpha": 0.5})
+    rows = made_up_rows(suite, trial)
+    run.write_proposal(study.name, 0, {"alpha": 0.5})
+    run.write_failure(trial, "went wrong")
+    with run.at_hand() as here:
+        assert here.failures(study.name) == {"search-0000": "went wrong"}
+    run.write_rows(trial, rows)
+    run.write_rows(trial, [{"seed": 1}])  # never overwritten
+    run.write_launch({"ended": True, "slots": 2, "since": 0.0, "updated": 1.0})
+    run.write_speedups({"iris/mlp": {2: 1.5}})
+    again = RunDir(str(run.path))
+    assert again.suite() == suite and again.speedups() == {"iris/mlp": {2: 1.5}}
+    with again.at_hand() as here:
+        assert here.rows(study.name) == rows and here.failures(study.name) == {}
+        assert here.proposals(study.name) == {0: {"alpha": 0.5}}
+        copied = here.path
+    assert not copied.exists(), "the copy is not left"
+    assert keys(run) == {
+        "suite.json",
+        "launch.json",
+        "speedups.json",
+        f"studies/{study.name}/proposal-0000.json",
+        f"studies/{study.name}/search-0000.json",
+    }
+    assert read(run).studies[1].search_done == len(rows)
+    assert len(load([run.path]).rows) == len(rows)
+
+
+def test_checkpoints(run: RunDir, suite: Suite) -> None:
+    trial = suite.search_trial(suite.studies[1], 0, {"alpha": 0.5})
+    path = run.checkpoint(trial)
+    assert checkpoint.load(path, "me") is None
+    checkpoint.save(path, "me", [{"seed": 0}], None)
+    assert checkpoint.load(path, "me") == {"rows": [{"seed": 0}], "bundle": None}
+    with pytest.raises(BadInput, match="of another trial"):
+        checkpoint.load(path, "another")
+
+
+def test_a_write_that_fails_leaves_nothing(run: RunDir) -> None:
+    with pytest.raises(RuntimeError), storage.whole(run.path / "half.json") as file:
+        file.write(b"[")
+        raise RuntimeError
+    assert keys(run) == set()
+
+
+def test_a_garbled_result_is_named_where_it_is(run: RunDir, suite: Suite) -> None:
+    run.write_suite(suite)
+    path = run.file(suite.search_trial(suite.studies[1], 0, {}))
+    assert storage.create(path, b"[{")
+    with pytest.raises(CorruptFile, match=str(path)):
+        read(run)
+    storage.remove(path)
+    storage.remove(path)  # not there any more: no error
+    read(run)
+
+
+def test_what_holds_something_else_is_refused(run: RunDir, suite: Suite) -> None:
+    storage.create(run.path / "thesis.tex", b"")
+    with pytest.raises(BadInput, match="holds something else"):
+        planning.continued(run, suite)
+
+
+def test_one_launch_at_a_time(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "SIGN_OF_LIFE_SECONDS", 0.1)
+    with held(run):
+        first = holding.read(run.path / "launch.lock")
+        with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on "), held(run):
+            pass
+        until = time.monotonic() + 10
+        while holding.read(run.path / "launch.lock")["updated"] == first["updated"] and time.monotonic() < until:
+            time.sleep(0.05)
+        assert holding.read(run.path / "launch.lock")["updated"] > first["updated"], "signs of life"
+    assert keys(run) == set()
+    with held(run):
+        pass
+
+
+def test_of_many_at_once_one_holds_it(run: RunDir) -> None:
+    held_by, refused, over = [], [], threading.Barrier(8)
+
+    def begin(number: int) -> None:
+        try:
+            with held(run):
+                held_by.append(number)
+                over.wait(30)
+        except BadInput:
+            refused.append(number)
+            over.wait(30)
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(held_by) == 1 and len(refused) == 7
+
+
+def test_a_lock_left_by_a_dead_process_is_taken_over(run: RunDir) -> None:
+    dead = {"host": "another", "pid": 1, "since": 0.0, "updated": time.time() - 60, "by": "it"}
+    storage.create(run.path / "launch.lock", json.dumps(dead).encode())
+    with held(run):
+        assert holding.read(run.path / "launch.lock")["pid"] == os.getpid()
+
+
+def test_a_launch_that_was_taken_over_stops(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "SIGN_OF_LIFE_SECONDS", 0.1)
+    with pytest.raises(KeyboardInterrupt), held(run):
+        with storage.whole(run.path / "launch.lock") as file:
+            file.write(json.dumps({"host": "another", "pid": 1, "by": "it", "since": 0, "updated": 0}).encode())
+        time.sleep(10)
+    assert holding.read(run.path / "launch.lock")["by"] == "it", "the lock of the other stays"
+
+
+@pytest.mark.slow
+def test_a_store_that_is_not_there_is_said_in_a_line(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = RunDir("s3://no-such-bucket/run")
+    with pytest.raises(BadInput, match="cannot be written"), held(nowhere):
+        pass
+    with pytest.raises(BadInput, match="cannot be read .*bucket does not exist"):
+        read(nowhere)
+    with pytest.raises(BadInput, match=r"holds no suite\.json"):
+        read(run)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    storage.store(nowhere.path).clear_instance_cache()  # whoever asks next reads that variable
+    with pytest.raises(BadInput, match="cannot be read .*Could not connect"):
+        read(RunDir("s3://another-bucket/run"))
+
+
+LAUNCH = ["launch", "iris/mlp@0", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2", "--epochs", "20"]
+
+
+@pytest.mark.slow
+def test_a_launch_into_a_store_from_the_command_line(run: RunDir, tmp_path: Path) -> None:
+    url = str(run.path)
+    assert f"Done: every run in {url} is finished" in tune(*LAUNCH, "--out", url)
+    assert "Nothing to do" in tune("resume", url)
+    assert "3/3" in tune("status", url) and "2/2" in tune("status", url)
+    assert "iris/mlp" in tune("report", url, "--out", tmp_path / "report", "--format", "md")
+    assert "3 studies, 7 trials" in tune("export", url, "--to", tmp_path / "optuna.db")
+    assert not {key for key in keys(run) if key.startswith("checkpoints") or key.endswith("lock")}
+    more = tune("launch", *LAUNCH[1:], "--warm-start", url, "--out", tmp_path / "more", "--fuse", "off")
+    assert "Done" in more
+    assert "leave it out" in tune("resume", url, "--trials", "4", "--log-to", "tensorboard", code=2)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [("nothing://a/b", "name a folder, s3://"), ("gs://a/b", "pip install gcsfs")],
+)
+def test_a_store_without_its_package_is_refused(where: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(BadInput, match=message):
+        storage.place(where)
