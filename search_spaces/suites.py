@@ -59,6 +59,8 @@ TUNED = {
     ),
     "cpu-large-tuned": replace(SUITES["cpu-tables"], tasks=LARGE),
     "cpu-images-tuned": SUITES["cpu-images"],
+    "cpu-toys-tuned": SUITES["cpu-toys"],
+    "cpu-audio-tuned": SUITES["cpu-audio"],
 }
 SUITES |= {name: replace(draft, name=name, tune=("lr", "weight_decay")) for name, draft in TUNED.items()}
 SUITES["cpu-random"] = Draft(

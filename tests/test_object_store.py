@@ -172,13 +172,13 @@ def test_a_store_that_is_not_there_is_said_in_a_line(run: RunDir, monkeypatch: p
     nowhere = RunDir("s3://no-such-bucket/run")
     with pytest.raises(BadInput, match="cannot be written"), held(nowhere):
         pass
-    with pytest.raises(BadInput, match="cannot be read .*bucket does not exist"):
+    with pytest.raises(BadInput, match=r"cannot be read .*bucket does not exist"):
         read(nowhere)
     with pytest.raises(BadInput, match=r"holds no suite\.json"):
         read(run)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     storage.store(nowhere.path).clear_instance_cache()  # whoever asks next reads that variable
-    with pytest.raises(BadInput, match="cannot be read .*Could not connect"):
+    with pytest.raises(BadInput, match=r"cannot be read .*Could not connect"):
         read(RunDir("s3://another-bucket/run"))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from tune_kmixup import afar
 from tune_kmixup import options as opt
 from tune_kmixup.results import RunDir
 from tune_kmixup.study import BadInput, Suite
@@ -103,7 +104,10 @@ def launch(
     tune-kmixup launch iris/mlp --trials 24 --final-seeds 20 --out runs/iris\n
     tune-kmixup launch cifar10/preact_resnet18 --address auto --gpus-per-trial 0.5 --out /shared/cifar10
     """
-    extensions(load)
+    mine = extensions(load)
+    if afar.asked(address):
+        paths = {"out": out_dir, "data_dir": data_dir, "warm_start": warm_start}
+        raise typer.Exit(afar.run(sys.argv[1:], str(address), mine, paths))
     execute(make_suite(locals()), out_dir, locals())
 
 
@@ -125,6 +129,8 @@ def resume(
 
     Example: tune-kmixup resume runs/iris --trials 48
     """
+    if afar.asked(address):
+        raise typer.Exit(afar.run(sys.argv[1:], str(address), extensions(load), {"out": run_dir, "data_dir": data_dir}))
     suite = RunDir(run_dir).suite()
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds

@@ -23,7 +23,7 @@ Scheduler = Annotated[
     str | None, typer.Option(help="none, or asha: stops trials early; read docs/fairness.md first. Default: none.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. Default: this machine alone.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster: auto, HOST:PORT or ray://... Default: this machine.")]
 Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]
 Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
 MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]

@@ -26,7 +26,7 @@ class Resources:
         if self.address and self.address.startswith("ray://"):
             raise BadInput(
                 f"address={self.address!r} is Ray's client, through which a launch would write its results elsewhere: "
-                "run the command on a machine of the cluster with --address auto, or with `ray job submit`."
+                "use the command line, which runs itself on the cluster, or --address auto there."
             )
         if self.fuse not in get_args(Fuse):
             raise BadInput(f"fuse={self.fuse!r} is unknown: choose auto, on or off.")

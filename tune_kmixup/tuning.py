@@ -94,6 +94,23 @@ class Heart(tune.Callback):  # type: ignore[misc]
         self.searcher.explain(trial.trial_id, lines[-1] if lines else "its worker died")
 
 
+def connect(address: str) -> None:
+    """Joins a Ray cluster. The code travels with the job, so that no node runs another version of it."""
+    code = [str(Path(package.__path__[0])) for package in (tune_kmixup, search_spaces)]
+    try:
+        ray.init(address, runtime_env={"py_modules": code}, log_to_driver=False, logging_level="error")
+    except ImportError as error:
+        raise BadInput(
+            f"address={address!r} is Ray's client, which needs a package: pip install ray[client]"
+        ) from error
+    except (ConnectionError, RuntimeError, ValueError) as error:  # whichever it is, Ray's own words say why
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadInput(
+            f"address={address!r} gives no connection to a Ray cluster ({why}): "
+            "start one with `ray start --head`, name its HOST:PORT, and give its token if it asks for one."
+        ) from error
+
+
 @contextmanager
 def cluster(resources: Resources) -> Iterator[int]:
     """A connection to Ray; gives the number of trials that fit at once."""
@@ -105,16 +122,7 @@ def cluster(resources: Resources) -> Iterator[int]:
             "local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False, logging_level="error"
         )
     else:
-        # The code travels with the job, so that no node runs another version of it.
-        code = [str(Path(package.__path__[0])) for package in (tune_kmixup, search_spaces)]
-        try:
-            ray.init(resources.address, runtime_env={"py_modules": code}, log_to_driver=False, logging_level="error")
-        except (ConnectionError, RuntimeError, ValueError) as error:  # whichever it is, Ray's own words say why
-            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise BadInput(
-                f"address={resources.address!r} gives no connection to a Ray cluster ({why}): "
-                "start one with `ray start --head`, name its HOST:PORT, and give its token if it asks for one."
-            ) from error
+        connect(resources.address)
     try:
         there = ray.cluster_resources()
         yield resources.slots(there.get("CPU", 0), there.get("GPU", 0))
