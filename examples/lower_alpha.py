@@ -1,7 +1,7 @@
 """α from 1e-4 in place of 0.01: is it the range that keeps mixup from coming as near to ERM as it could?
 
-tune-kmixup launch two_spirals/mlp swiss_roll/mlp --load examples/lower_alpha.py --trials 24 --search-seeds 1 \
-    --final-seeds 2 --out runs/lower-alpha
+tune-kmixup launch two_spirals/mlp --load examples/lower_alpha.py --trials 24 --search-seeds 1 --final-seeds 2 \
+    --out runs/lower-alpha
 """
 
 from optuna.distributions import FloatDistribution

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,6 @@ from tune_kmixup.study import BadInput
 
 HERE_ALONE = ("--address", "--load")  # options that mean something else there
 POLL_SECONDS = 0.5
-
-
-def asked(address: str | None) -> bool:
-    return address is not None and address.startswith("ray://")
 
 
 class Command:
@@ -57,12 +53,14 @@ class Command:
         self.process.send_signal(signal.SIGINT)
 
 
-def run(arguments: Sequence[str], address: str, extensions: Extensions, paths: Mapping[str, Path | None]) -> int:
-    """Runs `tune-kmixup ARGUMENTS` on the cluster and gives its exit code; Ctrl-C is passed on.
+def hand_over(address: str | None, extensions: Extensions, **paths: Path | None) -> None:
+    """Where `address` is Ray's client, runs the command of this process there and exits with its exit code.
 
-    `paths`: option -> what it names, which has to be there for the cluster. Raises BadInput for a relative one, and
-    where the cluster cannot be reached.
+    `paths`: option -> what it names, for the cluster. Raises BadInput for a relative one, and where the cluster cannot
+    be reached.
     """
+    if address is None or not address.startswith("ray://"):
+        return
     for name, path in paths.items():
         if path is not None and not storage.remote(path) and not path.is_absolute():
             raise BadInput(
@@ -75,14 +73,15 @@ def run(arguments: Sequence[str], address: str, extensions: Extensions, paths: M
 
     connect(address)
     try:
-        actor: Any = ray.remote(num_cpus=0)(Command).remote(without(arguments, HERE_ALONE), extensions)
-        return watched(actor)
+        actor: Any = ray.remote(num_cpus=0)(Command).remote(without(sys.argv[1:], HERE_ALONE), extensions)
+        code = watched(actor)
     finally:
         ray.shutdown()
+    raise SystemExit(code)
 
 
 def watched(actor: Any) -> int:
-    """Shows what the command says until it has ended."""
+    """Shows what the command says until it has ended, and gives its exit code. Ctrl-C is passed on."""
     import ray
 
     while True:

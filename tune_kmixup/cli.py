@@ -104,10 +104,7 @@ def launch(
     tune-kmixup launch iris/mlp --trials 24 --final-seeds 20 --out runs/iris\n
     tune-kmixup launch cifar10/preact_resnet18 --address auto --gpus-per-trial 0.5 --out /shared/cifar10
     """
-    mine = extensions(load)
-    if afar.asked(address):
-        paths = {"out": out_dir, "data_dir": data_dir, "warm_start": warm_start}
-        raise typer.Exit(afar.run(sys.argv[1:], str(address), mine, paths))
+    afar.hand_over(address, extensions(load), out=out_dir, data_dir=data_dir, warm_start=warm_start)
     execute(make_suite(locals()), out_dir, locals())
 
 
@@ -129,8 +126,7 @@ def resume(
 
     Example: tune-kmixup resume runs/iris --trials 48
     """
-    if afar.asked(address):
-        raise typer.Exit(afar.run(sys.argv[1:], str(address), extensions(load), {"out": run_dir, "data_dir": data_dir}))
+    afar.hand_over(address, extensions(load), out=run_dir, data_dir=data_dir)
     suite = RunDir(run_dir).suite()
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds

@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def connect(address: str) -> None:
     """Joins a Ray cluster. The code travels with the job, so that no node runs another version of it."""
     code = [str(Path(package.__path__[0])) for package in (tune_kmixup, search_spaces)]
     try:
-        ray.init(address, runtime_env={"py_modules": code}, log_to_driver=False, logging_level="error")
+        with warnings.catch_warnings(action="ignore"):  # what Ray warns of here, it raises as well
+            ray.init(address, runtime_env={"py_modules": code}, log_to_driver=False, logging_level="error")
     except ImportError as error:
         raise BadInput(
             f"address={address!r} is Ray's client, which needs a package: pip install ray[client]"
@@ -107,7 +109,8 @@ def connect(address: str) -> None:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BadInput(
             f"address={address!r} gives no connection to a Ray cluster ({why}): "
-            "start one with `ray start --head`, name its HOST:PORT, and give its token if it asks for one."
+            "start one with `ray start --head`, name its HOST:PORT (ray://HOST:10001 from outside), "
+            "and give its token if it asks for one (RAY_AUTH_MODE=token)."
         ) from error
 
 
