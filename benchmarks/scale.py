@@ -4,29 +4,35 @@
 
 Trials of a stub that trains for 0.2 s (`benchmarks/stubs.py`), in ten studies, by random search, each size in a process
 of its own: a real launch without the command line. Overhead is slot time beyond 0.2 s, per trial; Optuna's suggestions
-are part of it and shown apart, for TPE as well, on as many finished trials as a study has. Resuming is reading the run
-directory and rebuilding every Optuna study.
+are part of it and shown apart. Resuming is reading the run directory and rebuilding every Optuna study. Then what a
+suggestion costs each sampler after so many finished trials of one study of k-mixup.
 """
 
 import argparse
 import multiprocessing
+import random
 import resource
+import statistics
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 
+import optuna
+from optuna.distributions import IntDistribution
+from optuna.trial import create_trial
 from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks import stubs
 from benchmarks.timing import head, line, machine
-from search_spaces.methods import study
+from search_spaces.methods import ALPHA, study
 from search_spaces.tasks import TASKS
 from tune_kmixup import tuning
 from tune_kmixup.extensions import Extensions
 from tune_kmixup.holding import held
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
+from tune_kmixup.sampling import sampler
 from tune_kmixup.scheduling import SuiteSearcher
 from tune_kmixup.study import Suite, Task
 
@@ -77,6 +83,26 @@ def measure(trials: int) -> None:
         )
 
 
+def suggestion(name: str, finished: int) -> float:
+    """Milliseconds that a sampler takes for one proposal: the median of ten."""
+    space = {"alpha": ALPHA, "log2_k": IntDistribution(1, 5)}
+    chance = random.Random(0)
+    values = [{"alpha": 0.01 * 6400 ** chance.random(), "log2_k": chance.randint(1, 5)} for _ in range(finished)]
+    storage = optuna.storages.InMemoryStorage()
+    optuna.create_study(storage=storage, study_name="one").add_trials(
+        [create_trial(params=value, distributions=space, value=chance.random()) for value in values]
+    )
+    chosen = sampler(name, 0, space, finished + 10)
+    engine = OptunaSearch(space, metric="score", mode="min", sampler=chosen, storage=storage, study_name="one")
+    times = []
+    for number in range(10):
+        clock = time.perf_counter()
+        engine.suggest(str(number))
+        times.append(1000 * (time.perf_counter() - clock))
+        engine.on_trial_complete(str(number), {"score": 0.5})
+    return statistics.median(times)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="twenty trials")
@@ -88,3 +114,7 @@ if __name__ == "__main__":
         process = multiprocessing.get_context("spawn").Process(target=measure, args=(trials,))
         process.start()
         process.join()
+    print()
+    head("sampler", *(f"after {finished}, ms" for finished in options.trials))
+    for name in ("random", "qmc", "tpe"):
+        line(name, *(f"{suggestion(name, finished):.1f}" for finished in ([20] if options.quick else options.trials)))

@@ -2,17 +2,24 @@
 
 import json
 import os
+import signal
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
 import pytest
 from conftest import made_up_rows
 from moto.server import ThreadedMotoServer
-from test_tuning import tune
+from ray.util import get_node_ip_address
+from test_survival import LONG
+from test_tuning import descendants, reproducible, tune
 
 from analysis.load import load
 from tune_kmixup import checkpoint, holding, planning, storage
@@ -21,6 +28,7 @@ from tune_kmixup.results import CorruptFile, RunDir
 from tune_kmixup.status import read
 from tune_kmixup.study import BadInput, Suite
 
+ROOT = Path(__file__).parent.parent
 BUCKET = "experiments"
 
 
@@ -207,3 +215,76 @@ def test_a_store_without_its_package_is_refused(where: str, message: str, monkey
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(BadInput, match=message):
         storage.place(where)
+
+
+SHARED_NOTHING = """
+mount -t tmpfs tmpfs "$DISK" && mkdir -p "$DISK/home" "$DISK/ray" && cd "$DISK" && exec "$@"
+"""
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder in whose place every node has a disk of its own. Its path is short, for sockets' sake."""
+    with tempfile.TemporaryDirectory() as folder:
+        if subprocess.run(
+            ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True
+        ).returncode:
+            pytest.skip("a disk of one's own cannot be mounted here")
+        yield Path(folder)
+
+
+@pytest.mark.slow
+def test_nodes_that_share_no_disk(run: RunDir, disk: Path, tmp_path: Path) -> None:
+    """What was interrupted on two nodes is continued on one of them, from the store, bit for bit."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    env = os.environ | {"DISK": str(disk), "HOME": f"{disk}/home", "TMPDIR": str(disk), "RAY_TMPDIR": f"{disk}/ray"}
+    env |= {"TUNE_KMIXUP_DATA": f"{disk}/data", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"{get_node_ip_address()}:{free.getsockname()[1]}"
+    quiet = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+    def node(*which: str) -> "subprocess.Popen[bytes]":
+        start = [ray, "start", "--block", "--num-cpus=1", "--dashboard-agent-listen-port=0", *which]
+        alone = ["unshare", "--mount", "bash", "-c", SHARED_NOTHING, "node", *start]
+        return subprocess.Popen(alone, **quiet)  # type: ignore[call-overload, no-any-return]
+
+    def command(*args: str) -> "subprocess.Popen[str]":
+        """On the first node."""
+        there = ["nsenter", "--mount", f"--target={head.pid}", f"--wd={disk}", sys.executable, "-m", "tune_kmixup"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": env}
+        return subprocess.Popen([*there, *args, "--address", address], **pipes)  # type: ignore[call-overload, no-any-return]
+
+    head = node("--head", f"--port={address.rpartition(':')[2]}", "--include-dashboard=false")
+    until = time.monotonic() + 60
+    while socket.socket().connect_ex((address.partition(":")[0], int(address.partition(":")[2]))):
+        assert time.monotonic() < until and head.poll() is None
+        time.sleep(0.2)
+    other = node(f"--address={address}")
+    try:
+        launched = command("launch", *LONG[1:], "--out", str(run.path))
+        until = time.monotonic() + 120
+        while len(run.launch().get("running", [])) < 2 and launched.poll() is None and time.monotonic() < until:
+            time.sleep(0.5)
+        time.sleep(12)  # workers start, and train for some seconds
+        launched.send_signal(signal.SIGINT)
+        printed, _ = launched.communicate(timeout=60)
+        assert launched.returncode == 130, printed
+        assert run.launch()["slots"] == 2
+        assert {key for key in keys(run) if key.endswith(".pt")} == {
+            f"checkpoints/iris/mlp@0/{method}/search-0000.pt" for method in ("erm", "mixup")
+        }
+        other.kill()
+        resumed = command("resume", str(run.path))
+        printed, _ = resumed.communicate(timeout=200)
+        assert resumed.returncode == 0, printed
+    finally:
+        for process in (other, head):
+            for pid in descendants(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+    assert not list(disk.iterdir()), "each node wrote on its own disk alone"
+    tune(*LONG, "--out", tmp_path / "alone")
+    with run.at_hand() as here:
+        assert reproducible(here) == reproducible(RunDir(tmp_path / "alone"))

@@ -57,7 +57,11 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
 @lru_cache(maxsize=4)
 def prepare(task: Task, data_dir: Path, test: bool, device: str) -> data.Data:
-    """One process trains many trials of a task; it reads and splits the data once."""
+    """One process trains many trials of a task; it reads and splits the data once.
+
+    Where nodes share no disk, the first process of each downloads what is missing there.
+    """
+    data.fetch(task.dataset, data_dir)
     return data.prepare(task, data_dir, test=test, device=device)
 
 
