@@ -47,7 +47,7 @@ def load(run_dirs: Iterable[Path]) -> Runs:
             counted = {id(row) for row in final_rows(found)}
             rows += [{"suite": suite.name, **row, "selected": id(row) in counted} for row in found]
             missing += lacking(path, suite, study, found)
-        shares[str(path)] = busy(run.launch(), sum(row["seconds"] for row in rows[begun:]))
+        shares[str(path)] = busy(run.launch(), ((row["task"], row["seconds"]) for row in rows[begun:]))
     if not rows:
         raise BadInput(f"run_dirs={', '.join(suites)} hold no result yet: launch first, or wait for a trial to end.")
     table = pd.DataFrame(rows)

@@ -50,7 +50,7 @@ def plan(
     scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
     cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = 0.0,
+    gpus_per_trial: opt.Gpus = "0",
     data_dir: opt.DataDir = None,
     load: opt.Load = None,
 ) -> None:
@@ -60,10 +60,11 @@ def plan(
     """
     from tune_kmixup import data
     from tune_kmixup.display import plan_table
+    from tune_kmixup.resources import Resources
 
     extensions(load)
-    suite = make_suite(locals())
-    out.print(plan_table(suite, f"{cpus_per_trial:g} CPU" + (f" {gpus_per_trial:g} GPU" if gpus_per_trial else "")))
+    suite, each = make_suite(locals()), Resources.of(locals()).each
+    out.print(plan_table(suite, each))
     runs = sum(suite.trial_count(s) * suite.search_seeds + suite.final_seeds for s in suite.studies)
     searched = sum(suite.trial_count(study) for study in suite.studies)
     out.print(f"{len(suite.studies)} studies, {searched} configurations, {runs} runs; sampler {suite.sampler}.")
@@ -89,7 +90,7 @@ def launch(
     seed: opt.Seed = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = 0.0,
+    gpus_per_trial: opt.Gpus = "0",
     max_concurrent: opt.MaxConcurrent = None,
     fuse: opt.Fuse = "auto",
     log_to: opt.LogTo = None,
@@ -114,7 +115,7 @@ def resume(
     final_seeds: opt.FinalSeeds = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = 0.0,
+    gpus_per_trial: opt.Gpus = "0",
     max_concurrent: opt.MaxConcurrent = None,
     fuse: opt.Fuse = "auto",
     log_to: opt.LogTo = None,
@@ -177,6 +178,7 @@ def export(run_dir: opt.RunPath, to: opt.To) -> None:
 @app.command()
 def demo(
     out_dir: Annotated[Path, typer.Option("--out", help="Run directory.")] = Path("runs/demo"),
+    gpus_per_trial: opt.Gpus = "0",
     data_dir: opt.DataDir = None,
 ) -> None:
     """Tune ERM, mixup and k-mixup on three real data sets, and show the table of gains.
@@ -186,7 +188,7 @@ def demo(
     from analysis.load import load
     from tune_kmixup.listing import conclude
 
-    options = {"names": ["demo"], "data_dir": data_dir, "load": None}
+    options = {"names": ["demo"], "gpus_per_trial": gpus_per_trial, "data_dir": data_dir, "load": None}
     execute(make_suite(options), out_dir, options)
     conclude(out, load([out_dir]), out_dir / "report")
 
@@ -222,8 +224,7 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     run = RunDir(out_dir)
     suite = continued(run, suite)
     first = offered(suite, run, RunDir(options["warm_start"])) if options.get("warm_start") else {}
-    given = {field.name for field in dataclasses.fields(Resources)} & options.keys()
-    resources = Resources(**{name: options[name] for name in given})
+    resources = Resources.of(options)
     mine, data_dir = extensions(options["load"]), folder(options["data_dir"])
     from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
 

@@ -6,6 +6,7 @@ holds; a file that exists is work that is done.
 
     suite.json                                    the frozen suite
     speedups.json                                 of training seeds together, as measured per task
+    memory.json                                   of a GPU that trials need, as measured per kind of GPU and task
     launch.json                                   who launches, since when, what is running (a heartbeat)
     studies/<task>/<method>/proposal-0003.json    a configuration, written before its trial starts
     studies/<task>/<method>/search-0003.json      the rows of its search runs
@@ -117,6 +118,14 @@ class RunDir:
         found = self._noted("speedups.json")
         return {task: {int(runs): ratio for runs, ratio in sizes.items()} for task, sizes in found.items()}
 
+    def memory(self) -> dict[int, dict[str, dict[int, int | None]]]:
+        """bytes of a GPU -> task without its split -> runs together -> bytes that a trial needs (None: more)."""
+        found = self._noted("memory.json")
+        return {
+            int(gpu): {task: {int(runs): need for runs, need in sizes.items()} for task, sizes in tasks.items()}
+            for gpu, tasks in found.items()
+        }
+
     def _noted(self, name: str) -> dict[str, Any]:
         """What can be made anew at no loss: one that is garbled counts as none."""
         path = self.path / name
@@ -149,6 +158,9 @@ class RunDir:
 
     def write_speedups(self, found: Mapping[str, Mapping[int, float]]) -> None:
         self._write(self.path / "speedups.json", found)
+
+    def write_memory(self, found: Mapping[int, Mapping[str, Mapping[int, int | None]]]) -> None:
+        self._write(self.path / "memory.json", found)
 
     def write_launch(self, heartbeat: Mapping[str, Any]) -> None:
         self._write(self.path / "launch.json", dict(heartbeat))
