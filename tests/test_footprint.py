@@ -1,4 +1,7 @@
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from conftest import small_suite
 from tune_kmixup import data, footprint, lookahead, training, worker
 from tune_kmixup.columns import Row
 from tune_kmixup.fusing import together
+from tune_kmixup.packing import MARGIN
 from tune_kmixup.resources import Resources
 from tune_kmixup.study import Recipe, Task
 
@@ -25,7 +29,7 @@ def test_the_short_trial_is_a_final_trial_of_k_mixup_that_sees_no_test_rows(monk
     footprint.short_trial(TASK, prepared, 3)
     assert [row["fused"] for row in rows] == [3, 3, 3] and {row["k"] for row in rows} == {30}
     assert {row["epochs"] for row in rows} == {3}, "eight steps, of three in an epoch"
-    assert all(row["test_nll"] is not None and row["error_fgsm_0.1"] is not None for row in rows)
+    assert all(row["test_nll"] is not None and row["test_error_fgsm_0.1"] is not None for row in rows)
 
 
 def test_out_of_memory_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +79,47 @@ def test_threads_of_a_trial_are_its_cpus_in_the_pairing_thread_too() -> None:
     finally:
         torch.set_num_threads(before)
     assert seen == [1]
+
+
+ALIKE = """
+from pathlib import Path
+
+from tune_kmixup import footprint, worker
+from tune_kmixup.study import Recipe, Task, Trial
+from tune_kmixup.training import train_to_end
+
+task = Task("digits", "small_cnn", Recipe(epochs=30, batch_size=64, lr=0.05), outer_split=0)
+data = worker.prepare(task, Path("nowhere"), True, "DEVICE")
+"""
+MEASURED = "print(footprint.footprint(task, data, 10))"
+TRAINED = """
+trial = Trial("digits/small_cnn@0/kmixup", 0, "final", {"alpha": 1.0, "k": 16}, tuple(range(10)), fused=True)
+print(len(train_to_end(task, trial, data)))
+"""
+
+
+def started(what: str, device: str) -> "subprocess.Popen[str]":
+    script = ALIKE.replace("DEVICE", device) + what
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="measures a GPU")
+def test_two_trials_side_by_side_take_what_was_measured() -> None:
+    """No other program may use the GPU meanwhile."""
+
+    def taken() -> int:
+        free, total = torch.cuda.mem_get_info()
+        return total - free
+
+    before = taken()  # by this process, and counted by the measurement as well
+    need = int(started(MEASURED, "cuda").communicate(timeout=300)[0]) - before
+    trials = [started(TRAINED, "cuda") for _ in range(2)]
+    most = 0
+    while any(trial.poll() is None for trial in trials):
+        most = max(most, taken() - before)
+        time.sleep(0.01)
+    assert [trial.communicate()[0].strip() for trial in trials] == ["10", "10"]
+    print(f"one trial, measured: {need / 2**20:.0f} MiB; two side by side: {most / 2**20:.0f} MiB")
+    assert need < most <= 2 * need * MARGIN, "more than one takes, or they did not run side by side"
+    assert 2 * need <= 1.5 * most, "far more was measured than they take"

@@ -76,6 +76,25 @@ def test_the_most_trials_at_once_and_what_they_take() -> None:
     assert alike.fits("any"), "where trials are alike, Ray Tune's limit decides"
 
 
+def test_a_place_stays_with_its_share_until_others_have_twice_the_work() -> None:
+    """In GPU-seconds: of a worker that is there already, and of one that is to be begun."""
+    packing = Packing({"half": 0.5, "other half": 0.5, "whole": 1.0}, 1)
+
+    def next_one(**seconds: float) -> str:
+        return max(seconds, key=lambda task: packing.urgency(task.replace("_", " "), seconds[task]))
+
+    assert next_one(half=100, other_half=99, whole=51) == "whole"
+    packing.take("a", "half")
+    packing.give_back("a")
+    assert next_one(half=100, other_half=101, whole=51) == "other_half", "what counts is the share, not the task"
+    assert next_one(half=100, other_half=0, whole=99) == "half"
+    assert next_one(half=100, other_half=0, whole=101) == "whole"
+    assert next_one(half=100, other_half=0, whole=float("inf")) == "whole"
+    packing.take("b", "half")
+    assert next_one(half=100, other_half=0, whole=99) == "whole", "the worker is in use"
+    assert Packing().urgency("any", 3.0) == (3.0, 1.0)
+
+
 SHARES = {"iris/large": 1.0, "iris/middle": 0.5, "iris/small": 0.25}
 
 

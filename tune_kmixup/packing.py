@@ -11,6 +11,10 @@ MARGIN = 1.2
 MOST = 100  # trials on a GPU: more do not pay, and of so many just as many fit as are meant, with rounded shares
 PARTS = 10_000  # Ray counts GPUs in so many parts: a third rounded up, taken three times, would not fit
 
+# A worker is begun for one share: where a trial of another follows, another worker is begun, which takes seconds. So a
+# place stays with its share until other trials have twice the work left.
+STAYS = 2.0
+
 Needs = Mapping[str, int | None]  # task without its split -> bytes of a GPU; None: more than there are
 
 
@@ -45,6 +49,7 @@ class Packing:
         self.shares = dict(shares or {})
         self.free = [PARTS] * slots
         self.held: dict[str, tuple[int, int]] = {}  # by Ray's trial id: number of the GPU, parts of it
+        self.warm: float | None = None  # the share of the trial that has just ended: its worker is still there
         self.at_once = slots
         self.slots: float = slots  # what trials at once can take: less than all GPUs where `most` is small
         if self.shares:
@@ -55,6 +60,11 @@ class Packing:
     def weight(self, task: str) -> float:
         """The share of a GPU that a trial of a task takes; of a slot, where all are alike: 1."""
         return self.shares.get(task, 1.0)
+
+    def urgency(self, task: str, seconds: float) -> tuple[float, float]:
+        """By which trials are handed out, the greatest first: the work left in slot-seconds; of equals, the share."""
+        share = self.weight(task)
+        return seconds * share * (STAYS if share == self.warm else 1.0), share
 
     def fits(self, task: str) -> bool:
         return task not in self.shares or max(self.free) >= self.parts(task)
@@ -69,8 +79,10 @@ class Packing:
             left, gpu = min((free, gpu) for gpu, free in enumerate(self.free) if free >= parts)
             self.free[gpu] = left - parts
             self.held[ray_id] = gpu, parts
+            self.warm = None
 
     def give_back(self, ray_id: str) -> None:
         gpu, parts = self.held.pop(ray_id, (0, 0))
         if parts:
             self.free[gpu] += parts
+            self.warm = parts / PARTS

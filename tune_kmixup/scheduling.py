@@ -197,11 +197,12 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
             self.refused, self.stopping = error, True
 
     def work_left(self, queue: StudyQueue) -> tuple[float, float]:
-        """Slot-seconds, from the task's runs that are done; unbounded, so first, without any; large shares first."""
-        alike, share = self.tasks[queue.study.task.base], self.packing.weight(queue.study.task.base)
+        """Estimated from the runs of the same task that are done; unbounded, so first, where there is none."""
+        base = queue.study.task.base
+        alike = self.tasks[base]
         runs = sum(len(other.rows) for other in alike)
         left = queue.runs_left() * sum(other.seconds for other in alike) / runs if runs else float("inf")
-        return left * share, share
+        return self.packing.urgency(base, left)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Progress alone; what counts comes at the end."""
