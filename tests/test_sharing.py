@@ -79,8 +79,6 @@ def test_trials_of_unequal_tasks_share_gpus(cluster: Cluster, stand_in: Path, tm
     assert run.memory() == {100: {"iris/large": {1: 60}, "iris/small": {1: 10}}}
     launch, shares = run.launch(), {"iris/large": 1.0, "iris/small": 0.5}
     assert (launch["slots"], launch["shares"]) == (2, shares), "a GPU has the CPUs for two"
-    assert {(name, gpus) for name, gpus, _ in notes(log, "trained")} == {("large", "1.0"), ("small", "0.5")}
-    assert len({worker for *_, worker in notes(log, "trained")}) < len(notes(log, "trained")), "workers are reused"
 
     rows = [row for study in run.suite().studies for row in run.rows(study.name)]
     assert len(rows) == 2 * (3 + 2)
@@ -89,9 +87,12 @@ def test_trials_of_unequal_tasks_share_gpus(cluster: Cluster, stand_in: Path, tm
     assert max(taken) <= 2
     assert "Slots were training" in tune("status", run.path)
 
-    tune("resume", run.path, "--final-seeds", "3", *given)
+    tune("resume", run.path, "--final-seeds", "8", *given)
     assert len(notes(log, "measured")) == 2, "what was measured is remembered"
-    assert len(run.rows("iris/small@0/mixup")) == 3 + 3
+    assert len(run.rows("iris/small@0/mixup")) == 3 + 8
+    trained = notes(log, "trained")
+    assert {(name, gpus) for name, gpus, _ in trained} == {("large", "1.0"), ("small", "0.5")}, "and no worker for both"
+    assert len({worker for *_, worker in trained}) < len(trained) == 2 * (3 + 8), "workers are reused"
 
 
 def test_a_task_that_fits_on_no_gpu_is_refused_before_anything_runs(
