@@ -78,6 +78,6 @@ def equal_seconds(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_of(study: pd.DataFrame) -> pd.Series:
-    """By the one selection rule (`results.ranking`)."""
+    """By the one selection rule (`selection.ranking`)."""
     filled = study.assign(val_nll=study["val_nll"].fillna(np.inf))
     return filled.sort_values(["val_error", "val_nll", "alpha", "k", "trial"]).iloc[0]

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from tune_kmixup.columns import COLUMNS
-from tune_kmixup.results import RunDir, final_rows
+from tune_kmixup.results import RunDir
+from tune_kmixup.selection import final_rows
 from tune_kmixup.status import busy, study_status
 from tune_kmixup.study import BadInput, Study, Suite
 
@@ -29,7 +30,7 @@ class Runs:
 
 
 def load(run_dirs: Iterable[Path]) -> Runs:
-    """Reads and merges run directories. Which final runs count is decided by `results.final_rows` alone.
+    """Reads and merges run directories. Which final runs count is decided by `selection.final_rows` alone.
 
     Raises BadInput for a directory that is none, for one without any result, and where two of them hold different
     results of the same run.
@@ -47,7 +48,7 @@ def load(run_dirs: Iterable[Path]) -> Runs:
                 counted = {id(row) for row in final_rows(found)}
                 rows += [{"suite": suite.name, **row, "selected": id(row) in counted} for row in found]
                 missing += lacking(path, suite, study, found)
-            shares[str(path)] = busy(run.launch(), sum(row["seconds"] for row in rows[begun:]))
+            shares[str(path)] = busy(run.launch(), ((row["task"], row["seconds"]) for row in rows[begun:]))
     if not rows:
         raise BadInput(f"run_dirs={', '.join(suites)} hold no result yet: launch first, or wait for a trial to end.")
     table = pd.DataFrame(rows)

@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.timing import head, line, machine
 from tune_kmixup.results import RunDir
-from tune_kmixup.status import busy
+from tune_kmixup.status import read
 
 NODES = 4
 TASKS = ("iris/sleep-5000", "iris/sleep-10000", "iris/sleep-20000")
@@ -55,7 +55,7 @@ if __name__ == "__main__":
     head("how", "launches", "minutes", "slots busy")
     with tempfile.TemporaryDirectory() as folder:
         together = launch(cluster.address, Path(folder) / "together", tasks, METHODS, trials)
-        share = busy(together.launch(), seconds(together)) or 0.0
+        share = read(together).busy or 0.0
         line("one launch", 1, f"{slot_seconds(together) / NODES / 60:.1f}", f"{share:.1%}")
         alone = [
             launch(cluster.address, Path(folder) / str(number), (task,), (method,), trials)

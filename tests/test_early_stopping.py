@@ -22,8 +22,9 @@ from tune_kmixup.exporting import export, judged
 from tune_kmixup.halving import written
 from tune_kmixup.patient import Patient
 from tune_kmixup.planning import continued, suite_of
-from tune_kmixup.results import RunDir, by_configuration, completed, final_rows, ranking, stopped
+from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.selection import by_configuration, completed, final_rows, ranking, stopped
 from tune_kmixup.status import study_status
 from tune_kmixup.study import BadInput, Draft, Suite, Trial
 

@@ -8,7 +8,8 @@ from conftest import made_up_rows
 from optuna.trial import TrialState
 
 from tune_kmixup.exporting import export
-from tune_kmixup.results import RunDir, ranking, score
+from tune_kmixup.results import RunDir
+from tune_kmixup.selection import ranking, score
 from tune_kmixup.study import BadInput, Suite
 
 

@@ -17,8 +17,9 @@ from tune_kmixup.batches import batches
 from tune_kmixup.bundle import start
 from tune_kmixup.mixing import pair
 from tune_kmixup.planning import suite_of
-from tune_kmixup.results import RunDir, by_configuration, ranking
+from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.selection import by_configuration, ranking
 from tune_kmixup.study import Draft, Recipe, Task, Trial, configuration
 from tune_kmixup.training import train_to_end
 

@@ -14,11 +14,12 @@ SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).glob("**/*.py"
 
 FORBIDDEN = {
     # (modules, what importing them may not bring in), held in a fresh interpreter
-    "tune_kmixup.study tune_kmixup.results tune_kmixup.status": "torch ray optuna numpy pandas",
+    "tune_kmixup.study tune_kmixup.results tune_kmixup.status tune_kmixup.packing": "torch ray optuna numpy pandas",
     "search_spaces.methods search_spaces.tasks search_spaces.suites": "torch ray pandas sklearn tune_kmixup.data",
     "analysis.load analysis.gains analysis.tables analysis.figures analysis.report": "torch ray optuna search_spaces",
     "tune_kmixup.mixing tune_kmixup.lookahead tune_kmixup.data tune_kmixup.models": "ray optuna analysis",
     "tune_kmixup.batches tune_kmixup.training tune_kmixup.evaluation": "ray optuna analysis search_spaces",
+    "tune_kmixup.fusing tune_kmixup.footprint": "ray optuna analysis search_spaces",
     "tune_kmixup.planning tune_kmixup.display": "ray analysis",
 }
 

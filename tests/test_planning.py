@@ -10,8 +10,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from search_spaces.methods import ALPHA, METHODS, Coordinate, as_json
 from tune_kmixup.cli import resume
 from tune_kmixup.planning import continued, draft, offered, suite_of
-from tune_kmixup.results import RunDir, ranking
+from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import StudyQueue
+from tune_kmixup.selection import ranking
 from tune_kmixup.study import BadInput, Draft, Recipe, Suite, configuration
 
 IRIS = Draft("custom", ("iris/mlp",))

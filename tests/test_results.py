@@ -6,17 +6,9 @@ import pytest
 from conftest import made_up_rows, small_suite
 
 from tune_kmixup.columns import COLUMNS
-from tune_kmixup.results import (
-    CorruptFile,
-    RunDir,
-    completed,
-    final_rows,
-    ranking,
-    score,
-    stopped,
-    tied,
-)
-from tune_kmixup.status import busy
+from tune_kmixup.results import CorruptFile, RunDir
+from tune_kmixup.selection import completed, final_rows, ranking, score, stopped, tied
+from tune_kmixup.status import StudyStatus, busy, seconds_left
 from tune_kmixup.study import BadInput, Suite
 
 
@@ -133,10 +125,32 @@ def test_final_seeds_that_are_done_are_not_repeated() -> None:
 
 def test_the_share_of_time_that_slots_were_busy() -> None:
     last = {"since": 100.0, "updated": 150.0, "slots": 2, "earlier": [{"since": 0.0, "updated": 10.0, "slots": 10}]}
-    assert busy(last, 150.0) == 0.75
-    assert busy(last, 0.0) is None, "nothing is done yet"
-    assert busy(last, 201.0) is None, "results that these launches cannot have made"
-    assert busy({}, 1.0) is None
+    assert busy(last, [("iris/mlp", 100.0), ("wine/mlp", 50.0)]) == 0.75
+    assert busy(last, [("iris/mlp", 0.0)]) is None, "nothing is done yet"
+    assert busy(last, [("iris/mlp", 201.0)]) is None, "results that these launches cannot have made"
+    assert busy({}, [("iris/mlp", 1.0)]) is None
+
+
+def test_a_slot_that_trials_share_is_busy_by_their_shares() -> None:
+    shares = {"iris/mlp": 0.5, "wine/mlp": 0.25}
+    last = {"since": 0.0, "updated": 100.0, "slots": 2, "shares": shares}
+    spent = [("iris/mlp", 150.0), ("wine/mlp", 200.0), ("iris/mlp", 50.0)]
+    assert busy(last, spent) == (0.5 * 200 + 0.25 * 200) / 200
+    again = last | {"earlier": [{"since": 0.0, "updated": 100.0, "slots": 2, "shares": shares}]}
+    assert busy(again, spent) == 150 / 400
+    before = last | {"earlier": [{"since": 0.0, "updated": 100.0, "slots": 2}]}
+    assert busy(before, spent) is None, "rows do not say which of the launches they are of"
+
+
+def test_the_time_left_is_that_of_the_shares() -> None:
+    def study(task: str) -> StudyStatus:
+        return StudyStatus(f"{task}/mixup", 10, 20, 0, 10, 2, {}, 0.1, 100.0, 10, 0)  # 20 runs left of 10 s each
+
+    studies = [study("iris/mlp@0"), study("wine/mlp")]
+    assert seconds_left(studies, 4, {}) == 400 / 4
+    assert seconds_left(studies, 2, {"iris/mlp": 0.5, "wine/mlp": 0.25}) == (100 + 50) / 2
+    assert seconds_left(studies, 0, {}) is None
+    assert seconds_left([], 0, {}) == 0.0
 
 
 def test_a_run_directory_that_vanishes_is_not_made_again(run_dir: RunDir, suite: Suite) -> None:
@@ -147,9 +161,15 @@ def test_a_run_directory_that_vanishes_is_not_made_again(run_dir: RunDir, suite:
     assert not run_dir.path.exists()
 
 
-@pytest.mark.parametrize("name", ["launch.json", "speedups.json"])
+@pytest.mark.parametrize("name", ["launch.json", "speedups.json", "memory.json"])
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
 def test_notes_that_are_garbled_count_as_none(run_dir: RunDir, suite: Suite, name: str, text: str) -> None:
     run_dir.write_suite(suite)
     (run_dir.path / name).write_text(text)
-    assert run_dir.launch() == run_dir.speedups() == {}
+    assert run_dir.launch() == run_dir.speedups() == run_dir.memory() == {}
+
+
+def test_the_memory_that_was_measured_is_read_as_it_was_written(run_dir: RunDir) -> None:
+    found = {80 * 2**30: {"iris/mlp": {1: 10**9, 10: None}}}
+    run_dir.write_memory(found)
+    assert run_dir.memory() == found

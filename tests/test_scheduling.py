@@ -11,9 +11,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ray.tune.search import Searcher
 
 from search_spaces.methods import ALPHA
-from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking
+from tune_kmixup.results import RunDir
 from tune_kmixup.sampling import SAMPLERS, grid, values
 from tune_kmixup.scheduling import RETRIES, SuiteSearcher
+from tune_kmixup.selection import by_configuration, final_rows, ranking
 from tune_kmixup.study import Suite, Trial
 
 ids = map(str, itertools.count())

@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import small_suite
 
 from tune_kmixup.fusing import WORTH
 from tune_kmixup.holding import held
 from tune_kmixup.resources import Resources
-from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking
+from tune_kmixup.results import RunDir
+from tune_kmixup.selection import by_configuration, final_rows, ranking
 from tune_kmixup.study import BadInput
 
 CLOCK = ("seconds", "pairing_seconds", "started")
@@ -184,9 +186,11 @@ BAD = [
     (["launch", "irsi/mlp", "--out", "x"], "did you mean iris/mlp"),
     (["launch", "iris/mlp", "--trials", "0", "--out", "x"], "trials=0 is too small"),
     (["launch", "iris/mlp", "--out", "x", "--gpus-per-trial", "99"], "gpus_per_trial=99 does not fit"),
+    (["launch", "iris/mlp", "--out", "x", "--gpus-per-trial", "half"], "gpus_per_trial='half' is neither"),
+    (["plan", "iris/mlp", "--gpus-per-trial", "-1"], "gpus_per_trial=-1.0 is not a number ≥ 0"),
     (["launch", "iris/mlp", "--out", "x", "--cpus-per-trial", "9999"], "cpus_per_trial=9999 does not fit"),
     (["launch", "iris/mlp", "--out", "/proc/nowhere/run"], "cannot be written"),
-    (["launch", "iris/mlp", "--out", "x", "--address", "ray://h:10001"], "run the command on a machine of the cluster"),
+    (["launch", "iris/mlp", "--out", "x", "--address", "ray://h:10001"], "name an absolute path that the cluster has"),
     (["launch", "iris/mlp", "--out", "x", "--fuse", "yes"], "fuse='yes' is unknown"),
     (["launch", "iris/mlp", "--load", "nowhere.py", "--out", "x"], "load='nowhere.py' cannot be read"),
     (["resume", "nowhere"], "holds no suite.json"),
@@ -208,6 +212,41 @@ def test_bad_input_is_refused_with_exit_code_2(
     assert end.value.code == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.rglob("suite.json")) == [], "nothing was begun"
+
+
+@pytest.mark.parametrize("command", ["launch", "resume", "demo"])
+def test_shares_of_gpus_that_are_not_there_are_refused(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tune_kmixup import cli
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    run = RunDir(tmp_path / "x")
+    where = {"launch": ["iris/mlp", "--out"], "resume": [], "demo": ["--out"]}[command]
+    if command == "resume":
+        run.write_suite(small_suite())
+    monkeypatch.setattr(sys, "argv", ["tune-kmixup", command, *where, str(run.path), "--gpus-per-trial", "auto"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    expected = "gpus_per_trial='auto' measures on a GPU, and there are 0: choose gpus_per_trial=0 to train on CPUs, or"
+    assert expected in capsys.readouterr().err
+    assert run.exists() == (command == "resume"), "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "expected"),
+    [
+        ("0", "each trial: 1 CPU"),
+        ("0.5", "each trial: 1 CPU 0.5 GPU"),
+        ("auto", "each trial: 1 CPU, a share of a GPU as measured"),
+    ],
+)
+def test_plan_says_what_a_trial_gets(gpus: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from tune_kmixup import cli
+
+    cli.app(["plan", "iris/mlp", "--gpus-per-trial", gpus], standalone_mode=False)
+    assert f"{expected}\n" in "\n".join(map(str.strip, capsys.readouterr().out.splitlines())) + "\n"
 
 
 def test_a_second_launch_on_one_directory_is_refused(tmp_path: Path) -> None:
@@ -241,6 +280,11 @@ def test_slots() -> None:
         Resources(max_concurrent=0)
     with pytest.raises(BadInput, match="choose 0 to train on CPUs"):
         Resources(gpus_per_trial=-1)
+    auto = Resources(cpus_per_trial=2, gpus_per_trial="auto", max_concurrent=3)
+    assert auto.slots(64, 5) == 5, "GPUs, of which each holds a trial or more"
+    assert auto.slots(7, 5) == 3, "two have no CPUs left"
+    with pytest.raises(BadInput, match="cpus_per_trial=2 does not fit"):
+        auto.slots(1, 5)
 
 
 def test_suite_files_are_plain_json(whole: RunDir) -> None:

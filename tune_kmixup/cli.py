@@ -51,7 +51,7 @@ def plan(
     scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
     cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = 0.0,
+    gpus_per_trial: opt.Gpus = "0",
     data_dir: opt.DataDir = None,
     load: opt.Load = None,
 ) -> None:
@@ -61,10 +61,11 @@ def plan(
     """
     from tune_kmixup import data
     from tune_kmixup.display import plan_table
+    from tune_kmixup.resources import Resources
 
     extensions(load)
-    suite = make_suite(locals())
-    out.print(plan_table(suite, f"{cpus_per_trial:g} CPU" + (f" {gpus_per_trial:g} GPU" if gpus_per_trial else "")))
+    suite, each = make_suite(locals()), Resources.of(locals()).each
+    out.print(plan_table(suite, each))
     runs = sum(suite.trial_count(s) * suite.search_seeds + suite.final_seeds for s in suite.studies)
     searched = sum(suite.trial_count(study) for study in suite.studies)
     out.print(f"{len(suite.studies)} studies, {searched} configurations, {runs} runs; sampler {suite.sampler}.")
@@ -90,7 +91,7 @@ def launch(
     seed: opt.Seed = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = 0.0,
+    gpus_per_trial: opt.Gpus = "0",
     max_concurrent: opt.MaxConcurrent = None,
     fuse: opt.Fuse = "auto",
     log_to: opt.LogTo = None,
@@ -115,7 +116,7 @@ def resume(
     final_seeds: opt.FinalSeeds = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = 0.0,
+    gpus_per_trial: opt.Gpus = "0",
     max_concurrent: opt.MaxConcurrent = None,
     fuse: opt.Fuse = "auto",
     log_to: opt.LogTo = None,
@@ -179,6 +180,7 @@ def export(run_dir: opt.RunPath, to: opt.To) -> None:
 @app.command()
 def demo(
     out_dir: Annotated[Path, typer.Option("--out", help="Run directory.")] = Path("runs/demo"),
+    gpus_per_trial: opt.Gpus = "0",
     data_dir: opt.DataDir = None,
 ) -> None:
     """Tune ERM, mixup and k-mixup on three real data sets, and show the table of gains.
@@ -188,7 +190,7 @@ def demo(
     from analysis.load import load
     from tune_kmixup.listing import conclude
 
-    options = {"names": ["demo"], "data_dir": data_dir, "load": None}
+    options = {"names": ["demo"], "gpus_per_trial": gpus_per_trial, "data_dir": data_dir, "load": None}
     execute(make_suite(options), out_dir, options)
     conclude(out, load([out_dir]), out_dir / "report")
 
@@ -224,14 +226,12 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     run = RunDir(out_dir)
     suite = continued(run, suite)
     first = offered(suite, run, RunDir(options["warm_start"])) if options.get("warm_start") else {}
-    given = {field.name for field in dataclasses.fields(Resources)} & options.keys()
-    resources = Resources(**{name: options[name] for name in given})
-    mine, data_dir = extensions(options["load"]), folder(options["data_dir"])
+    where = folder(options["data_dir"]), Resources.of(options), extensions(options["load"])
     from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
     from tune_kmixup.holding import held
 
     with held(run), Progress(suite, out) as progress:
-        done = tuning.launch(suite, run, data_dir, resources, mine, progress, first, options.get("log_to") or ())
+        done = tuning.launch(suite, run, *where, progress, first, options.get("log_to") or ())
     if done is None:
         out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -142,15 +142,16 @@ class Progress:
             study_status(self.suite, q.study, q.rows, q.failed, [len(trial.seeds) for trial in q.running.values()])
             for q in searcher.queues.values()
         ]
-        slots = max(1, sum(len(q.running) for q in searcher.queues.values()))
-        line = self.line(studies, slots)
+        weight = searcher.packing.weight
+        slots = sum(len(q.running) * weight(q.study.task.base) for q in searcher.queues.values()) or 1
+        line = self.line(studies, slots, searcher.packing.shares)
         if self.live:
             self.live.update(self.grouped(studies, line), refresh=True)
         else:
             self.console.print(line, highlight=False, soft_wrap=True)
             sys.stdout.flush()
 
-    def line(self, studies: list[StudyStatus], slots: int) -> str:
+    def line(self, studies: list[StudyStatus], slots: float, shares: Mapping[str, float]) -> str:
         def count(name: str) -> int:
             return sum(getattr(study, name) for study in studies)
 
@@ -159,7 +160,7 @@ class Progress:
             f"search {count('search_done')}/{count('search_planned')}, "
             f"final {count('final_done')}/{count('final_planned')} runs, {count('running')} in progress"
             + (f", {failed} trials failed" if failed else "")
-            + f"; {duration(time.monotonic() - self.begun)} gone, {duration(seconds_left(studies, slots))} left"
+            + f"; {duration(time.monotonic() - self.begun)} gone, {duration(seconds_left(studies, slots, shares))} left"
         )
 
     def grouped(self, studies: list[StudyStatus], line: str) -> Table:

@@ -11,7 +11,8 @@ from optuna.trial import TrialState, create_trial
 
 from tune_kmixup import halving
 from tune_kmixup.columns import Row
-from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking, score, stopped
+from tune_kmixup.results import RunDir
+from tune_kmixup.selection import by_configuration, final_rows, ranking, score, stopped
 from tune_kmixup.study import BadInput, Study
 
 

@@ -10,7 +10,7 @@ import torch
 from tune_kmixup.bundle import start
 from tune_kmixup.data import Data
 from tune_kmixup.stacking import can_stack
-from tune_kmixup.study import Task, configuration
+from tune_kmixup.study import Suite, Task, configuration
 from tune_kmixup.training import steps
 
 Speedups = Mapping[str, Mapping[int, float]]  # task without its split -> runs together -> times faster than in turn
@@ -26,6 +26,12 @@ def pays(speedups: Speedups, task: Task, runs: int) -> bool:
     """Whether so many runs of a task are to be trained together: judged by the nearest number that was measured."""
     found = speedups.get(task.base, {})
     return runs > 1 and bool(found) and found[min(found, key=lambda size: abs(size - runs))] >= WORTH
+
+
+def together(speedups: Speedups, suite: Suite, task: Task) -> int:
+    """The most runs of a task that a trial of the suite trains together."""
+    sizes = (suite.search_seeds, min(AT_ONCE, suite.final_seeds))
+    return max((runs for runs in sizes if pays(speedups, task, runs)), default=1)
 
 
 def speedups(task: Task, data: Data, sizes: Iterable[int]) -> dict[int, float]:

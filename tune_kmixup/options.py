@@ -25,7 +25,7 @@ Scheduler = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: auto, HOST:PORT or ray://... Default: this machine.")]
 Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]
-Gpus = Annotated[float, typer.Option(help="GPUs of each trial; a fraction shares one. 0 trains on CPUs.")]
+Gpus = Annotated[str, typer.Option(help="GPUs of each trial: a number, whose fraction shares one, or auto; 0: CPUs.")]
 MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]
 Fuse = Annotated[str, typer.Option(help="Seeds trained together: auto (where measured to pay), on or off.")]
 LogTo = Annotated[list[str] | None, typer.Option(help="Log trials also to tensorboard, mlflow or wandb; repeat it.")]

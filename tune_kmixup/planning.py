@@ -15,10 +15,12 @@ from search_spaces.tasks import TASKS
 from tune_kmixup import data, storage
 from tune_kmixup.halving import SCHEDULERS, rungs
 from tune_kmixup.models import ARCHITECTURES
-from tune_kmixup.results import RunDir, ranking
+from tune_kmixup.results import RunDir
 from tune_kmixup.sampling import SAMPLERS
+from tune_kmixup.selection import ranking
 from tune_kmixup.study import BadInput, Draft, Study, Suite, Task
 
+BEFORE_SUITE = ("launch.lock", "speedups.json", "memory.json")  # of a launch that ended before its first trial
 GROWS = ("trials", "final_seeds")  # what may differ between a run directory and a later launch, upwards
 
 
@@ -98,7 +100,7 @@ def continued(run: RunDir, suite: Suite) -> Suite:
     Raises BadInput naming the fields that differ, and where the budget of a grid would grow.
     """
     if not run.exists():
-        if storage.holds_other(run.path, "launch.lock"):
+        if storage.holds_other(run.path, BEFORE_SUITE):
             raise BadInput(f"out={str(run.path)!r} holds something else: choose a folder that is empty or not there.")
         return suite
     old = run.suite()

@@ -1,4 +1,4 @@
-"""The run directory, a run's row, and the one selection rule. Standard library only, but for object stores.
+"""The run directory. Standard library only, but for object stores.
 
 The result files are the store: everything else (Ray's state, the Optuna studies, the report) can be thrown away and is
 derived from `suite.json` and these files. A file is written once, whole or not at all, under a name that says what it
@@ -6,6 +6,7 @@ holds; a file that exists is work that is done.
 
     suite.json                                    the frozen suite
     speedups.json                                 of training seeds together, as measured per task
+    memory.json                                   of a GPU that trials need, as measured per kind of GPU and task
     launch.json                                   who launches, since when, what is running (a heartbeat)
     launch.lock                                   while a launch holds the directory
     studies/<task>/<method>/proposal-0003.json    a configuration, written before its trial starts
@@ -18,7 +19,7 @@ holds; a file that exists is work that is done.
 import errno
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,14 @@ class RunDir:
         found = self._noted("speedups.json")
         return {task: {int(runs): ratio for runs, ratio in sizes.items()} for task, sizes in found.items()}
 
+    def memory(self) -> dict[int, dict[str, dict[int, int | None]]]:
+        """bytes of a GPU -> task without its split -> runs together -> bytes that a trial needs (None: more)."""
+        found = self._noted("memory.json")
+        return {
+            int(gpu): {task: {int(runs): need for runs, need in sizes.items()} for task, sizes in tasks.items()}
+            for gpu, tasks in found.items()
+        }
+
     def _noted(self, name: str) -> dict[str, Any]:
         """What can be made anew at no loss: one that is garbled counts as none."""
         try:
@@ -182,6 +191,9 @@ class RunDir:
     def write_speedups(self, found: Mapping[str, Mapping[int, float]]) -> None:
         self._write(self.path / "speedups.json", found)
 
+    def write_memory(self, found: Mapping[int, Mapping[str, Mapping[int, int | None]]]) -> None:
+        self._write(self.path / "memory.json", found)
+
     def write_launch(self, heartbeat: Mapping[str, Any]) -> None:
         self._write(self.path / "launch.json", dict(heartbeat))
 
@@ -195,56 +207,3 @@ class RunDir:
         """A folder that vanished is not made again, half empty; in a store there are none."""
         if self.written and not storage.remote(self.path) and not self.exists():
             raise FileNotFoundError(errno.ENOENT, "the run directory has vanished", str(self.path))
-
-
-def score(rows: Iterable[Row]) -> tuple[float, float]:
-    """Validation error and NLL of one configuration, averaged over its search runs.
-
-    A prediction that is not finite counts as wrong, so a diverged run has an error, but no finite NLL: its NLL is
-    infinite.
-    """
-    rows = list(rows)
-    nlls = [float("inf") if row["val_nll"] is None else row["val_nll"] for row in rows]
-    return sum(row["val_error"] for row in rows) / len(rows), sum(nlls) / len(rows)
-
-
-def by_configuration(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    """index -> the search runs of that configuration."""
-    found: dict[int, list[Row]] = {}
-    for row in rows:
-        if row["phase"] == "search":
-            found.setdefault(row["trial"], []).append(row)
-    return found
-
-
-def stopped(rows: Iterable[Row]) -> set[int]:
-    """The configurations that were stopped early. Each has one row alone, of its first seed."""
-    return {row["trial"] for row in rows if row["status"] == "stopped"}
-
-
-def completed(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    """`by_configuration` without those that were stopped early: what is scored."""
-    return by_configuration(row for row in rows if row["status"] != "stopped")
-
-
-def ranking(rows: Iterable[Row]) -> list[int]:
-    """The configurations of a study, best first: the one selection rule. Those stopped early are out.
-
-    Least validation error of the last epoch, averaged over the search seeds; among equals the lower NLL, then the
-    smaller α, then the smaller k (the milder regulariser), then the earlier trial. Test data play no part.
-    """
-    runs = completed(rows)
-    return sorted(runs, key=lambda i: (*score(runs[i]), runs[i][0]["alpha"], runs[i][0]["k"], i))
-
-
-def tied(rows: Iterable[Row]) -> int:
-    """How many configurations share the least validation error: more than one means that a tie was broken."""
-    errors = [score(runs)[0] for runs in completed(rows).values()]
-    return errors.count(min(errors)) if errors else 0
-
-
-def final_rows(rows: Iterable[Row]) -> list[Row]:
-    """The final runs that count: those of the configuration that the selection rule chooses now."""
-    rows = list(rows)
-    best = ranking(rows)[:1]
-    return [row for row in rows if row["phase"] == "final" and row["trial"] in best]

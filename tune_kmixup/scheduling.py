@@ -23,8 +23,10 @@ from tune_kmixup import halving
 from tune_kmixup.columns import Row
 from tune_kmixup.exporting import judged, with_result
 from tune_kmixup.fusing import AT_ONCE, Speedups, pays
-from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking, score, stopped
+from tune_kmixup.packing import Packing
+from tune_kmixup.results import RunDir
 from tune_kmixup.sampling import sampler
+from tune_kmixup.selection import by_configuration, final_rows, ranking, score, stopped
 from tune_kmixup.study import Study, Suite, Trial, derived_seed
 
 RETRIES = 2  # of a trial that raised an error, or whose worker or node was lost
@@ -36,8 +38,7 @@ class StudyQueue:
     """What one study has proposed, what of it is done, and what is to be run next."""
 
     def __init__(self, suite: Suite, study: Study, run: RunDir, at_hand: RunDir, speedups: Speedups):
-        self.suite, self.study, self.run = suite, study, run
-        self.speedups = speedups
+        self.suite, self.study, self.run, self.speedups = suite, study, run, speedups
         self.rows = at_hand.rows(study.name)
         self.seconds = sum(row["seconds"] for row in self.rows)
         self.proposals = at_hand.proposals(study.name)
@@ -58,7 +59,7 @@ class StudyQueue:
     def _engine(self, done: Mapping[int, list[Row]]) -> OptunaSearch:
         """Optuna's study, rebuilt in the order of its proposals: those without a result are offered again first."""
         space = {name: json_to_distribution(json.dumps(value)) for name, value in self.study.space.items()}
-        storage = optuna.storages.InMemoryStorage()
+        storage, seed = optuna.storages.InMemoryStorage(), derived_seed(self.suite.seed, self.study.name)
         rebuilt = optuna.create_study(storage=storage, study_name=self.study.name, direction="minimize")
         for index, values in self.proposals.items():
             if index in done:
@@ -69,9 +70,7 @@ class StudyQueue:
             space,
             metric="score",
             mode="min",
-            sampler=sampler(
-                self.suite.sampler, derived_seed(self.suite.seed, self.study.name), space, self.suite.trials
-            ),
+            sampler=sampler(self.suite.sampler, seed, space, self.suite.trials),
             storage=storage,
             study_name=self.study.name,
         )
@@ -159,9 +158,9 @@ class StudyQueue:
 class SuiteSearcher(Searcher):  # type: ignore[misc]
     """Ray Tune's view of a suite. A trial's configuration names its study and holds the trial itself."""
 
-    def __init__(self, suite: Suite, run: RunDir, speedups: Speedups | None = None):
+    def __init__(self, suite: Suite, run: RunDir, speedups: Speedups | None = None, packing: Packing | None = None):
         super().__init__()  # no metric: what a trial is worth is known here, from its rows
-        self.suite, self.run_dir = suite, run
+        self.suite, self.run_dir, self.packing = suite, run, packing or Packing()
         with run.at_hand() as here:
             self.queues = {study.name: StudyQueue(suite, study, run, here, speedups or {}) for study in suite.studies}
         self.tasks: dict[str, list[StudyQueue]] = {}  # queues by base name of the task
@@ -173,16 +172,18 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         self.refused: OSError | None = None  # what the disk said when a file could not be written
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial, of the study with the most work left; None: ask again later; FINISHED: all is done."""
+        """The next trial that fits, of the study with the most work left; None: ask again later; FINISHED: done."""
         if self.stopping:
             return str(Searcher.FINISHED)
-        for queue in sorted(self.queues.values(), key=self.seconds_left, reverse=True):
+        fitting = (queue for queue in self.queues.values() if self.packing.fits(queue.study.task.base))
+        for queue in sorted(fitting, key=self.work_left, reverse=True):
             with self.writing():
                 trial = queue.next(trial_id)
             if self.stopping:
                 return str(Searcher.FINISHED)
             if trial:
                 self.started[trial_id] = time.time()
+                self.packing.take(trial_id, queue.study.task.base)
                 return {"study": trial.study, **vars(trial)}
         return str(Searcher.FINISHED) if all(queue.runs_left() == 0 for queue in self.queues.values()) else None
 
@@ -194,17 +195,20 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         except OSError as error:
             self.refused, self.stopping = error, True
 
-    def seconds_left(self, queue: StudyQueue) -> float:
+    def work_left(self, queue: StudyQueue) -> tuple[float, float]:
         """Estimated from the runs of the same task that are done; unbounded, so first, where there is none."""
-        alike = self.tasks[queue.study.task.base]
+        base = queue.study.task.base
+        alike = self.tasks[base]
         runs = sum(len(other.rows) for other in alike)
-        return queue.runs_left() * sum(other.seconds for other in alike) / runs if runs else float("inf")
+        left = queue.runs_left() * sum(other.seconds for other in alike) / runs if runs else float("inf")
+        return self.packing.urgency(base, left)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Progress alone; what counts comes at the end."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.started.pop(trial_id, None)
+        self.packing.give_back(trial_id)
         queue = self.queue_of(trial_id)
         early = queue.early.pop(trial_id, None)
         rows = None if error else (result or {}).get("rows", early and [early])

@@ -1,12 +1,13 @@
 """Where a launch stands, from the files of its run directory alone."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tune_kmixup.columns import Row
-from tune_kmixup.results import RunDir, by_configuration, final_rows, ranking, score, stopped
+from tune_kmixup.results import RunDir
+from tune_kmixup.selection import by_configuration, final_rows, ranking, score, stopped
 from tune_kmixup.study import Study, Suite
 
 DEAD_AFTER = 30.0  # seconds without a heartbeat
@@ -30,6 +31,11 @@ class StudyStatus:
     seconds: float  # spent on runs that are done
     runs: int  # that are done, also of configurations that are not selected
     stopped: int  # configurations stopped early
+
+    @property
+    def task(self) -> str:
+        """Without its outer split."""
+        return self.study.rpartition("/")[0].partition("@")[0]
 
     @property
     def missing(self) -> int:
@@ -61,27 +67,28 @@ def study_status(
 @dataclass(frozen=True)
 class LaunchStatus:
     studies: list[StudyStatus]
-    slots: int  # 0 before the first launch
+    slots: float  # 0 before the first launch; GPUs, where trials have shares of them
+    shares: Mapping[str, float]  # of a slot, by task without its split; a task that is not there: 1
     state: str  # running, ended, interrupted or not launched
     busy: float | None  # see `busy`
 
     @property
     def seconds_left(self) -> float | None:
         """Estimated from the runs done; None where that cannot be said yet."""
-        return seconds_left(self.studies, self.slots)
+        return seconds_left(self.studies, self.slots, self.shares)
 
 
-def seconds_left(studies: list[StudyStatus], slots: int) -> float | None:
+def seconds_left(studies: list[StudyStatus], slots: float, shares: Mapping[str, float]) -> float | None:
     left = 0.0
     for study in studies:
-        task = study.study.rpartition("/")[0].partition("@")[0]
-        alike = [other for other in studies if other.study.rpartition("/")[0].partition("@")[0] == task]
+        alike = [other for other in studies if other.task == study.task]
         runs = sum(other.runs for other in alike)
         if study.missing + study.running:
             if not runs or not slots:
                 return None
-            left += (study.missing + study.running) * sum(other.seconds for other in alike) / runs
-    return left / max(1, slots)
+            seconds = (study.missing + study.running) * sum(other.seconds for other in alike) / runs
+            left += seconds * shares.get(study.task, 1.0)
+    return left / slots if left else 0.0
 
 
 def read(run: RunDir) -> LaunchStatus:
@@ -104,8 +111,8 @@ def read_here(run: RunDir) -> LaunchStatus:
     studies = [
         study_status(suite, s, run.rows(s.name), run.failures(s.name), running.get(s.name, [])) for s in suite.studies
     ]
-    spent = sum(study.seconds for study in studies)
-    return LaunchStatus(studies, launch.get("slots", 0), state, busy(launch, spent))
+    spent = [(study.task, study.seconds) for study in studies]
+    return LaunchStatus(studies, launch.get("slots", 0), launch.get("shares", {}), state, busy(launch, spent))
 
 
 def alive(launch: Mapping[str, Any]) -> bool:
@@ -113,12 +120,16 @@ def alive(launch: Mapping[str, Any]) -> bool:
     return time.time() - float(launch["updated"]) < DEAD_AFTER
 
 
-def busy(launch: Mapping[str, Any], seconds: float) -> float | None:
+def busy(launch: Mapping[str, Any], seconds: Iterable[tuple[str, float]]) -> float | None:
     """Share of the slots' time in which runs that are done trained and were evaluated, over all launches so far.
 
-    The rest is start-up, handing out, and work that was lost. None where that is not known: before the first launch,
-    or in a directory that holds results of others.
+    `seconds`: of these runs, each beside its task without its split. Where trials have shares of GPUs, a slot is a
+    GPU, and busy to the extent of the shares that train. The rest is start-up, handing out, and work that was lost.
+    None where that is not known: before the first launch, in a directory that holds results of others, or where its
+    launches gave a task different shares, for rows do not say which launch they are of.
     """
     launches = [*launch.get("earlier", []), launch] if launch else []
+    shares = [one.get("shares", {}) for one in launches]
     there = sum(one["slots"] * (one["updated"] - one["since"]) for one in launches)
-    return seconds / there if 0 < seconds <= there else None
+    spent = sum(shares[-1].get(task, 1.0) * taken for task, taken in seconds) if shares else 0.0
+    return spent / there if 0 < spent <= there and all(one == shares[-1] for one in shares) else None

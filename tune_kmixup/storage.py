@@ -7,7 +7,7 @@ What a store's own package raises arrives as an OSError, as from a disk. Imports
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -80,9 +80,9 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def holds_other(folder: Path, name: str) -> bool:
-    """Whether a folder is there and holds anything but a file of that name."""
-    return exists(folder) and any(path.name != name for path in asked(list, folder.iterdir()))
+def holds_other(folder: Path, names: Collection[str]) -> bool:
+    """Whether a folder is there and holds anything but files of these names."""
+    return exists(folder) and any(path.name not in names for path in asked(list, folder.iterdir()))
 
 
 def create(path: Path, content: bytes) -> bool:

@@ -25,13 +25,14 @@ import search_spaces
 import tune_kmixup
 from tune_kmixup import data, loggers
 from tune_kmixup.extensions import Extensions
-from tune_kmixup.fusing import AT_ONCE, Speedups
+from tune_kmixup.measuring import measured, packing
+from tune_kmixup.packing import Packing
 from tune_kmixup.patient import Patient
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
 from tune_kmixup.study import BadInput, Suite
-from tune_kmixup.worker import TrialActor, measure
+from tune_kmixup.worker import TrialActor
 
 logging.getLogger("ray.tune.tune").setLevel("CRITICAL")  # its last word counts trials that ended well when tried again
 
@@ -53,13 +54,12 @@ class Outcome:
 class Heart(tune.Callback):  # type: ignore[misc]
     """Writes the heartbeat, shows progress, and keeps the errors of trials that failed."""
 
-    def __init__(self, searcher: SuiteSearcher, run: RunDir, slots: int, show: Callable[[SuiteSearcher], None]):
-        self.searcher, self.run, self.slots, self.show = searcher, run, slots, show
+    def __init__(self, searcher: SuiteSearcher, run: RunDir, show: Callable[[SuiteSearcher], None]):
+        self.searcher, self.run, self.show = searcher, run, show
         self.since = time.time()
         last = run.launch()
-        self.earlier = (
-            [*last.get("earlier", []), {name: last[name] for name in ("since", "updated", "slots")}] if last else []
-        )
+        kept = {name: last[name] for name in ("since", "updated", "slots", "shares") if name in last}
+        self.earlier = [*last.get("earlier", []), kept] if last else []
         self.beaten = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -77,7 +77,8 @@ class Heart(tune.Callback):  # type: ignore[misc]
             "since": self.since,
             "updated": time.time(),
             "ended": ended,
-            "slots": self.slots,
+            "slots": self.searcher.packing.slots,
+            "shares": self.searcher.packing.shares,
             "earlier": self.earlier,
             "running": {} if ended else running,
         }
@@ -133,23 +134,15 @@ def cluster(resources: Resources) -> Iterator[int]:
         ray.shutdown()
 
 
-def measured(suite: Suite, run: RunDir, data_dir: Path, extensions: Extensions, resources: Resources) -> Speedups:
-    """What training seeds together gains per task, measured where trials run and once per run directory."""
-    tasks = {study.task.base: study.task for study in suite.studies}
-    if resources.fuse != "auto":
-        return {base: {AT_ONCE: float("inf")} for base in tasks if resources.fuse == "on"}
-    sizes = {suite.search_seeds, min(AT_ONCE, suite.final_seeds)} - {1}
-    found = run.speedups()
-    remote = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial)(measure)
-    missing = {base: task for base, task in tasks.items() if base not in found and sizes}
-    asked = {base: remote.remote(task, data_dir, extensions, resources, sizes) for base, task in missing.items()}
-    for base, answer in asked.items():
-        try:
-            found[base] = ray.get(answer)
-        except ray.exceptions.RayError:  # a task that cannot be trained: its trials will say why
-            continue
-    run.write_speedups(found)
-    return found
+Needed = Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]
+
+
+def needed(suite: Suite, resources: Resources, packed: Packing) -> Needed:
+    """What a trial asks of Ray, by its configuration. Ray Tune gives it a worker that was begun with just that."""
+    bases = {study.name: study.task.base for study in suite.studies}
+    gpus = {name: packed.shares.get(base, resources.gpus_per_trial) for name, base in bases.items()}
+    cpus = resources.cpus_per_trial
+    return lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus[config["study"]]}])
 
 
 def launch(
@@ -175,11 +168,13 @@ def launch(
     for dataset in {study.task.dataset for study in suite.studies}:
         data.fetch(dataset, data_dir)
     with cluster(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
-        run.write_suite(suite)  # only now: what cannot run leaves nothing behind
+        speedups = measured(suite, run, data_dir, extensions, resources)
+        packed = packing(suite, run, data_dir, extensions, resources, speedups, slots)
+        run.write_suite(suite)  # only now: what cannot run leaves nothing behind but what was measured
         for study, values in (first or {}).items():
             run.write_proposal(study, 0, values)
-        searcher = SuiteSearcher(suite, run, measured(suite, run, data_dir, extensions, resources))
-        heart = Heart(searcher, run, slots, show)
+        searcher = SuiteSearcher(suite, run, speedups, packed)
+        heart = Heart(searcher, run, show)
         heart.beat()
         actor = tune.with_parameters(
             TrialActor,
@@ -189,14 +184,13 @@ def launch(
             extensions=extensions,
             resources=resources,
         )
-        share = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         tuner = tune.Tuner(
-            tune.with_resources(actor, share),
+            tune.with_resources(actor, needed(suite, resources, packed)),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=Patient(searcher),
                 num_samples=-1,
-                max_concurrent_trials=slots,
+                max_concurrent_trials=packed.at_once,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

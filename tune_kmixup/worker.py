@@ -1,14 +1,13 @@
-"""What runs in Ray's worker processes: trials, and the measurement whether their seeds are to be trained together."""
+"""What runs in Ray's worker processes: trials, and what is measured before the first of them."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
 
-from tune_kmixup import data
+from tune_kmixup import data, footprint
 from tune_kmixup.extensions import Extensions
 from tune_kmixup.fusing import speedups
 from tune_kmixup.resources import Resources
@@ -55,14 +54,26 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         """Nothing: `train` keeps its own checkpoint, under a name that survives this experiment."""
 
 
-@lru_cache(maxsize=4)
+KEPT = {"cpu": 4, "cuda": 1}  # a share of a GPU has room for the data of one task
+kept: dict[tuple[Task, Path, bool, str], data.Data] = {}  # of this process, the last used at the end
+
+
 def prepare(task: Task, data_dir: Path, test: bool, device: str) -> data.Data:
     """One process trains many trials of a task; it reads and splits the data once.
 
     Where nodes share no disk, the first process of each downloads what is missing there.
     """
-    data.fetch(task.dataset, data_dir)
-    return data.prepare(task, data_dir, test=test, device=device)
+    key = (task, data_dir, test, device)
+    found = kept.pop(key, None)
+    if found is None:
+        while len(kept) >= KEPT[device]:
+            del kept[next(iter(kept))]
+        if device == "cuda":
+            torch.cuda.empty_cache()  # what the task before had reserved is no part of this one's share
+        data.fetch(task.dataset, data_dir)
+        found = data.prepare(task, data_dir, test=test, device=device)
+    kept[key] = found
+    return found
 
 
 def measure(
@@ -72,3 +83,16 @@ def measure(
     extensions.install()
     torch.set_num_threads(resources.threads)
     return speedups(task, prepare(task, data_dir, False, resources.device), sizes)
+
+
+def measure_memory(task: Task, data_dir: Path, extensions: Extensions, resources: Resources, runs: int) -> int | None:
+    """`footprint.footprint` of a task with so many runs together."""
+    extensions.install()
+    torch.set_num_threads(resources.threads)
+    return footprint.footprint(task, prepare(task, data_dir, True, resources.device), runs)
+
+
+def node_memory(extensions: Extensions) -> int:
+    """`footprint.gpu_memory` of the node that this runs on."""
+    extensions.install()
+    return footprint.gpu_memory()
