@@ -18,7 +18,7 @@ import pytest
 from conftest import made_up_rows
 from moto.server import ThreadedMotoServer
 from ray.util import get_node_ip_address
-from test_survival import LONG
+from test_survival import LONG, workers
 from test_tuning import descendants, reproducible, tune
 
 from analysis.load import load
@@ -264,9 +264,9 @@ def test_nodes_that_share_no_disk(run: RunDir, disk: Path, tmp_path: Path) -> No
     try:
         launched = command("launch", *LONG[1:], "--out", str(run.path))
         until = time.monotonic() + 120
-        while len(run.launch().get("running", [])) < 2 and launched.poll() is None and time.monotonic() < until:
-            time.sleep(0.5)
-        time.sleep(12)  # workers start, and train for some seconds
+        while len(workers(os.getpid())) < 2 and launched.poll() is None and time.monotonic() < until:
+            time.sleep(0.2)
+        time.sleep(2)  # in the middle of it
         launched.send_signal(signal.SIGINT)
         printed, _ = launched.communicate(timeout=60)
         assert launched.returncode == 130, printed
