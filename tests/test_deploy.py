@@ -153,7 +153,8 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     env |= {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{env['PATH']}", "PYTHONPATH": str(DEPLOY.parent)}
     env |= {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "1"}
-    env |= {"STAND_INS": str(tmp_path), "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}  # the second node waits a minute
+    env |= {"STAND_INS": str(tmp_path), "RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT": "120"}
+    env["RAY_gcs_rpc_server_reconnect_timeout_s"] = "5"  # the second node would wait for a minute
     args = ["iris/noted", "--load", str(tmp_path / "nodes.py"), "--method", "erm", "--search-seeds", "1"]
     args += ["--final-seeds", "2", "--fuse", "off", "--out", str(tmp_path / "run")]
     done = subprocess.run(
@@ -162,7 +163,7 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path: Path) -> None:
         env=env,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = read(RunDir(tmp_path / "run"))
