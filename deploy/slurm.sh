@@ -15,7 +15,16 @@ set -euo pipefail
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$(getent hosts "$head" | awk '{print $1; exit}'):6379
 
-# Starts Ray on every node, runs the command on the first, and stops Ray when it has ended.
+# Whoever works on these nodes reaches Ray's port: it asks for a token that this job alone has.
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
+RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+
+# Starts Ray on every node, runs the command on the first, and stops Ray when it has ended. Left to itself Ray would
+# count the CPUs of the whole node, others' too. How the launch ended is kept in a file on the first node, where this
+# script runs as well: `ray symmetric-run` ends with 1 when the Ray that it stops was its own connection (Ray 2.60).
+code=$(mktemp)
+echo 1 >"$code"
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
-    ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
-    tune-kmixup launch --address auto "$@"
+    ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_PER_TASK" -- \
+    bash -c 'tune-kmixup launch --address auto "$@"; echo $? >"$0"' "$code" "$@" || true
+exit "$(cat "$code")"

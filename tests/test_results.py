@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,21 @@ def test_a_corrupt_suite_is_refused_with_its_path(run_dir: RunDir, text: str) ->
     run_dir.path.mkdir()
     (run_dir.path / "suite.json").write_text(text)
     with pytest.raises(BadInput, match=r"suite\.json is not a suite"):
+        run_dir.suite()
+
+
+@pytest.mark.parametrize("field", ["dataset", "architecture", "train_size", "outer_split", "method"])
+@pytest.mark.parametrize("value", ["../../elsewhere", "..", "a/../../b", "/tmp/elsewhere"])
+def test_no_name_in_a_suite_leads_out_of_the_run_directory(
+    run_dir: RunDir, suite: Suite, field: str, value: str
+) -> None:
+    run_dir.write_suite(suite)
+    path = run_dir.path / "suite.json"
+    edited = json.loads(path.read_text())
+    study = edited["studies"][0]
+    (study if field == "method" else study["task"])[field] = value
+    path.write_text(json.dumps(edited))
+    with pytest.raises(BadInput, match=f"{re.escape(repr(value))} is not allowed"):
         run_dir.suite()
 
 

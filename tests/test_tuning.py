@@ -4,12 +4,14 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import small_suite
 
@@ -30,8 +32,9 @@ def command(*args: str | Path) -> list[str]:
     return [sys.executable, "-m", "tune_kmixup", *map(str, args)]
 
 
-def tune(*args: str | Path, code: int = 0) -> str:
-    done = subprocess.run(command(*args), capture_output=True, text=True, timeout=300)
+def tune(*args: str | Path, code: int = 0, cwd: Path | None = None) -> str:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(command(*args), cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -155,35 +158,89 @@ def test_seeds_are_trained_together_where_that_was_measured_to_pay(tmp_path: Pat
     assert [row["fused"] for row in rows[12:]] == [1, 1, 1], "what was measured is remembered"
 
 
+# `oom` stands in for a network too large for the device: no GPU is needed for torch's error to be raised.
 BROKEN = """
+import torch
 from search_spaces.tasks import TASKS
 from tune_kmixup.models import ARCHITECTURES, mlp
 from tune_kmixup.study import Recipe, Task
 
-def breaks(shape, classes):
+def broken(shape, classes):
     raise RuntimeError("this network is broken")
 
-ARCHITECTURES["broken"] = breaks
-ARCHITECTURES["fine"] = mlp
+def oom(shape, classes):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+def lacking(shape, classes):
+    import a_package_that_no_node_has
+
 recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
-for name in ("broken", "fine"):
+for name, network in {"broken": broken, "oom": oom, "lacking": lacking, "fine": mlp}.items():
+    ARCHITECTURES[name] = network
     TASKS[f"iris/{name}"] = (Task("iris", name, recipe, outer_split=0),)
 """
+WHY = {
+    "broken": "RuntimeError: this network is broken",
+    "oom": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB.",
+    "lacking": "ModuleNotFoundError: No module named 'a_package_that_no_node_has'",
+}
 
 
 @pytest.mark.slow
 def test_a_trial_that_fails_fails_alone(tmp_path: Path) -> None:
+    """Its own error, memory that runs out, and a package that its node lacks, side by side with one that is fine."""
     (tmp_path / "mine.py").write_text(BROKEN)
-    args = ["launch", "iris/broken", "iris/fine", "--method", "erm", "--method", "mixup", "--trials", "2"]
+    args = ["launch", *(f"iris/{name}" for name in WHY), "iris/fine", "--method", "mixup", "--trials", "1"]
     args += ["--search-seeds", "1", "--final-seeds", "1", "--load", tmp_path / "mine.py", "--out", tmp_path / "run"]
     printed = tune(*args, code=1)
-    assert "this network is broken" in printed and "tune-kmixup resume" in printed
-    assert "this network is broken" in tune("status", tmp_path / "run")
-    assert len(RunDir(tmp_path / "run").rows("iris/fine@0/mixup")) == 3
+    status = tune("status", tmp_path / "run")
+    for name, why in WHY.items():
+        assert f"failed: iris/{name}@0/mixup/search-0000: {why}" in status
+        assert why in printed
+    assert "tune-kmixup resume" in printed
+    assert len(RunDir(tmp_path / "run").rows("iris/fine@0/mixup")) == 2
+
+
+# On workers it takes the data away before they are read, once: as if the directory had vanished, or were not mounted.
+VANISHES = """
+import sys
+from pathlib import Path
+from search_spaces.tasks import TASKS
+from tune_kmixup.study import Recipe, Task
+
+data = Path(__file__).parent / "data"
+if "default_worker" in sys.argv[0] and not data.with_name("vanished").exists():
+    data.rename(data.with_name("vanished"))
+recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
+TASKS["mine/mlp"] = (Task("mine", "mlp", recipe, outer_split=0),)
+"""
+
+
+@pytest.mark.slow
+def test_a_data_directory_that_vanishes_stops_what_needs_it_alone(tmp_path: Path) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    generator = np.random.default_rng(0)
+    data.mkdir()
+    np.savez(data / "mine.npz", x=generator.normal(size=(150, 4)).astype("f4"), y=generator.integers(0, 3, 150))
+    (tmp_path / "mine.py").write_text(VANISHES)
+    args = ["--max-concurrent", "1", "--fuse", "off", "--load", tmp_path / "mine.py", "--data-dir", data]
+    small = ["--method", "erm", "--search-seeds", "1", "--final-seeds", "1", "--epochs", "2"]
+    printed = tune("launch", "mine/mlp", "iris/mlp@0", *small, *args, "--out", run, code=1)
+    gone = f"there is no mine.npz, mine.csv or folder mine in {data}: put one there"
+    assert gone in printed and gone in tune("status", run)
+    assert len(RunDir(run).rows("iris/mlp@0/erm")) == 2 and not RunDir(run).rows("mine/mlp@0/erm")
+    refused = tune("resume", run, *args, code=2)
+    assert gone in refused and "Traceback" not in refused and len(refused.splitlines()) == 1
+    shutil.copytree(tmp_path / "vanished", data)
+    tune("resume", run, *args)
+    assert len(RunDir(run).rows("mine/mlp@0/erm")) == 2
 
 
 BAD = [
     (["launch", "irsi/mlp", "--out", "x"], "did you mean iris/mlp"),
+    (["launch", "../../elsewhere", "--out", "x"], "task='../../elsewhere' is unknown"),
+    (["launch", "iris/mlp@../../elsewhere", "--out", "x"], "names an outer split that there is not"),
+    (["launch", "iris/mlp", "--method", "../elsewhere", "--out", "x"], "method='../elsewhere' is unknown"),
     (["launch", "iris/mlp", "--trials", "0", "--out", "x"], "trials=0 is too small"),
     (["launch", "iris/mlp", "--out", "x", "--gpus-per-trial", "99"], "gpus_per_trial=99 does not fit"),
     (["launch", "iris/mlp", "--out", "x", "--gpus-per-trial", "half"], "gpus_per_trial='half' is neither"),

@@ -69,6 +69,9 @@ class Task:
         for name in (self.dataset, self.architecture):
             if not NAME.fullmatch(name):
                 raise BadInput(f"name={name!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
+        for name in ("train_size", "outer_split"):  # parts of a path, and in a suite.json they may be anything
+            if not isinstance(value := getattr(self, name), int | None):
+                raise BadInput(f"{name}={value!r} is not allowed: choose a whole number, or None.")
 
     @property
     def base(self) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import socket
 import tempfile
 import time
@@ -122,6 +123,9 @@ def cluster(resources: Resources) -> Iterator[int]:
         # Refused before Ray starts. A local Ray of one's own: never attach to a stale one left on the machine.
         cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
         resources.slots(cpus, gpus)
+        # Its ports are open to the network, so it asks for a token, of this launch alone. Left to itself Ray keeps one
+        # in the home directory, where it may not be allowed to, and from then on every `ray start` asks for it.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         ray.init(
             "local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False, logging_level="error"
         )
