@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Compare ERM, mixup and k-mixup, each tuned with the same budget.",
 )
-out = Console(highlight=False)
+out = Console(highlight=False, markup=False)  # what is printed may hold brackets of its own
 
 
 @app.command()
