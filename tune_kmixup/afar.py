@@ -34,13 +34,17 @@ class Command:
             loads += ["--load", str(copy)]
         self.output = Path(self.folder.name) / "output"
         self.told = 0
-        with self.output.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tune_kmixup", *arguments, *loads, "--address", "auto"],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # the code that came with the client
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
+        earlier = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked here, it would be there as well
+        try:
+            with self.output.open("wb") as file:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "tune_kmixup", *arguments, *loads, "--address", "auto"],
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # the code that came with the client
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
     def said(self) -> tuple[str, int | None]:
         """What was printed since last asked, and the exit code once it has ended."""
