@@ -23,11 +23,11 @@ slow: install
 
 install: .venv/installed
 
+# Compiled at once: where Python may not write bytecode, every process of Ray would compile torch and all it imports.
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	# Compiled once: every worker of Ray imports torch, which from source takes it ten seconds more.
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --group dev --editable .
 	touch $@
 
