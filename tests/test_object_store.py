@@ -188,6 +188,7 @@ def test_a_store_that_is_not_there_is_said_in_a_line(run: RunDir, monkeypatch: p
     storage.store(nowhere.path).clear_instance_cache()  # whoever asks next reads that variable
     with pytest.raises(BadInput, match=r"cannot be read .*Could not connect"):
         read(RunDir("s3://another-bucket/run"))
+    storage.store(nowhere.path).clear_instance_cache()  # nor does anyone after this test read it
 
 
 LAUNCH = ["launch", "iris/mlp@0", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2", "--epochs", "20"]
