@@ -125,7 +125,7 @@ def test_what_holds_something_else_is_refused(run: RunDir, suite: Suite) -> None
 
 
 def test_one_launch_at_a_time(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holding, "SIGN_OF_LIFE_SECONDS", 0.1)
+    monkeypatch.setattr(holding, "HEARTBEAT_SECONDS", 0.1)
     with held(run):
         first = holding.read(run.path / "launch.lock")
         with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on "), held(run):
@@ -167,7 +167,7 @@ def test_a_lock_left_by_a_dead_process_is_taken_over(run: RunDir) -> None:
 
 
 def test_a_launch_that_was_taken_over_stops(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holding, "SIGN_OF_LIFE_SECONDS", 0.1)
+    monkeypatch.setattr(holding, "HEARTBEAT_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt), held(run):
         with storage.whole(run.path / "launch.lock") as file:
             file.write(json.dumps({"host": "another", "pid": 1, "by": "it", "since": 0, "updated": 0}).encode())

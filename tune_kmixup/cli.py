@@ -226,12 +226,12 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     run = RunDir(out_dir)
     suite = continued(run, suite)
     first = offered(suite, run, RunDir(options["warm_start"])) if options.get("warm_start") else {}
-    where = folder(options["data_dir"]), Resources.of(options), extensions(options["load"])
+    data_dir, resources, mine = folder(options["data_dir"]), Resources.of(options), extensions(options["load"])
     from tune_kmixup import tuning  # imports Ray: after all that can be refused without it
     from tune_kmixup.holding import held
 
     with held(run), Progress(suite, out) as progress:
-        done = tuning.launch(suite, run, *where, progress, first, options.get("log_to") or ())
+        done = tuning.launch(suite, run, data_dir, resources, mine, progress, first, options.get("log_to") or ())
     if done is None:
         out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return

@@ -28,10 +28,14 @@ def pays(speedups: Speedups, task: Task, runs: int) -> bool:
     return runs > 1 and bool(found) and found[min(found, key=lambda size: abs(size - runs))] >= WORTH
 
 
+def sizes(suite: Suite) -> set[int]:
+    """How many runs the trials of a suite, search and final, can train together."""
+    return {suite.search_seeds, min(AT_ONCE, suite.final_seeds)}
+
+
 def together(speedups: Speedups, suite: Suite, task: Task) -> int:
     """The most runs of a task that a trial of the suite trains together."""
-    sizes = (suite.search_seeds, min(AT_ONCE, suite.final_seeds))
-    return max((runs for runs in sizes if pays(speedups, task, runs)), default=1)
+    return max((runs for runs in sizes(suite) if pays(speedups, task, runs)), default=1)
 
 
 def speedups(task: Task, data: Data, sizes: Iterable[int]) -> dict[int, float]:

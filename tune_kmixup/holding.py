@@ -17,10 +17,8 @@ from filelock import FileLock, Timeout
 
 from tune_kmixup import storage
 from tune_kmixup.results import RunDir, written
-from tune_kmixup.status import DEAD_AFTER, alive
+from tune_kmixup.status import DEAD_AFTER, HEARTBEAT_SECONDS, alive
 from tune_kmixup.study import BadInput
-
-SIGN_OF_LIFE_SECONDS = 5.0
 
 
 @contextmanager
@@ -86,7 +84,7 @@ def renew(lock: Path, mine: dict[str, Any], over: Event) -> None:
 
     A launch that finds itself replaced has been without a sign of life for long: stopped with SIGSTOP, say.
     """
-    while not over.wait(SIGN_OF_LIFE_SECONDS):
+    while not over.wait(HEARTBEAT_SECONDS):
         with suppress(OSError):  # what cannot be written now may be later; results that cannot be end the launch
             if read(lock).get("by", mine["by"]) != mine["by"]:
                 print(f"{lock.parent} has been taken over by another launch: this one stops.", file=sys.stderr)

@@ -8,7 +8,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tune_kmixup.extensions import Extensions
-from tune_kmixup.fusing import AT_ONCE, Speedups, together
+from tune_kmixup.fusing import AT_ONCE, Speedups, sizes, together
 from tune_kmixup.packing import Packing, shares
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
@@ -21,11 +21,13 @@ def measured(suite: Suite, run: RunDir, data_dir: Path, extensions: Extensions, 
     tasks = bases(suite)
     if resources.fuse != "auto":
         return {base: {AT_ONCE: float("inf")} for base in tasks if resources.fuse == "on"}
-    sizes = {suite.search_seeds, min(AT_ONCE, suite.final_seeds)} - {1}
+    several = sizes(suite) - {1}
     found = run.speedups()
     ask = remote(measure, resources)
-    missing = {base: task for base, task in tasks.items() if base not in found and sizes}
-    found |= answers({base: ask.remote(task, data_dir, extensions, resources, sizes) for base, task in missing.items()})
+    missing = {base: task for base, task in tasks.items() if base not in found and several}
+    found |= answers(
+        {base: ask.remote(task, data_dir, extensions, resources, several) for base, task in missing.items()}
+    )
     run.write_speedups(found)
     return found
 

@@ -65,7 +65,7 @@ class RunDir:
             return
         with tempfile.TemporaryDirectory(prefix="tune-kmixup-") as folder:
             try:
-                storage.copy(self.path, Path(folder), leave_out=("checkpoints", "wandb"))
+                storage.copy(self.path, Path(folder), leave_out="checkpoints")
             except OSError as error:
                 raise unreadable(self.path, error) from error
             yield RunDir(folder, copy_of=self.path)

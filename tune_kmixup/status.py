@@ -10,6 +10,7 @@ from tune_kmixup.results import RunDir
 from tune_kmixup.selection import by_configuration, final_rows, ranking, score, stopped
 from tune_kmixup.study import Study, Suite
 
+HEARTBEAT_SECONDS = 5.0  # between two signs of life of a launch
 DEAD_AFTER = 30.0  # seconds without a heartbeat
 
 

@@ -7,7 +7,7 @@ What a store's own package raises arrives as an OSError, as from a disk. Imports
 import io
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -118,12 +118,11 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def copy(folder: Path, to: Path, leave_out: Iterable[str]) -> None:
-    """Copies what is below a folder of a store to a disk, many files at once, but for its subfolders `leave_out`."""
+def copy(folder: Path, to: Path, leave_out: str) -> None:
+    """Copies what is below a folder of a store to a disk, many files at once, but for its subfolder `leave_out`."""
     root = key(folder).rstrip("/") + "/"
-    skipped = tuple(f"{root}{name}/" for name in leave_out)
     for last in (False, False, True):
-        found = [name for name in asked(store(folder).find, root) if not name.startswith(skipped)]
+        found = [name for name in asked(store(folder).find, root) if not name.startswith(f"{root}{leave_out}/")]
         try:
             if found:
                 asked(store(folder).get, found, [str(to / name.removeprefix(root)) for name in found])

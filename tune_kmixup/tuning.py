@@ -32,12 +32,11 @@ from tune_kmixup.patient import Patient
 from tune_kmixup.resources import Resources
 from tune_kmixup.results import RunDir
 from tune_kmixup.scheduling import SuiteSearcher
+from tune_kmixup.status import HEARTBEAT_SECONDS
 from tune_kmixup.study import BadInput, Suite
 from tune_kmixup.worker import TrialActor
 
 logging.getLogger("ray.tune.tune").setLevel("CRITICAL")  # its last word counts trials that ended well when tried again
-
-HEARTBEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
