@@ -1,11 +1,20 @@
 """Fixtures that several rooms share."""
 
 import math
+import os
 import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from ray.util import get_node_ip_address
 
 from search_spaces.methods import study
 from tune_kmixup.columns import Row
@@ -65,3 +74,34 @@ def made_up_rows(suite: Suite, trial: Trial) -> list[Row]:
 @pytest.fixture
 def run_dir(tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "run")
+
+
+class Guarded(NamedTuple):
+    """A cluster of one node that asks for a token and admits clients."""
+
+    address: str
+    client: str  # its address for Ray's client
+    env: dict[str, str]  # an environment that has its token
+
+
+@pytest.fixture
+def guarded() -> Iterator[Guarded]:
+    short = tempfile.mkdtemp()  # the paths of sockets may not be long
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        port, client = (free.getsockname()[1] for free in (one, other))
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_TMPDIR": short}
+    start = ["start", "--head", "--block", f"--port={port}", f"--ray-client-server-port={client}", "--num-cpus=2"]
+    start += ["--include-dashboard=false", "--dashboard-agent-listen-port=0"]
+    quiet = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    node = subprocess.Popen([Path(sys.executable).with_name("ray"), *start], **quiet)  # type: ignore[call-overload]
+    try:
+        host, until = get_node_ip_address(), time.monotonic() + 60
+        while socket.socket().connect_ex((host, client)) and time.monotonic() < until:
+            time.sleep(0.5)
+        yield Guarded(f"{host}:{port}", f"ray://{host}:{client}", env)
+    finally:
+        node.terminate()
+        node.wait(timeout=60)
+        shutil.rmtree(short, ignore_errors=True)

@@ -1,18 +1,14 @@
 """A launch through Ray's client."""
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
+from conftest import Guarded
 from test_survival import LONG, workers
 from test_tuning import reproducible, tune
 
@@ -50,35 +46,10 @@ def test_a_command_says_what_it_prints_and_how_it_ended() -> None:
     assert command.said() == ("", 2), "said once"
 
 
-@pytest.fixture
-def head() -> Iterator[tuple[str, dict[str, str]]]:
-    """A cluster that admits clients: its address for them, and the environment that has its token."""
-    folder = tempfile.mkdtemp()  # the paths of sockets may not be long
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
-    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_TMPDIR": folder}
-    start = ["start", "--head", "--block", "--num-cpus=2", f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}"]
-    start += ["--include-dashboard=false", "--dashboard-agent-listen-port=0"]
-    quiet = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    node = subprocess.Popen([Path(sys.executable).with_name("ray"), *start], **quiet)  # type: ignore[call-overload]
-    try:
-        until = time.monotonic() + 60
-        while socket.socket().connect_ex((ray.util.get_node_ip_address(), ports[1])) and time.monotonic() < until:
-            time.sleep(0.5)
-        yield f"ray://{ray.util.get_node_ip_address()}:{ports[1]}", env
-    finally:
-        node.terminate()
-        node.wait(timeout=60)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.mark.slow
-def test_a_launch_through_the_client_is_stopped_and_resumed(head: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+def test_a_launch_through_the_client_is_stopped_and_resumed(guarded: Guarded, tmp_path: Path) -> None:
     """What it says comes here, Ctrl-C goes there, and it ends like one left alone."""
-    address, env = head
+    address, env = guarded.client, guarded.env
 
     def command(*args: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

@@ -4,16 +4,14 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
+from conftest import Guarded
 from ray.cluster_utils import Cluster
 from test_survival import workers
 from test_tuning import reproducible, tune
@@ -128,28 +126,12 @@ def test_twenty_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tm
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
-def test_a_cluster_that_asks_for_a_token(tmp_path: Path) -> None:
+def test_a_cluster_that_asks_for_a_token(guarded: Guarded, tmp_path: Path) -> None:
     """Ray's token authentication, on loopback: with the token a launch runs, with another it is refused in a line."""
-    short = tempfile.mkdtemp()  # the paths of sockets may not be long
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_TMPDIR": short}
-    head = ["start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    node = subprocess.Popen([Path(sys.executable).with_name("ray"), *head], env=env, **quiet)  # type: ignore[call-overload]
-    try:
-        command = [sys.executable, "-m", "tune_kmixup", "launch", "iris/mlp@0", "--method", "erm", "--final-seeds", "1"]
-        command += ["--address", f"{ray.util.get_node_ip_address()}:{port}", "--out", str(tmp_path / "run")]
-        until = time.monotonic() + 60
-        while socket.socket().connect_ex((ray.util.get_node_ip_address(), port)) and time.monotonic() < until:
-            time.sleep(0.5)
-        wrong = env | {"RAY_AUTH_TOKEN": "b" * 64}
-        refused = subprocess.run(command, cwd=ROOT, env=wrong, capture_output=True, text=True, timeout=120)
-        assert refused.returncode == 2 and "give its token" in refused.stderr, refused.stdout + refused.stderr
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
-    finally:
-        node.terminate()
-        node.wait(timeout=60)
-        shutil.rmtree(short, ignore_errors=True)
+    command = [sys.executable, "-m", "tune_kmixup", "launch", "iris/mlp@0", "--method", "erm", "--final-seeds", "1"]
+    command += ["--address", guarded.address, "--out", str(tmp_path / "run")]
+    wrong = guarded.env | {"RAY_AUTH_TOKEN": "b" * 64}
+    refused = subprocess.run(command, cwd=ROOT, env=wrong, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 2 and "give its token" in refused.stderr, refused.stdout + refused.stderr
+    done = subprocess.run(command, cwd=ROOT, env=guarded.env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
