@@ -82,7 +82,8 @@ def leased(run: RunDir) -> Iterator[None]:
 def renew(lock: Path, mine: dict[str, Any], over: Event) -> None:
     """Signs of life, until it is over, or until another has taken over: this launch is stopped as by Ctrl-C then.
 
-    A launch that finds itself replaced has been without a sign of life for long: stopped with SIGSTOP, say.
+    A launch that finds itself replaced has been without a sign of life for long: stopped with SIGSTOP, say. Where it
+    writes in the very moment of being replaced, it is the other that finds itself replaced: still, one goes on.
     """
     while not over.wait(HEARTBEAT_SECONDS):
         with suppress(OSError):  # what cannot be written now may be later; results that cannot be end the launch
