@@ -19,7 +19,7 @@ lint: install
 
 # What takes longer than a few seconds: kills, the wheel, and, where DATA_DIR names them, the real data sets.
 slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations 20 --durations-min 10
 
 install: .venv/installed
 

@@ -48,6 +48,14 @@ def test_the_example_trains_with_all_three_methods() -> None:
     assert all(5 < float(error) < 25 for _, errors in found for error in errors.replace("%", "").split())
 
 
+@pytest.mark.slow
+def test_the_example_of_vanishing_alpha_has_an_arm_for_each_law_of_lambda() -> None:
+    """Folded, vanishing α is ERM but for the few steps whose λ is not yet 1; ERM itself gains nothing over ERM."""
+    found = re.findall(r"gain over ERM (\S+) ± ", printed("examples/limit_of_mixup.py", "3"))
+    assert len(found) == 5 and found[0] == "+0.00"
+    assert abs(float(found[2])) < 0.3 and float(found[3]) < 0
+
+
 def test_the_readme_shows_the_example_as_it_is() -> None:
     shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     example = (ROOT / "examples" / "train_with_kmixup.py").read_text()

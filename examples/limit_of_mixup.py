@@ -1,0 +1,47 @@
+"""Is mixup with a vanishing α the same training as ERM?  python examples/limit_of_mixup.py [data sets]
+
+As α falls to zero, λ ~ Beta(α, α) becomes a coin: the batch as it is, or the partner batch as it is. No image is mixed,
+but the partner comes from an order of its own, so that an epoch sees a row twice, once or not at all. Folded to at
+least one half, λ leaves the batch as it is, and every row is seen once, as in ERM. Nothing here is tuned.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import t
+
+from tune_kmixup import batches
+from tune_kmixup.data import prepare
+from tune_kmixup.mixing import sample_lambda
+from tune_kmixup.planning import tasks_named
+from tune_kmixup.study import Trial
+from tune_kmixup.training import train_to_end
+
+
+def folded(alpha, size, generator):
+    lam = sample_lambda(alpha, size, generator)
+    return lam.maximum(1 - lam)
+
+
+torch.set_num_threads(1)
+errors = {}
+for task in tasks_named("two_spirals/mlp")[: int(sys.argv[1]) if len(sys.argv) > 1 else None]:  # 25, two seeds each
+    data = prepare(task, Path(), test=True)
+    for label, alpha, draw in (
+        ("ERM", 0.0, sample_lambda),
+        ("mixup, α = 0.0001", 1e-4, sample_lambda),
+        ("mixup, α = 0.0001, λ ≥ 1/2", 1e-4, folded),
+        ("mixup, α = 0.1", 0.1, sample_lambda),
+        ("mixup, α = 0.1, λ ≥ 1/2", 0.1, folded),
+    ):
+        batches.sample_lambda = draw
+        rows = train_to_end(task, Trial("limit", 0, "final", {"alpha": alpha}, (1_000_000, 1_000_001), True), data)
+        errors.setdefault(label, []).append(100 * np.mean([row["test_error"] for row in rows]))
+table = pd.DataFrame(errors)
+for label, found in table.items():
+    gain = table["ERM"] - found
+    half = t.ppf(0.975, len(gain) - 1) * gain.std() / len(gain) ** 0.5
+    print(f"{label:28} test error {found.mean():.2f} %, gain over ERM {gain.mean():+.2f} ± {half:.2f}")
