@@ -1,5 +1,6 @@
 """Every script runs as its docstring says, and prints its table."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def printed(*command: str) -> str:
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    """One thread: several that wait for each other are slow where other work shares the cores."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
