@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from ray.util import get_node_ip_address
 
 from search_spaces.methods import study
 from tune_kmixup.columns import Row
 from tune_kmixup.results import RunDir
 from tune_kmixup.study import Recipe, Suite, Task, Trial, configuration
+
+torch.set_num_threads(1)  # of these small networks: threads that wait for each other crawl where the cores are shared
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
