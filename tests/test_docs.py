@@ -88,7 +88,7 @@ def test_the_published_figures_are_those_of_the_published_rows() -> None:
     assert found["kmixup", "mixup"] == {"wins": 1, "losses": 0, "ties": 17}
 
 
-@pytest.mark.parametrize("other", ["cpu-random", "cpu-tuned", "cpu-tuned-toys", "lower-alpha"])
+@pytest.mark.parametrize("other", ["cpu-random", "cpu-tuned", "cpu-tuned-toys", "cpu-tuned-audio", "lower-alpha"])
 def test_the_figures_of_a_further_experiment_are_those_of_its_rows(other: str) -> None:
     results = ROOT / "docs" / "results"
     first, further = (pd.read_parquet(results / name / "results.parquet") for name in ("cpu", other))
