@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t
 
+from analysis.gains import t_interval
+from analysis.tables import shown
 from tune_kmixup import batches
 from tune_kmixup.data import prepare
 from tune_kmixup.mixing import sample_lambda
@@ -39,9 +40,8 @@ for task in tasks_named("two_spirals/mlp")[: int(sys.argv[1]) if len(sys.argv) >
     ):
         batches.sample_lambda = draw
         rows = train_to_end(task, Trial("limit", 0, "final", {"alpha": alpha}, (1_000_000, 1_000_001), True), data)
-        errors.setdefault(label, []).append(100 * np.mean([row["test_error"] for row in rows]))
+        errors.setdefault(label, []).append(np.mean([row["test_error"] for row in rows]))
 table = pd.DataFrame(errors)
 for label, found in table.items():
-    gain = table["ERM"] - found
-    half = t.ppf(0.975, len(gain) - 1) * gain.std() / len(gain) ** 0.5
-    print(f"{label:28} test error {found.mean():.2f} %, gain over ERM {gain.mean():+.2f} ± {half:.2f}")
+    gain = shown(t_interval(table["ERM"] - found), signed=True)
+    print(f"{label:28} test error {100 * found.mean():.2f} %, gain over ERM {gain}")

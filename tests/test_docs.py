@@ -97,3 +97,12 @@ def test_the_figures_of_a_further_experiment_are_those_of_its_rows(other: str) -
         pairs = [(rows, *pair) for pair in gains.COMPARED[:2] for rows in (first, further)]
         shown = [tables.shown(gains.gain(rows, task, a, b), signed=True) for rows, a, b in pairs]
         assert f"| {task} | {' | '.join(shown)} |" in (results / "README.md").read_text()
+
+
+def test_the_readme_counts_what_was_found_with_everything_tuned() -> None:
+    results = ROOT / "docs" / "results"
+    tuned = pd.concat([pd.read_parquet(path) for path in sorted(results.glob("cpu-tuned*/results.parquet"))])
+    assert f"({len(gains.tasks(tuned))} tasks, {len(tuned):,} runs)" in (ROOT / "README.md").read_text()
+    found = {pair: across.outcomes(tuned, *pair) for pair in gains.COMPARED[:2]}
+    assert found["mixup", "erm"] == {"wins": 4, "losses": 1, "ties": 11}, "what the README says"
+    assert found["kmixup", "mixup"] == {"wins": 0, "losses": 0, "ties": 16}

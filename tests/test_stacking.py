@@ -1,5 +1,4 @@
 import dataclasses
-import itertools
 from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
@@ -124,13 +123,8 @@ def close(together: list[Row], alone: list[Row]) -> None:
         assert abs(ours["test_error"] - its["test_error"]) < 0.01
 
 
-@pytest.mark.parametrize(
-    ("architecture", "method"),
-    [
-        *itertools.product(["mlp", "small_cnn", "normed"], METHODS),
-        pytest.param("preact_resnet18", "kmixup", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("architecture", slow(["mlp", "small_cnn", "normed", "preact_resnet18"], {"preact_resnet18"}))
+@pytest.mark.parametrize("method", METHODS)
 def test_fused_runs_end_as_each_does_alone(architecture: str, method: str) -> None:
     task = task_of(architecture)
     if architecture == "preact_resnet18":
