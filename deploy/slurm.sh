@@ -12,8 +12,8 @@
 #SBATCH --time=24:00:00
 set -euo pipefail
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$(getent hosts "$head" | awk '{print $1; exit}'):6379
+read -r head < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+read -r address _ < <(getent hosts "$head")
 
 # Whoever works on these nodes reaches Ray's port: it asks for a token that this job alone has.
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
@@ -25,6 +25,6 @@ RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 code=$(mktemp)
 echo 1 >"$code"
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
-    ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_PER_TASK" -- \
+    ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_PER_TASK" -- \
     bash -c 'tune-kmixup launch --address auto "$@"; echo $? >"$0"' "$code" "$@" || true
 exit "$(cat "$code")"

@@ -96,7 +96,7 @@ def test_no_file_opens_the_dashboard(file: Path) -> None:
 # /tmp/ray of its own. As with Slurm, the script itself runs on the first. Whatever is left when it ends goes with it.
 ISOLATED = ["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]
 SLURM = {
-    "scontrol": "printf 'node1\\nnode2\\n'",
+    "scontrol": "echo node1; sleep 0.2; echo node2",  # the first is read by then, and the pipe may be closed
     "sbatch": """
 mount --bind "$STAND_INS/hosts" /etc/hosts
 exec bash "$@"

@@ -107,6 +107,26 @@ def test_a_write_that_fails_leaves_nothing(run: RunDir) -> None:
     assert keys(run) == set()
 
 
+def test_what_is_replaced_while_it_is_read_is_read_whole(run: RunDir) -> None:
+    path, over = run.path / "launch.lock", threading.Event()
+    contents = [bytes([letter]) * size for letter, size in ((1, 10_000), (2, 20_000))]
+    storage.create(path, contents[0])
+
+    def replace() -> None:
+        while not over.is_set():
+            for content in contents:
+                with storage.whole(path) as file:
+                    file.write(content)
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        assert {storage.read(path) for _ in range(50)} <= set(contents)
+    finally:
+        over.set()
+        writer.join()
+
+
 def test_a_garbled_result_is_named_where_it_is(run: RunDir, suite: Suite) -> None:
     run.write_suite(suite)
     path = run.file(suite.search_trial(suite.studies[1], 0, {}))
