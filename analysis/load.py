@@ -1,19 +1,30 @@
-"""Run directories -> one tidy table, and what is missing of it."""
+"""Run directories, and the folders of earlier reports, -> one tidy table, and what is missing of it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from tune_kmixup.columns import COLUMNS
+from tune_kmixup.columns import COLUMNS, Row
 from tune_kmixup.results import RunDir
 from tune_kmixup.selection import final_rows
 from tune_kmixup.status import busy, study_status
-from tune_kmixup.study import BadInput, Study, Suite
+from tune_kmixup.storage import remote
+from tune_kmixup.study import BadInput, Suite, from_json
 
 KEY = ["task", "outer_split", "method", "phase", "trial", "seed"]
+ROWS, LAUNCHES = "results.parquet", "launches.json"  # what a report keeps of the runs that it is made from
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What filled one run directory."""
+
+    name: str  # of the run directory
+    suite: Suite
+    busy: float | None  # share of the slots' time in which runs trained
 
 
 @dataclass(frozen=True)
@@ -25,44 +36,96 @@ class Runs:
 
     rows: pd.DataFrame
     missing: pd.DataFrame
-    suites: dict[str, Suite]  # by run directory, as is the next
-    busy: dict[str, float | None]  # share of the slots' time in which runs trained
+    launches: list[Launch]
+
+    @property
+    def suites(self) -> list[Suite]:
+        return [launch.suite for launch in self.launches]
 
 
-def load(run_dirs: Iterable[Path]) -> Runs:
-    """Reads and merges run directories. Which final runs count is decided by `selection.final_rows` alone.
+def load(sources: Iterable[Path]) -> Runs:
+    """Reads and merges run directories and folders of reports. Which final runs count `selection.final_rows` decides.
 
-    Raises BadInput for a directory that is none, for one without any result, and where two of them hold different
+    Raises BadInput for a folder that is neither, for folders without any result, and where two of them hold different
     results of the same run.
     """
-    suites: dict[str, Suite] = {}
-    shares: dict[str, float | None] = {}
-    rows: list[dict[str, Any]] = []
-    missing = []
-    for path in run_dirs:
-        begun = len(rows)
-        with RunDir(path).at_hand() as run:
-            suite = suites[str(path)] = run.suite()
-            for study in suite.studies:
-                found = run.rows(study.name)
-                counted = {id(row) for row in final_rows(found)}
-                rows += [{"suite": suite.name, **row, "selected": id(row) in counted} for row in found]
-                missing += lacking(path, suite, study, found)
-            shares[str(path)] = busy(run.launch(), ((row["task"], row["seconds"]) for row in rows[begun:]))
+    sources = list(sources)
+    rows: list[Row] = []
+    missing: list[dict[str, str]] = []
+    launches: list[Launch] = []
+    for source in sources:
+        done, lacks, by = of_report(source) if reported(source) else of_run_dir(source)
+        rows += done
+        missing += lacks
+        launches += by
     if not rows:
-        raise BadInput(f"run_dirs={', '.join(suites)} hold no result yet: launch first, or wait for a trial to end.")
+        names = ", ".join(map(str, sources))
+        raise BadInput(f"run_dirs={names} hold no result yet: launch first, or wait for a trial to end.")
     table = pd.DataFrame(rows)
     table = table.reindex(columns=[*COLUMNS, *table.columns.difference([*COLUMNS], sort=False)])
     table["outer_split"] = table["outer_split"].astype("Int64")
-    return Runs(unique(table), pd.DataFrame(missing, columns=["study", "missing", "command"]), suites, shares)
+    return Runs(unique(table), pd.DataFrame(missing, columns=["study", "missing", "command"]), launches)
 
 
-def lacking(path: Path, suite: Suite, study: Study, rows: list[dict[str, object]]) -> list[dict[str, str]]:
-    found = study_status(suite, study, rows, {}, ())
-    search, final = found.search_planned - found.search_done, found.final_planned - found.final_done
-    parts = [f"{n} {phase} runs" for n, phase in ((search, "search"), (final, "final")) if n > 0]
-    command = f"tune-kmixup resume {path}"
-    return [{"study": study.name, "missing": ", ".join(parts), "command": command}] if parts else []
+Found = tuple[list[Row], list[dict[str, str]], list[Launch]]  # rows, what is missing, launches
+
+
+def of_run_dir(path: Path) -> Found:
+    with RunDir(path).at_hand() as run:
+        suite = run.suite()
+        found = {study.name: run.rows(study.name) for study in suite.studies}
+        share = busy(run.launch(), ((row["task"], row["seconds"]) for rows in found.values() for row in rows))
+    counted = {id(row) for rows in found.values() for row in final_rows(rows)}
+    marked = [{"suite": suite.name, **row, "selected": id(row) in counted} for rows in found.values() for row in rows]
+    return marked, lacking(suite, found, str(path)), [Launch(path.absolute().name, suite, share)]
+
+
+def reported(path: Path) -> bool:
+    """Whether this is the folder of a report, on a disk, and not of a run directory that a report was written into."""
+    return not remote(path) and (path / ROWS).is_file() and not (path / "suite.json").is_file()
+
+
+def of_report(folder: Path) -> Found:
+    """What `keep` has left there."""
+    try:
+        table = pd.read_parquet(folder / ROWS).dropna(axis="columns", how="all")
+        launches = [
+            Launch(one["name"], from_json(json.dumps(one["suite"])), one["busy"])
+            for one in json.loads((folder / LAUNCHES).read_text(encoding="utf-8"))
+        ]
+        rows: list[Row] = table.astype(object).where(table.notna(), None).to_dict("records")
+        of_suite: dict[str, dict[str, list[Row]]] = {launch.suite.name: {} for launch in launches}
+        for row in rows:
+            split = row.get("outer_split")
+            study = f"{row['task']}{'' if split is None else f'@{split}'}/{row['method']}"
+            of_suite[row["suite"]].setdefault(study, []).append(row)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"run_dirs={str(folder)!r} is no whole report ({error}): name a run directory, or a report of this version."
+        ) from error
+    missing: list[dict[str, str]] = []
+    for one in launches:
+        missing += lacking(one.suite, of_suite[one.suite.name], f".../{one.name}")
+    return rows, missing, launches
+
+
+def keep(runs: Runs, folder: Path) -> None:
+    """Leaves in the folder of a report what makes another: the rows, and the launches that they are of."""
+    runs.rows.to_parquet(folder / ROWS, compression="zstd")
+    launches = json.dumps([asdict(launch) for launch in runs.launches], indent=1)
+    (folder / LAUNCHES).write_text(f"{launches}\n", encoding="utf-8")
+
+
+def lacking(suite: Suite, rows: Mapping[str, list[Row]], run_dir: str) -> list[dict[str, str]]:
+    """One line per study of the suite that is not finished; `rows` by study."""
+    lines = []
+    for study in suite.studies:
+        found = study_status(suite, study, rows.get(study.name, []), {}, ())
+        search, final = found.search_planned - found.search_done, found.final_planned - found.final_done
+        if parts := [f"{n} {phase} runs" for n, phase in ((search, "search"), (final, "final")) if n > 0]:
+            command = f"tune-kmixup resume {run_dir}"
+            lines.append({"study": study.name, "missing": ", ".join(parts), "command": command})
+    return lines
 
 
 def unique(table: pd.DataFrame) -> pd.DataFrame:

@@ -31,25 +31,25 @@ REFERENCES = """\
 """
 
 
-def text(suites: Mapping[str, Suite], rows: pd.DataFrame, level: float) -> str:
+def text(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> str:
     """Markdown: how it was made, the recipes, the references."""
     recipes = "\n".join(f"- {line}" for line in training(suites))
     parts = ["# Methods", *paragraphs(suites, rows, level), "## Training", recipes, "## References", REFERENCES]
     return "\n\n".join(parts)
 
 
-def paragraphs(suites: Mapping[str, Suite], rows: pd.DataFrame, level: float) -> list[str]:
+def paragraphs(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> list[str]:
     """One per suite, and one on the estimates."""
     early = rows.loc[rows["status"] == "stopped", "suite"].value_counts()
     return [
-        *(suite_paragraph(suite, int(early.get(suite.name, 0))) for suite in suites.values()),
+        *(suite_paragraph(suite, int(early.get(suite.name, 0))) for suite in suites),
         estimates_paragraph(rows, level),
     ]
 
 
-def training(suites: Mapping[str, Suite]) -> list[str]:
+def training(suites: Sequence[Suite]) -> list[str]:
     """One line per task: its recipe."""
-    tasks = {study.task.base: study.task for suite in suites.values() for study in suite.studies}
+    tasks = {study.task.base: study.task for suite in suites for study in suite.studies}
     return [f"{task}: {recipe(found)}" for task, found in tasks.items()]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analysis import conclusions, methods, style, tables
-from analysis.load import Runs
+from analysis.load import ROWS, Runs, keep
 from analysis.sections import Section, sections
 from tune_kmixup.columns import COLUMNS
 from tune_kmixup.study import BadInput
@@ -27,7 +27,8 @@ def write(
 ) -> dict[str, Path]:
     """Writes the report into the folder `out` and gives the path of each format.
 
-    Beside it: results.parquet and dictionary.md (what its columns hold), methods.md, and figures/ as SVG and PNG.
+    Beside it: results.parquet and dictionary.md (what its columns hold), launches.json, methods.md, and figures/ as SVG
+    and PNG. `load` reads the folder again, alone or beside others.
     `compare` names the folder of an earlier report, whose gains are shown beside the new ones.
     Raises BadInput for an unknown format or metric, a level outside (0, 1), a folder that cannot be written, or one
     that is no report.
@@ -48,7 +49,7 @@ def write(
         texts = {"html": partial(html, pictures=pictures), "md": markdown, "tex": latex, "csv": csv}
         for kind, path in paths.items():
             path.write_text(texts[kind](runs, found, level), encoding="utf-8")
-        runs.rows.to_parquet(out / "results.parquet", compression="zstd")
+        keep(runs, out)
         (out / "dictionary.md").write_text(dictionary(), encoding="utf-8")
         (out / "methods.md").write_text(methods.text(runs.suites, runs.rows, level), encoding="utf-8")
     except OSError as error:
@@ -59,9 +60,9 @@ def write(
 def earlier(folder: Path) -> pd.DataFrame:
     """The rows of an earlier report."""
     try:
-        return pd.read_parquet(folder / "results.parquet")
+        return pd.read_parquet(folder / ROWS)
     except (OSError, ValueError) as error:
-        raise BadInput(f"compare={str(folder)!r} holds no results.parquet: name the folder of a report.") from error
+        raise BadInput(f"compare={str(folder)!r} holds no {ROWS}: name the folder of a report.") from error
 
 
 def draw(found: list[Section], folder: Path) -> dict[str, str]:

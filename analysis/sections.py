@@ -1,7 +1,6 @@
 """What the report says, in order: titles, words, tables and figures, for whichever format writes them."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -120,7 +119,7 @@ def budget(runs: Runs) -> Section:
     if (runs.rows["status"] == "stopped").any():
         words.append("Configurations that were stopped early are left out: their errors are of an earlier epoch.")
     # Of a grid as of random search, the order of the proposals says nothing.
-    unordered = {suite.name for suite in runs.suites.values() if suite.sampler in ("random", "grid")}
+    unordered = {suite.name for suite in runs.suites if suite.sampler in ("random", "grid")}
     in_any_order = runs.rows["suite"].isin(unordered)
     curves = pd.concat(
         [searching.curves(runs.rows[in_any_order], True), searching.curves(runs.rows[~in_any_order], False)]
@@ -168,7 +167,7 @@ def sensitivity(rows: pd.DataFrame) -> Section:
 
 def cost(runs: Runs) -> Section:
     rows = runs.rows
-    shares = [f"{share:.0%} ({Path(path).name})" for path, share in runs.busy.items() if share is not None]
+    shares = [f"{launch.busy:.0%} ({launch.name})" for launch in runs.launches if launch.busy is not None]
     words = [
         "Wall-clock seconds of runs on their share of a machine. At equal seconds: each method's configurations in the "
         "order proposed, as many as fit the least total among the searched methods of the same outer split; `same` is "

@@ -1,5 +1,6 @@
 """From run directories to a report: what is merged, what is refused, what is shown."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -37,7 +38,7 @@ def filled(run: RunDir, suite: Suite, finals: bool = True) -> RunDir:
 
 
 def whole(rows: pd.DataFrame) -> Runs:
-    return Runs(rows, NOTHING_MISSING, {}, {})
+    return Runs(rows, NOTHING_MISSING, [])
 
 
 def text(runs: Runs, out: Path) -> str:
@@ -68,6 +69,41 @@ def test_copies_are_merged_and_contradictions_refused(tmp_path: Path, suite: Sui
     path.write_text(json.dumps([{**rows[0], "val_error": 0.9}, *rows[1:]]))
     with pytest.raises(BadInput, match="contradict each other"):
         load([one.path, tmp_path / "two"])
+
+
+def test_a_report_is_made_anew_from_what_it_keeps(tmp_path: Path, suite: Suite) -> None:
+    """Alone, and merged with another: what the run directories give."""
+    parts = [
+        dataclasses.replace(suite, name=name, studies=suite.studies[at : at + 3]) for name, at in (("a", 0), ("b", 3))
+    ]
+    runs = [filled(RunDir(tmp_path / "runs" / part.name), part).path for part in parts]
+    for run in runs:
+        report.write(load([run]), tmp_path / run.name, ("md",))
+    report.write(load(runs), tmp_path / "of-runs")
+    report.write(load([tmp_path / "a", tmp_path / "b"]), tmp_path / "of-reports")
+    report.write(load([tmp_path / "of-reports"]), tmp_path / "again")
+    for name in ("report.html", "report.md", "report.tex", "gains.csv", "methods.md", "launches.json"):
+        first, *others = ((tmp_path / folder / name).read_text() for folder in ("of-runs", "of-reports", "again"))
+        assert others == [first] * 2, name
+
+
+def test_a_report_keeps_what_is_missing(tmp_path: Path, suite: Suite) -> None:
+    run = filled(RunDir(tmp_path / "run"), suite)
+    (run.folder("iris/mlp@1/mixup") / "search-0003.json").unlink()
+    report.write(load([run.path]), tmp_path / "report", ("md",))
+    (line,) = load([tmp_path / "report"]).missing.to_dict("records")
+    assert line == {"study": "iris/mlp@1/mixup", "missing": "2 search runs", "command": "tune-kmixup resume .../run"}
+
+
+@pytest.mark.parametrize("broken", ["launches.json", "results.parquet"])
+def test_a_report_that_is_not_whole_is_refused(broken: str, tmp_path: Path, suite: Suite) -> None:
+    report.write(load([filled(RunDir(tmp_path / "run"), suite).path]), tmp_path / "out", ("md",))
+    (tmp_path / "out" / broken).write_text("{")
+    with pytest.raises(BadInput, match="out' is no whole report"):
+        load([tmp_path / "out"])
+    (tmp_path / "out" / broken).unlink()
+    with pytest.raises(BadInput, match=r"no whole report|holds no suite\.json"):
+        load([tmp_path / "out"])
 
 
 def test_directories_without_results_are_refused(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:

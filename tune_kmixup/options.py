@@ -31,7 +31,7 @@ Fuse = Annotated[str, typer.Option(help="Seeds trained together: auto (where mea
 LogTo = Annotated[list[str] | None, typer.Option(help="Log trials also to tensorboard, mlflow or wandb; repeat it.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets [$TUNE_KMIXUP_DATA, or the cache].")]
 Load = Annotated[list[Path] | None, typer.Option(help="Python file with data sets, tasks or methods of yours.")]
-RunDirs = Annotated[list[Path], typer.Argument(help="Run directories; several are merged.", **RUN)]
+RunDirs = Annotated[list[Path], typer.Argument(help="Run directories or reports; several are merged.", **RUN)]
 ReportDir = Annotated[Path, typer.Option("--out", help="Folder of the report.")]
 Format = Annotated[list[str] | None, typer.Option(help="html, md, tex, csv, or several with commas. Default: all.")]
 Metric = Annotated[str, typer.Option(help="Metric of the first table: test_error, test_nll, test_brier or test_ece.")]
