@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import across, gains, report, tables
+from analysis import across, claims, gains, report, tables
 from analysis.load import load
 from search_spaces import methods, tasks
 from tune_kmixup import models
@@ -107,9 +107,15 @@ def test_what_is_published_can_be_reported_again(folder: Path) -> None:
     assert runs.missing.empty and {suite.name for suite in runs.suites} == set(runs.rows["suite"])
 
 
-def test_the_readme_counts_what_was_found_with_everything_tuned() -> None:
+def test_the_readme_shows_what_was_found_with_everything_tuned() -> None:
     tuned = pd.read_parquet(ROOT / "docs" / "results" / "cpu-tuned" / "results.parquet")
-    assert f"[{len(gains.tasks(tuned))} tasks, {len(tuned):,} runs]" in (ROOT / "README.md").read_text()
+    text = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"{len(gains.tasks(tuned))} tasks that two cores" in text and f"{len(tuned):,} runs" in text
+    for task in gains.tasks(tuned):
+        shown = [tables.shown(gains.gain(tuned, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
+        assert f"| {task} | {tables.shown(gains.error(tuned, task, 'erm'))} | {' | '.join(shown)} |" in text
     found = {pair: across.outcomes(tuned, *pair) for pair in gains.COMPARED[:2]}
     assert found["mixup", "erm"] == {"wins": 4, "losses": 1, "ties": 11}, "what the README says"
     assert found["kmixup", "mixup"] == {"wins": 0, "losses": 0, "ties": 16}
+    first = next(verdict for verdict in claims.judge(tuned) if (verdict.claim, verdict.task) == (1, claims.ALL))
+    assert "+0.20 % of ERM [-5.82, +6.23]" in first.reason and "+0.2 % of ERM's error [-5.8, +6.2]" in text
