@@ -107,14 +107,17 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="twenty trials")
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10000])
+    parser.add_argument("--suggestions", action="store_true", help="the second table alone")
     options = parser.parse_args()
+    sizes = [20] if options.quick else options.trials
     print(f"{machine()}\n")
-    head("runs", "s", "overhead, s per trial and slot", "a suggestion, ms", "driver, MB", "resume, s")
-    for trials in [20] if options.quick else options.trials:
-        process = multiprocessing.get_context("spawn").Process(target=measure, args=(trials,))
-        process.start()
-        process.join()
-    print()
-    head("sampler", *(f"after {finished}, ms" for finished in options.trials))
+    if not options.suggestions:
+        head("runs", "s", "overhead, s per trial and slot", "a suggestion, ms", "driver, MB", "resume, s")
+        for trials in sizes:
+            process = multiprocessing.get_context("spawn").Process(target=measure, args=(trials,))
+            process.start()
+            process.join()
+        print()
+    head("sampler", *(f"after {finished}, ms" for finished in sizes))
     for name in ("random", "qmc", "tpe"):
-        line(name, *(f"{suggestion(name, finished):.1f}" for finished in ([20] if options.quick else options.trials)))
+        line(name, *(f"{suggestion(name, finished):.1f}" for finished in sizes))
