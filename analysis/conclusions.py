@@ -9,6 +9,8 @@ from analysis import gains
 from analysis.gains import COMPARED
 from analysis.tables import name, span
 
+SATURATED = 1e-4  # test error below which there is nothing to be gained: the tables show it as 0.00 %
+
 
 def answer(rows: pd.DataFrame, level: float = 0.95) -> str:
     """The comparison in one sentence."""
@@ -68,13 +70,18 @@ def sorted_by_outcome(rows: pd.DataFrame, method: str, reference: str, level: fl
         "gains": [],
         "loses": [],
         "no difference shown": [],
+        "saturated, both err less than 0.01 %,": [],
         "too few units for an interval": [],
     }
     for task in gains.tasks(rows):
         estimate = gains.gain(rows, task, method, reference, level)
         if math.isnan(estimate.mean):
             continue
-        known = not math.isnan(estimate.low)
-        unclear = "no difference shown" if known else "too few units for an interval"
-        found["gains" if estimate.low > 0 else "loses" if estimate.high < 0 else unclear].append(task)
+        if all(gains.finals(rows, task, one).mean() < SATURATED for one in (method, reference)):
+            outcome = "saturated, both err less than 0.01 %,"
+        elif math.isnan(estimate.low):
+            outcome = "too few units for an interval"
+        else:
+            outcome = "gains" if estimate.low > 0 else "loses" if estimate.high < 0 else "no difference shown"
+        found[outcome].append(task)
     return found

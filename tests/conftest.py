@@ -4,6 +4,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tune_kmixup.columns import Row
 from tune_kmixup.results import RunDir
 from tune_kmixup.study import Recipe, Suite, Task, Trial, configuration
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script runs in the background
 torch.set_num_threads(1)  # of these small networks: threads that wait for each other crawl where the cores are shared
 
 
