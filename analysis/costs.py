@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import gains
-from analysis.searching import STUDY, completed
+from analysis.gains import STUDY
+from analysis.searching import completed
 
 HOUR = 3600.0
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+STUDY = ["task", "outer_split", "method"]  # the columns that name one
 FEWEST_UNITS = 3
 METHODS = ("erm", "mixup", "kmixup", "placebo")  # in the order of every table; a user's own come after
 COMPARED = (("mixup", "erm"), ("kmixup", "mixup"), ("kmixup", "erm"))

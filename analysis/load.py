@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from analysis.gains import STUDY
 from tune_kmixup.columns import COLUMNS, Row
 from tune_kmixup.results import RunDir
 from tune_kmixup.selection import final_rows
@@ -14,7 +16,7 @@ from tune_kmixup.status import busy, study_status
 from tune_kmixup.storage import remote
 from tune_kmixup.study import BadInput, Suite, from_json
 
-KEY = ["task", "outer_split", "method", "phase", "trial", "seed"]
+KEY = [*STUDY, "phase", "trial", "seed"]
 ROWS, LAUNCHES = "results.parquet", "launches.json"  # what a report keeps of the runs that it is made from
 
 
@@ -96,9 +98,7 @@ def of_report(folder: Path) -> Found:
         rows: list[Row] = table.astype(object).where(table.notna(), None).to_dict("records")
         of_suite: dict[str, dict[str, list[Row]]] = {launch.suite.name: {} for launch in launches}
         for row in rows:
-            split = row.get("outer_split")
-            study = f"{row['task']}{'' if split is None else f'@{split}'}/{row['method']}"
-            of_suite[row["suite"]].setdefault(study, []).append(row)
+            of_suite[row["suite"]].setdefault(study_of(row), []).append(row)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"run_dirs={str(folder)!r} is no whole report ({error}): name a run directory, or a report of this version."
@@ -129,14 +129,30 @@ def lacking(suite: Suite, rows: Mapping[str, list[Row]], run_dir: str) -> list[d
 
 
 def unique(table: pd.DataFrame) -> pd.DataFrame:
-    """Without rows that are there twice. Raises BadInput where rows of one run differ."""
+    """Without rows that are there twice.
+
+    Raises BadInput where rows of one run differ, and where a study has several selections: an earlier state of a launch
+    beside a later one.
+    """
     table = table.drop_duplicates([*KEY, "started", "val_error"], ignore_index=True)
     twice = table[table.duplicated(KEY, keep=False)]
     if len(twice):
         one = twice.iloc[0]
-        split = "" if pd.isna(one["outer_split"]) else f"@{one['outer_split']}"
         raise BadInput(
-            f"run_dirs hold {len(twice)} results that contradict each other, such as two of {one['task']}{split} "
-            f"{one['method']} {one['phase']} trial {one['trial']} seed {one['seed']}: report them one by one."
+            f"run_dirs hold {len(twice)} results that contradict each other, such as two of {study_of(one)} "
+            f"{one['phase']} trial {one['trial']} seed {one['seed']}: report them one by one."
+        )
+    selected = table[table["selected"].astype(bool)].drop_duplicates([*STUDY, "trial"])
+    several = selected[selected.duplicated(STUDY, keep=False)]
+    if len(several):
+        raise BadInput(
+            f"run_dirs hold {study_of(several.iloc[0])} in two states, with other configurations selected: "
+            "leave out the earlier."
         )
     return table
+
+
+def study_of(row: Mapping[str, Any]) -> str:
+    """The name of the study that a row is of."""
+    split = row.get("outer_split")
+    return f"{row['task']}{'' if pd.isna(split) else f'@{split}'}/{row['method']}"

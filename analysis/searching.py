@@ -5,8 +5,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from analysis import gains
-
-STUDY = ["task", "outer_split", "method"]
+from analysis.gains import STUDY
 
 
 def completed(rows: pd.DataFrame) -> pd.DataFrame:

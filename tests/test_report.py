@@ -95,6 +95,19 @@ def test_a_report_keeps_what_is_missing(tmp_path: Path, suite: Suite) -> None:
     assert line == {"study": "iris/mlp@1/mixup", "missing": "2 search runs", "command": "tune-kmixup resume .../run"}
 
 
+def test_two_states_of_one_launch_are_refused(tmp_path: Path, suite: Suite) -> None:
+    """With a larger budget another configuration was selected: the runs of both would count."""
+    run = filled(RunDir(tmp_path / "run"), suite)
+    report.write(load([run.path]), tmp_path / "earlier", ("md",))
+    study = suite.studies[1]
+    better = suite.search_trial(study, 4, {"alpha": 1.0})
+    run.write_rows(better, [row | {"val_error": 0.0} for row in made_up_rows(suite, better)])
+    for trial in suite.final_trials(study, 4, {"alpha": 1.0}, (), 2):
+        run.write_rows(trial, made_up_rows(suite, trial))
+    with pytest.raises(BadInput, match=r"hold iris/mlp@0/mixup in two states.*leave out the earlier"):
+        load([tmp_path / "earlier", run.path])
+
+
 @pytest.mark.parametrize("broken", ["launches.json", "results.parquet"])
 def test_a_report_that_is_not_whole_is_refused(broken: str, tmp_path: Path, suite: Suite) -> None:
     report.write(load([filled(RunDir(tmp_path / "run"), suite).path]), tmp_path / "out", ("md",))
