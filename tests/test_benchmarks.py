@@ -7,6 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_report import filled
+
+from analysis.gains import t_interval
+from analysis.tables import shown
+from tune_kmixup.results import RunDir
+from tune_kmixup.selection import final_rows
+from tune_kmixup.study import Suite
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,6 +64,21 @@ def test_the_example_of_vanishing_alpha_has_an_arm_for_each_law_of_lambda() -> N
     found = re.findall(r"gain over ERM (\S+) ± ", printed("examples/limit_of_mixup.py", "3"))
     assert len(found) == 5 and found[0] == "+0.00"
     assert abs(float(found[2])) < 0.3 and float(found[3]) < 0
+
+
+@pytest.mark.slow
+def test_the_example_of_the_next_best_trains_those_that_were_not_selected(run_dir: RunDir, suite: Suite) -> None:
+    """Of rank 1 it takes the final runs that are there, which nobody trained: their errors give them away."""
+    filled(run_dir, suite)
+    lines = printed("examples/next_best.py", str(run_dir.path), str(run_dir.path.parent), "2", "3").splitlines()
+    assert [re.findall(r"^iris/mlp@[01]/(\w+) +rank (\d):", line)[0] for line in lines] == 2 * [
+        *(("erm", "1"), ("mixup", "1"), ("mixup", "2"), ("kmixup", "1"), ("kmixup", "2"))
+    ]
+    made_up = {
+        shown(t_interval([row["test_error"] for row in final_rows(run_dir.rows(study.name))]))
+        for study in suite.studies
+    }
+    assert [line.partition("test error ")[2].removesuffix(" %") in made_up for line in lines] == 2 * [1, 1, 0, 1, 0]
 
 
 def test_the_readme_shows_the_example_as_it_is() -> None:

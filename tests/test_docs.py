@@ -89,10 +89,13 @@ def test_the_published_figures_are_those_of_the_published_rows() -> None:
     assert found["kmixup", "mixup"] == {"wins": 1, "losses": 0, "ties": 17}
 
 
-@pytest.mark.parametrize("other", ["cpu-random", "cpu-tuned", "lower-alpha"])
-def test_the_figures_of_a_further_experiment_are_those_of_its_rows(other: str) -> None:
+@pytest.mark.parametrize(
+    ("beside", "other"),
+    [("cpu", "cpu-random"), ("cpu", "cpu-tuned"), ("cpu", "lower-alpha"), ("cpu-tuned", "longer")],
+)
+def test_the_figures_of_a_further_experiment_are_those_of_its_rows(beside: str, other: str) -> None:
     results = ROOT / "docs" / "results"
-    first, further = (pd.read_parquet(results / name / "results.parquet") for name in ("cpu", other))
+    first, further = (pd.read_parquet(results / name / "results.parquet") for name in (beside, other))
     assert f"{len(further):,} runs" in (results / "README.md").read_text()
     for task in gains.tasks(further):
         pairs = [(rows, *pair) for pair in gains.COMPARED[:2] for rows in (first, further)]
@@ -117,5 +120,8 @@ def test_the_readme_shows_what_was_found_with_everything_tuned() -> None:
     found = {pair: across.outcomes(tuned, *pair) for pair in gains.COMPARED[:2]}
     assert found["mixup", "erm"] == {"wins": 4, "losses": 1, "ties": 11}, "what the README says"
     assert found["kmixup", "mixup"] == {"wins": 0, "losses": 0, "ties": 16}
+    longer = pd.read_parquet(ROOT / "docs" / "results" / "longer" / "results.parquet")
+    for pair in gains.COMPARED[:2]:
+        assert tables.shown(gains.gain(longer, "mnist-2000/lenet", *pair)) in text
     first = next(verdict for verdict in claims.judge(tuned) if (verdict.claim, verdict.task) == (1, claims.ALL))
     assert "+0.20 % of ERM [-5.82, +6.23]" in first.reason and "+0.2 % of ERM's error [-5.8, +6.2]" in text
