@@ -9,7 +9,7 @@ from analysis import gains
 from analysis.gains import COMPARED
 from analysis.tables import name, span
 
-SATURATED = 1e-4  # test error below which there is nothing to be gained: the tables show it as 0.00 %
+SATURATED = 1e-4  # test error below which there is nothing to be gained: the last digit that tables show
 
 
 def answer(rows: pd.DataFrame, level: float = 0.95) -> str:
@@ -77,7 +77,7 @@ def sorted_by_outcome(rows: pd.DataFrame, method: str, reference: str, level: fl
         estimate = gains.gain(rows, task, method, reference, level)
         if math.isnan(estimate.mean):
             continue
-        if all(gains.finals(rows, task, one).mean() < SATURATED for one in (method, reference)):
+        if all(gains.error(rows, task, one).mean < SATURATED for one in (method, reference)):
             outcome = "saturated, both err less than 0.01 %,"
         elif math.isnan(estimate.low):
             outcome = "too few units for an interval"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tune_kmixup.storage import remote
 from tune_kmixup.study import BadInput, Suite, from_json
 
 KEY = [*STUDY, "phase", "trial", "seed"]
+MISSING = ["study", "missing", "command"]
 ROWS, LAUNCHES = "results.parquet", "launches.json"  # what a report keeps of the runs that it is made from
 
 
@@ -37,8 +38,8 @@ class Runs:
     """
 
     rows: pd.DataFrame
-    missing: pd.DataFrame
-    launches: list[Launch]
+    missing: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MISSING))
+    launches: list[Launch] = field(default_factory=list)
 
     @property
     def suites(self) -> list[Suite]:
@@ -48,8 +49,8 @@ class Runs:
 def load(sources: Iterable[Path]) -> Runs:
     """Reads and merges run directories and folders of reports. Which final runs count `selection.final_rows` decides.
 
-    Raises BadInput for a folder that is neither, for folders without any result, and where two of them hold different
-    results of the same run.
+    Raises BadInput for a folder that is neither, for folders without any result, and where two of them contradict each
+    other (see `unique`).
     """
     sources = list(sources)
     rows: list[Row] = []
@@ -66,7 +67,7 @@ def load(sources: Iterable[Path]) -> Runs:
     table = pd.DataFrame(rows)
     table = table.reindex(columns=[*COLUMNS, *table.columns.difference([*COLUMNS], sort=False)])
     table["outer_split"] = table["outer_split"].astype("Int64")
-    return Runs(unique(table), pd.DataFrame(missing, columns=["study", "missing", "command"]), launches)
+    return Runs(unique(table), pd.DataFrame(missing, columns=MISSING), launches)
 
 
 Found = tuple[list[Row], list[dict[str, str]], list[Launch]]  # rows, what is missing, launches
@@ -90,6 +91,7 @@ def reported(path: Path) -> bool:
 def of_report(folder: Path) -> Found:
     """What `keep` has left there."""
     try:
+        # As `RunDir.rows` gives them: None where nothing was measured, and no column that is empty throughout.
         table = pd.read_parquet(folder / ROWS).dropna(axis="columns", how="all")
         launches = [
             Launch(one["name"], from_json(json.dumps(one["suite"])), one["busy"])

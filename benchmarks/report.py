@@ -85,7 +85,7 @@ def measure(rows: int) -> None:
     table = made_up(np.random.default_rng(0), tasks=tasks, trials=trials, seeds=20)
     clock = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        write(Runs(table, pd.DataFrame(columns=["study", "missing", "command"]), []), Path(folder))
+        write(Runs(table), Path(folder))
         size = (Path(folder) / "report.html").stat().st_size
     seconds = time.perf_counter() - clock
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -5,9 +5,10 @@ selected another is not in it where a task has one split. So here the configurat
 are trained afresh as well, on the same final seeds; those of rank 1 are in the run directory.
 """
 
+import argparse
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -26,24 +27,27 @@ def final_run(task, trial, data_dir):
 
 
 if __name__ == "__main__":
-    run, data_dir = RunDir(Path(sys.argv[1])), Path(sys.argv[2])
-    ranks, seeds = (int(given) for given in [*sys.argv[3:], *("3", "6")[len(sys.argv[3:]) :]])
-    suite = run.suite()
-    found = {}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("data_dir", type=Path)
+    parser.add_argument("ranks", type=int, nargs="?", default=3)
+    parser.add_argument("seeds", type=int, nargs="?", default=6)
+    options = parser.parse_args()
+    run = RunDir(options.run_dir)
+    suite, found = run.suite(), {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for study in suite.studies:
             rows, values = run.rows(study.name), run.proposals(study.name)
-            for rank, index in enumerate(ranking(rows)[:ranks], 1):
-                there = {row["seed"]: row for row in final_rows(rows)} if rank == 1 else {}
-                trials = [*suite.final_trials(study, index, values[index], (), 1)][:seeds]
-                left = [trial for trial in trials if trial.seeds[0] not in there]
-                found[study.name, rank] = (
-                    [there[t.seeds[0]] for t in trials if t not in left],
-                    [pool.submit(final_run, study.task, trial, data_dir) for trial in left],
-                )
-        for (name, rank), (rows, trained) in found.items():
-            rows = [*rows, *(row for future in trained for row in future.result())]
+            for rank, index in enumerate(ranking(rows)[: options.ranks], 1):
+                there = final_rows(rows)[: options.seeds] if rank == 1 else []
+                left = suite.final_trials(study, index, values[index], {row["seed"] for row in there}, at_once=1)
+                trained = [
+                    pool.submit(final_run, study.task, trial, options.data_dir)
+                    for trial in islice(left, options.seeds - len(there))
+                ]
+                found[study.name, rank] = there, trained
+        for (name, rank), (there, trained) in found.items():
+            rows = [*there, *(row for future in trained for row in future.result())]
             error = shown(t_interval([row["test_error"] for row in rows]))
-            print(
-                f"{name:28} rank {rank}: α {rows[0]['alpha']:.2g}, k {rows[0]['k']:2}, test error {error} %", flush=True
-            )
+            chosen = f"α {rows[0]['alpha']:.2g}, k {rows[0]['k']:2}"
+            print(f"{name:28} rank {rank}: {chosen}, test error {error} %", flush=True)

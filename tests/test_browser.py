@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis import report
@@ -44,7 +43,7 @@ addEventListener("load", () => {
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
     rows = made_up(np.random.default_rng(0), tasks=["a/mlp", "b/mlp", "spoken_digits_speakers/lenet"])
-    report.write(Runs(rows, pd.DataFrame(columns=["study", "missing", "command"]), []), out, ("html",))
+    report.write(Runs(rows), out, ("html",))
     text = (out / "report.html").read_text()
     (out / "probed.html").write_text(text.replace("</body>", PROBE))
     return out / "probed.html"

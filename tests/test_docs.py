@@ -16,6 +16,12 @@ from tune_kmixup.planning import suite_of
 from tune_kmixup.study import BadInput, Draft
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "results"
+
+
+def published(name: str) -> pd.DataFrame:
+    """The rows of one of the reports in docs/results."""
+    return pd.read_parquet(RESULTS / name / "results.parquet")
 
 
 @pytest.fixture
@@ -78,8 +84,8 @@ def test_the_schema_is_that_of_the_rows() -> None:
 
 def test_the_published_figures_are_those_of_the_published_rows() -> None:
     """Every line of the table in docs/results, from results.parquet."""
-    rows = pd.read_parquet(ROOT / "docs" / "results" / "cpu" / "results.parquet")
-    text = (ROOT / "docs" / "results" / "README.md").read_text()
+    rows = published("cpu")
+    text = (RESULTS / "README.md").read_text()
     for task in gains.tasks(rows):
         shown = [tables.shown(gains.gain(rows, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
         assert f"| {task} | {shown[0]} | {shown[1]} |" in text
@@ -94,16 +100,15 @@ def test_the_published_figures_are_those_of_the_published_rows() -> None:
     [("cpu", "cpu-random"), ("cpu", "cpu-tuned"), ("cpu", "lower-alpha"), ("cpu-tuned", "longer")],
 )
 def test_the_figures_of_a_further_experiment_are_those_of_its_rows(beside: str, other: str) -> None:
-    results = ROOT / "docs" / "results"
-    first, further = (pd.read_parquet(results / name / "results.parquet") for name in (beside, other))
-    assert f"{len(further):,} runs" in (results / "README.md").read_text()
+    first, further = published(beside), published(other)
+    assert f"{len(further):,} runs" in (RESULTS / "README.md").read_text()
     for task in gains.tasks(further):
         pairs = [(rows, *pair) for pair in gains.COMPARED[:2] for rows in (first, further)]
         shown = [tables.shown(gains.gain(rows, task, a, b), signed=True) for rows, a, b in pairs]
-        assert f"| {task} | {' | '.join(shown)} |" in (results / "README.md").read_text()
+        assert f"| {task} | {' | '.join(shown)} |" in (RESULTS / "README.md").read_text()
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "docs" / "results").glob("*/")), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", sorted(RESULTS.glob("*/")), ids=lambda folder: folder.name)
 def test_what_is_published_can_be_reported_again(folder: Path) -> None:
     """Its rows are those of its launches, and whole."""
     runs = load([folder])
@@ -111,7 +116,7 @@ def test_what_is_published_can_be_reported_again(folder: Path) -> None:
 
 
 def test_the_readme_shows_what_was_found_with_everything_tuned() -> None:
-    tuned = pd.read_parquet(ROOT / "docs" / "results" / "cpu-tuned" / "results.parquet")
+    tuned = published("cpu-tuned")
     text = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
     assert f"{len(gains.tasks(tuned))} tasks that two cores" in text and f"{len(tuned):,} runs" in text
     for task in gains.tasks(tuned):
@@ -120,7 +125,7 @@ def test_the_readme_shows_what_was_found_with_everything_tuned() -> None:
     found = {pair: across.outcomes(tuned, *pair) for pair in gains.COMPARED[:2]}
     assert found["mixup", "erm"] == {"wins": 4, "losses": 1, "ties": 11}, "what the README says"
     assert found["kmixup", "mixup"] == {"wins": 0, "losses": 0, "ties": 16}
-    longer = pd.read_parquet(ROOT / "docs" / "results" / "longer" / "results.parquet")
+    longer = published("longer")
     for pair in gains.COMPARED[:2]:
         assert tables.shown(gains.gain(longer, "mnist-2000/lenet", *pair)) in text
     first = next(verdict for verdict in claims.judge(tuned) if (verdict.claim, verdict.task) == (1, claims.ALL))

@@ -20,8 +20,6 @@ from benchmarks.report import made_up
 from tune_kmixup.results import RunDir
 from tune_kmixup.study import BadInput, Suite
 
-NOTHING_MISSING = pd.DataFrame(columns=["study", "missing", "command"])
-
 
 def filled(run: RunDir, suite: Suite, finals: bool = True) -> RunDir:
     """A run directory whose runs are all done; nothing was trained."""
@@ -35,10 +33,6 @@ def filled(run: RunDir, suite: Suite, finals: bool = True) -> RunDir:
         for trial in suite.final_trials(study, 0, values, (), 2) if finals else ():
             run.write_rows(trial, made_up_rows(suite, trial))
     return run
-
-
-def whole(rows: pd.DataFrame) -> Runs:
-    return Runs(rows, NOTHING_MISSING, [])
 
 
 def text(runs: Runs, out: Path) -> str:
@@ -152,19 +146,19 @@ class Page(HTMLParser):
 
 def test_the_page_needs_nothing_else_and_its_figures_do_not_share_identifiers(tmp_path: Path) -> None:
     page = Page()
-    page.feed(text(whole(made_up(np.random.default_rng(0))), tmp_path))
+    page.feed(text(Runs(made_up(np.random.default_rng(0))), tmp_path))
     assert page.loads == []
     assert len(page.ids) == len(set(page.ids)) > 100
 
 
 def test_names_of_users_are_escaped(tmp_path: Path) -> None:
     rows = made_up(np.random.default_rng(0)).assign(machine="<script>alert(1)</script>")
-    assert "<script>alert" not in text(whole(rows), tmp_path)
+    assert "<script>alert" not in text(Runs(rows), tmp_path)
 
 
 def test_every_format_holds_the_same_headline(tmp_path: Path) -> None:
     rows = made_up(np.random.default_rng(0))
-    paths = report.write(whole(rows), tmp_path)
+    paths = report.write(Runs(rows), tmp_path)
     shown = re.findall(r"\| a/mlp \| mixup \| ([^|]+) \| ERM \| ([^|]+) \|", paths["md"].read_text())[0]
     for value in shown:
         number = value.split(" ± ")[0]
@@ -180,7 +174,7 @@ def test_every_format_holds_the_same_headline(tmp_path: Path) -> None:
 def test_a_metric_and_a_level_of_ones_own(tmp_path: Path) -> None:
     rows = made_up(np.random.default_rng(0))
     wide, narrow = (
-        report.write(whole(rows), tmp_path / str(v), ("md",), v, "test_nll")["md"].read_text() for v in (0.99, 0.5)
+        report.write(Runs(rows), tmp_path / str(v), ("md",), v, "test_nll")["md"].read_text() for v in (0.99, 0.5)
     )
     assert "| task | method | test nll |" in wide and wide != narrow
 
@@ -196,13 +190,13 @@ def test_a_metric_and_a_level_of_ones_own(tmp_path: Path) -> None:
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=message):
-        report.write(whole(made_up(np.random.default_rng(0))), tmp_path, **options)  # type: ignore[arg-type]
+        report.write(Runs(made_up(np.random.default_rng(0))), tmp_path, **options)  # type: ignore[arg-type]
 
 
 def test_what_changed_since_an_earlier_report(tmp_path: Path) -> None:
     old, new = (made_up(np.random.default_rng(seed)) for seed in (0, 1))
-    report.write(whole(old), tmp_path / "old", ("md",))
-    page = report.write(whole(new), tmp_path / "new", ("md",), compare=tmp_path / "old")["md"].read_text()
+    report.write(Runs(old), tmp_path / "old", ("md",))
+    page = report.write(Runs(new), tmp_path / "new", ("md",), compare=tmp_path / "old")["md"].read_text()
     assert "## What changed" in page and "| a/mlp | mixup over ERM |" in page
 
 
@@ -218,7 +212,7 @@ ERM, MIXUP, BLOCK = {"erm": 0.0}, {"mixup": 0.0}, {"kmixup": 0.0}
 )
 def test_whatever_there_is_gives_a_report(effects: dict[str, float], splits: int, seeds: int, tmp_path: Path) -> None:
     rows = made_up(np.random.default_rng(0), effects, tasks=["a/mlp"], splits=splits, seeds=seeds)
-    page = text(whole(rows), tmp_path)
+    page = text(Runs(rows), tmp_path)
     compared = seeds and len(effects) > 1 and effects.keys() & {"erm", "kmixup"} and "mixup" in effects
     assert ("there is nothing to be compared" in page) == (not compared)
     assert "Was the budget enough" in page
@@ -229,13 +223,13 @@ def test_runs_that_all_diverged_are_said_to_have(tmp_path: Path) -> None:
     rows[["val_error", "test_error"]] = rows[["val_error", "test_error"]].where(
         rows[["val_error", "test_error"]].isna(), 1.0
     )
-    assert f"{len(rows)} runs diverged" in text(whole(rows), tmp_path)
+    assert f"{len(rows)} runs diverged" in text(Runs(rows), tmp_path)
 
 
 def test_unequal_seeds_are_compared_where_both_ran(tmp_path: Path) -> None:
     rows = made_up(np.random.default_rng(0), tasks=["a/mlp"], splits=1, seeds=6)
     short = rows[~((rows["method"] == "kmixup") & (rows["seed"] >= 1_000_004))]
-    text(whole(short), tmp_path)
+    text(Runs(short), tmp_path)
     gains = pd.read_csv(tmp_path / "gains.csv").set_index(["method", "reference"])
     assert gains.loc[("kmixup", "mixup"), "units"] == 4 and gains.loc[("mixup", "erm"), "units"] == 6
 
@@ -258,7 +252,7 @@ def test_the_report_is_written_without_torch_ray_and_optuna(run_dir: RunDir, sui
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX here")
 def test_the_tables_compile(tmp_path: Path) -> None:
-    report.write(whole(made_up(np.random.default_rng(0))), tmp_path)
+    report.write(Runs(made_up(np.random.default_rng(0))), tmp_path)
     document = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\input{report.tex}\end{document}"
     (tmp_path / "paper.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
