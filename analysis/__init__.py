@@ -1,0 +1,1 @@
+"""Read run directories, estimate gains, judge claims, and report. No torch, Ray or Optuna."""

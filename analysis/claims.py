@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis import gains
-from analysis.gains import Estimate, t_interval
+from . import gains
+from .gains import Estimate, t_interval
 
 Outcome = Literal["supported", "contradicted", "undecided", "void"]
 MARGIN = 0.1  # of ERM's error

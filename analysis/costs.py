@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from analysis import gains
-from analysis.gains import STUDY
-from analysis.searching import completed
+from . import gains
+from .gains import STUDY
+from .search_budget import completed
 
 HOUR = 3600.0
 

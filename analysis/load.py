@@ -8,13 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.gains import STUDY
-from tune_kmixup.columns import COLUMNS, Row
-from tune_kmixup.results import RunDir
-from tune_kmixup.selection import final_rows
-from tune_kmixup.status import busy, study_status
-from tune_kmixup.storage import remote
-from tune_kmixup.study import BadInput, Suite, from_json
+from tune_kmixup.core.config import Suite, from_json
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.rows import COLUMNS, RENAMED, Row
+from tune_kmixup.core.selection import final_rows
+from tune_kmixup.store.files import remote
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import busy, study_status
+
+from .gains import STUDY
 
 KEY = [*STUDY, "phase", "trial", "seed"]
 MISSING = ["study", "missing", "command"]
@@ -92,7 +94,7 @@ def of_report(folder: Path) -> Found:
     """What `keep` has left there."""
     try:
         # As `RunDir.rows` gives them: None where nothing was measured, and no column that is empty throughout.
-        table = pd.read_parquet(folder / ROWS).dropna(axis="columns", how="all")
+        table = pd.read_parquet(folder / ROWS).rename(columns=RENAMED).dropna(axis="columns", how="all")
         launches = [
             Launch(one["name"], from_json(json.dumps(one["suite"])), one["busy"])
             for one in json.loads((folder / LAUNCHES).read_text(encoding="utf-8"))

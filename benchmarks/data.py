@@ -13,10 +13,12 @@ from pathlib import Path
 import torch
 
 from search_spaces.tasks import TASKS
-from tune_kmixup.data import DATA_DIR, DATASETS, fetch, missing, prepare, repeated, train_rows
-from tune_kmixup.models import ARCHITECTURES
-from tune_kmixup.study import Task, Trial
-from tune_kmixup.training import train_to_end
+from tune_kmixup.core.config import Task, Trial
+from tune_kmixup.data.download import default_data_dir, fetch, missing
+from tune_kmixup.data.prepare import prepare, repeated, train_rows
+from tune_kmixup.data.registry import DATASETS
+from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.training.loop import train_to_end
 
 
 def line(*cells: object) -> None:
@@ -78,7 +80,7 @@ def one_run(task: Task, data_dir: Path) -> tuple[str, str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=DATA_DIR)
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir())
     parser.add_argument("--train", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)

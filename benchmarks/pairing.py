@@ -21,7 +21,7 @@ from scipy.spatial import distance_matrix
 from torch import Tensor
 
 from benchmarks.timing import head, line, machine, ratio, times
-from tune_kmixup.pairing import block_costs, blocks, hungarian, on_host, pair
+from tune_kmixup.mixing.pairing import block_costs, blocks, hungarian, on_host, pair
 
 
 def masked(x: Tensor, partner: Tensor, k: int) -> np.ndarray:

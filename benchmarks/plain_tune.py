@@ -20,9 +20,9 @@ from ray.tune.search import Repeater
 from ray.tune.search.optuna import OptunaSearch
 
 from search_spaces.tasks import TASKS
-from tune_kmixup import data
-from tune_kmixup.mixing import mix, mixed_cross_entropy, pair, sample_lambda
-from tune_kmixup.models import ARCHITECTURES
+from tune_kmixup import mix, mixed_cross_entropy, pair, sample_lambda
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.models.architectures import ARCHITECTURES
 
 TASKS_TUNED = ("breast_cancer/mlp", "digits/small_cnn")
 SPACES = {
@@ -40,7 +40,7 @@ def train(config: dict) -> None:
 
     torch.set_num_threads(1)
     task = TASKS[config["task"]][0]
-    parts = data.prepare(task, Path("nowhere"), test=True)
+    parts = prepare(task, Path("nowhere"), test=True)
     recipe, alpha, k = task.recipe, config.get("alpha", 0.0), int(config.get("k", 1))
     torch.manual_seed(config.get("seed", config.get("__trial_index__", 0)))
     generator = torch.Generator().manual_seed(torch.initial_seed())

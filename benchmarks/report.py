@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.load import Runs
-from analysis.report import write
-from tune_kmixup.columns import COLUMNS
+from tune_kmixup.analysis.load import Runs
+from tune_kmixup.analysis.report.render import write
+from tune_kmixup.core.rows import COLUMNS
 
 EFFECTS = {"erm": 0.0, "mixup": 0.01, "kmixup": 0.015}
 

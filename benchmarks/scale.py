@@ -27,20 +27,20 @@ from benchmarks import stubs
 from benchmarks.timing import head, line, machine
 from search_spaces.methods import ALPHA, study
 from search_spaces.tasks import TASKS
-from tune_kmixup import tuning
-from tune_kmixup.extensions import Extensions
-from tune_kmixup.holding import held
-from tune_kmixup.resources import Resources
-from tune_kmixup.results import RunDir
-from tune_kmixup.sampling import sampler
-from tune_kmixup.scheduling import SuiteSearcher
-from tune_kmixup.study import Suite, Task
+from tune_kmixup.core.config import Suite, Task
+from tune_kmixup.planning.plugins import Plugins
+from tune_kmixup.planning.resources import Resources
+from tune_kmixup.search.samplers import sampler
+from tune_kmixup.store.lock import run_lock
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.tuning import launch
+from tune_kmixup.tuning.searcher import SuiteSearcher
 
 STUDIES = 10
 TRAINS = 0.2
 
 
-def suite_of(trials: int, sampler: str) -> Suite:
+def build_suite(trials: int, sampler: str) -> Suite:
     (task,) = TASKS["iris/sleep-200"]
     tasks = [Task(task.dataset, task.architecture, task.recipe, outer_split=split) for split in range(5)]
     studies = tuple(study(task, method, 90, ()) for task in tasks for method in ("mixup", "kmixup"))
@@ -59,11 +59,11 @@ def measure(trials: int) -> None:
 
     OptunaSearch.suggest = timed
     with tempfile.TemporaryDirectory() as folder:
-        run, suite = RunDir(Path(folder) / "run"), suite_of(trials, "random")
-        mine = Extensions.read([Path(stubs.__file__)])
+        run, suite = RunDir(Path(folder) / "run"), build_suite(trials, "random")
+        mine = Plugins.read([Path(stubs.__file__)])
         clock = time.perf_counter()
-        with held(run):
-            done = tuning.launch(suite, run, Path(folder), Resources(fuse="off"), mine)
+        with run_lock(run):
+            done = launch.launch(suite, run, Path(folder), Resources(batch_seeds="off"), mine)
         whole = time.perf_counter() - clock
         assert done and done.finished and not done.failures, done
         rows = [row for study in suite.studies for row in run.rows(study.name)]

@@ -23,12 +23,12 @@ from torchvision.transforms import v2
 
 from benchmarks.pairing import masked
 from benchmarks.timing import head, line, machine, ratio, times
-from tune_kmixup.batches import Batch, batches
-from tune_kmixup.bundle import start
-from tune_kmixup.data import Data, prepare
-from tune_kmixup.mixing import mix, mixed_cross_entropy
-from tune_kmixup.study import Recipe, Task, configuration
-from tune_kmixup.training import MEASURED_STEPS, steps
+from tune_kmixup.core.config import Recipe, Task, configuration
+from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.mixing.step import mix, mixed_cross_entropy
+from tune_kmixup.training.batches import Batch, batches
+from tune_kmixup.training.loop import MEASURED_STEPS, steps
+from tune_kmixup.training.state import initial_state
 
 FOREVER = 1_000_000  # epochs
 NETWORKS = (
@@ -55,12 +55,12 @@ def random_data(folder: Path, network: str, shape: tuple[int, ...], batch: int, 
 
 def ours(task: Task, data: Data, alpha: float, k: int) -> Iterator[object]:
     chosen = configuration(task.recipe, {"alpha": alpha, "k": k})
-    return steps(start(task, chosen, data, [0]), chosen, data)
+    return steps(initial_state(task, chosen, data, [0]), chosen, data)
 
 
 def other(task: Task, data: Data, alpha: float, loss_of: Callable[..., torch.Tensor]) -> Iterator[object]:
     """The same network, optimiser and clean batches, with another way of mixing; α = 0 draws no partner batch."""
-    bundle = start(task, configuration(task.recipe, {}), data, [0])
+    bundle = initial_state(task, configuration(task.recipe, {}), data, [0])
     half = task.recipe.precision == "bfloat16"
     for batch in batches(data, alpha, task.recipe, [0]):
         with torch.autocast(data.train.x.device.type, torch.bfloat16, enabled=half):

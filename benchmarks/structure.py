@@ -20,17 +20,18 @@ import numpy as np
 import ot
 import torch
 
-from analysis.gains import Estimate, t_interval
 from benchmarks.timing import head, line, machine
-from tune_kmixup import toys
-from tune_kmixup.mixing import alpha_for, mix, pair, perturbation_factor, sample_lambda
+from tune_kmixup.analysis.gains import Estimate, t_interval
+from tune_kmixup.data import synthetic
+from tune_kmixup.mixing.pairing import pair
+from tune_kmixup.mixing.step import alpha_for, mix, perturbation_factor, sample_lambda
 
 POINTS, BATCH = 512, 64
 SETS = {
     # name: (generator, standard deviation of its noise, how the matched distance must fall with k in the end)
-    "one_ring": (toys.one_ring, 0.1, "k^-1/2"),
-    "four_bars": (toys.four_bars, 0.05, "k^-1/2"),
-    "swiss_roll": (toys.swiss_roll, 0.2, "(log k)/k: from k = 4 -0.50, -0.71, -0.79"),
+    "one_ring": (synthetic.one_ring, 0.1, "k^-1/2"),
+    "four_bars": (synthetic.four_bars, 0.05, "k^-1/2"),
+    "swiss_roll": (synthetic.swiss_roll, 0.2, "(log k)/k: from k = 4 -0.50, -0.71, -0.79"),
 }
 SIZES = (1, 4, 16, 64)
 MANY, RATE_SIZES = 8192, (1, 4, 16, 64, 256)

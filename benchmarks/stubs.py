@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from search_spaces.tasks import TASKS
-from tune_kmixup.models import ARCHITECTURES, Shape
-from tune_kmixup.study import Recipe, Task
+from tune_kmixup.core.config import Recipe, Task
+from tune_kmixup.models.architectures import ARCHITECTURES, Shape
 
 STEP = 0.2  # seconds
 RUN_SECONDS = (0.2, 2, 5, 10, 20)

@@ -17,8 +17,8 @@ from pathlib import Path
 from ray.cluster_utils import Cluster
 
 from benchmarks.timing import head, line, machine
-from tune_kmixup.results import RunDir
-from tune_kmixup.status import read
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import read
 
 NODES = 4
 TASKS = ("iris/sleep-5000", "iris/sleep-10000", "iris/sleep-20000")
@@ -29,7 +29,7 @@ def launch(address: str, out: Path, tasks: tuple[str, ...], methods: tuple[str, 
     command = [sys.executable, "-m", "tune_kmixup", "launch", *tasks, "--address", address, "--out", str(out)]
     command += [part for method in methods for part in ("--method", method)]
     command += ["--load", str(Path(__file__).with_name("stubs.py")), "--trials", str(trials)]
-    command += ["--search-seeds", "1", "--final-seeds", "8", "--fuse", "off"]
+    command += ["--search-seeds", "1", "--final-seeds", "8", "--batch-seeds", "off"]
     subprocess.run(command, check=True, capture_output=True)
     return RunDir(out)
 

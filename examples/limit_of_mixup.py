@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.gains import t_interval
-from analysis.tables import shown
-from tune_kmixup import batches
-from tune_kmixup.data import prepare
-from tune_kmixup.mixing import sample_lambda
-from tune_kmixup.planning import tasks_named
-from tune_kmixup.study import Trial
-from tune_kmixup.training import train_to_end
+from tune_kmixup.analysis.gains import t_interval
+from tune_kmixup.analysis.report.tables import shown
+from tune_kmixup.core.config import Trial
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.mixing.step import sample_lambda
+from tune_kmixup.planning.suite import resolve_tasks
+from tune_kmixup.training import batches
+from tune_kmixup.training.loop import train_to_end
 
 
 def folded(alpha, size, generator):
@@ -29,7 +29,7 @@ def folded(alpha, size, generator):
 
 torch.set_num_threads(1)
 errors = {}
-for task in tasks_named("two_spirals/mlp")[: int(sys.argv[1]) if len(sys.argv) > 1 else None]:  # 25, two seeds each
+for task in resolve_tasks("two_spirals/mlp")[: int(sys.argv[1]) if len(sys.argv) > 1 else None]:  # 25, two seeds each
     data = prepare(task, Path(), test=True)
     for label, alpha, draw in (
         ("ERM", 0.0, sample_lambda),

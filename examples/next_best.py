@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from analysis.gains import t_interval
-from analysis.tables import shown
-from tune_kmixup.data import prepare
-from tune_kmixup.results import RunDir
-from tune_kmixup.selection import final_rows, ranking
-from tune_kmixup.training import train_to_end
+from tune_kmixup.analysis.gains import t_interval
+from tune_kmixup.analysis.report.tables import shown
+from tune_kmixup.core.selection import final_rows, ranking
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.training.loop import train_to_end
 
 
 def final_run(task, trial, data_dir):

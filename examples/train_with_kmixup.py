@@ -4,7 +4,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from tune_kmixup.mixing import mix, mixed_cross_entropy, pair, sample_lambda
+from tune_kmixup import mix, mixed_cross_entropy, pair, sample_lambda
 
 
 def train(alpha: float, k: int, seed: int, epochs: int = 100, batch: int = 50) -> float:

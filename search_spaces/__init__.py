@@ -1,0 +1,1 @@
+"""What may vary: methods (α, k), tasks (recipes), suites (budgets)."""

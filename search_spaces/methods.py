@@ -12,7 +12,8 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from tune_kmixup.study import BadInput, Recipe, Study, Task, configuration
+from tune_kmixup.core.config import Recipe, Study, Task, configuration
+from tune_kmixup.core.errors import BadInput
 
 # The lower end must come near ERM: the expected squared displacement at α = 0.01 is under 1 % of the largest possible.
 # Where that is still too much (two_spirals), `examples/lower_alpha.py` shows how to search below.

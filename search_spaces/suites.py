@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tune_kmixup.study import Draft
+from tune_kmixup.core.config import Draft
 
 SUITES: dict[str, Draft] = {
     # Real data that ship inside scikit-learn, cut to training sizes at which a regulariser can matter.

@@ -7,7 +7,7 @@ method was compared on test data. Costs are those of one training (`docs/data.md
 
 from dataclasses import replace
 
-from tune_kmixup.study import Recipe, Task
+from tune_kmixup.core.config import Recipe, Task
 
 FOLDS = 5  # outer cross-validation where there is no official test set
 TOY_SETS = 25  # fresh data sets of a toy task

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_report import filled
 
-from analysis.gains import t_interval
-from analysis.tables import shown
-from tune_kmixup.results import RunDir
-from tune_kmixup.selection import final_rows
-from tune_kmixup.study import Suite
+from tests.helpers.reports import filled
+from tune_kmixup.analysis.gains import t_interval
+from tune_kmixup.analysis.report.tables import shown
+from tune_kmixup.core.config import Suite
+from tune_kmixup.core.selection import final_rows
+from tune_kmixup.store.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,7 +39,7 @@ def printed(*command: str) -> str:
     ],
 )
 def test_a_benchmark_prints_its_table(script: str, columns: str) -> None:
-    text = printed(f"benchmarks/{script}.py", *["fused"] * (script == "throughput"), "--quick")
+    text = printed(f"benchmarks/{script}.py", *["batched"] * (script == "throughput"), "--quick")
     assert columns in text and text.count("\n| ") > 2
 
 

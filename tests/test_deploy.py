@@ -13,8 +13,8 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from tune_kmixup.results import RunDir
-from tune_kmixup.status import read
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import read
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 
@@ -156,7 +156,7 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path: Path) -> None:
     env |= {"STAND_INS": str(tmp_path), "RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT": "120"}
     env["RAY_gcs_rpc_server_reconnect_timeout_s"] = "5"  # the second node would wait for a minute
     args = ["iris/noted", "--load", str(tmp_path / "nodes.py"), "--method", "erm", "--search-seeds", "1"]
-    args += ["--final-seeds", "2", "--fuse", "off", "--out", str(tmp_path / "run")]
+    args += ["--final-seeds", "2", "--batch-seeds", "off", "--out", str(tmp_path / "run")]
     done = subprocess.run(
         [*node, "sbatch", str(DEPLOY / "slurm.sh"), *args],
         cwd=tmp_path,

@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import across, claims, gains, report, tables
-from analysis.load import load
 from search_spaces import methods, tasks
-from tune_kmixup import models
-from tune_kmixup.extensions import Extensions
-from tune_kmixup.planning import suite_of
-from tune_kmixup.study import BadInput, Draft
+from tune_kmixup.analysis import claims, cross_task, gains
+from tune_kmixup.analysis.load import load
+from tune_kmixup.analysis.report import render, tables
+from tune_kmixup.core.config import Draft
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.models import architectures
+from tune_kmixup.planning.plugins import Plugins
+from tune_kmixup.planning.suite import build_suite
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -27,7 +29,7 @@ def published(name: str) -> pd.DataFrame:
 @pytest.fixture
 def dicts_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "TASKS", tasks.TASKS)
-    for module, name in ((tasks, "TASKS"), (methods, "METHODS"), (models, "ARCHITECTURES")):
+    for module, name in ((tasks, "TASKS"), (methods, "METHODS"), (architectures, "ARCHITECTURES")):
         there = getattr(module, name)
         for key in ("mine/wide", "wide", "kmixup_8"):
             monkeypatch.setitem(there, key, None)
@@ -38,17 +40,17 @@ def dicts_restored(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_extension_of_the_documentation_runs(tmp_path: Path) -> None:
     (sample,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
     (tmp_path / "my_tasks.py").write_text(sample)
-    Extensions.read([tmp_path / "my_tasks.py"]).install()
+    Plugins.read([tmp_path / "my_tasks.py"]).load()
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(200, 6)).astype(np.float32), rng.integers(0, 3, 200)
     np.savez(tmp_path / "mine.npz", x=x, y=y)
-    suite = suite_of(Draft("mine", ("mine/wide",), methods=("erm", "kmixup_8")), tmp_path)
+    suite = build_suite(Draft("mine", ("mine/wide",), methods=("erm", "kmixup_8")), tmp_path)
     assert [study.name for study in suite.studies][:2] == ["mine/wide@0/erm", "mine/wide@0/kmixup_8"]
 
 
 def test_an_extension_that_is_not_there_is_refused() -> None:
     with pytest.raises(BadInput, match=r"load='nowhere\.py' cannot be read"):
-        Extensions.read([Path("nowhere.py")])
+        Plugins.read([Path("nowhere.py")])
 
 
 def test_rules_of_fairness_name_their_tests() -> None:
@@ -60,15 +62,15 @@ def test_rules_of_fairness_name_their_tests() -> None:
 def test_what_is_survived_names_its_tests() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text()))
     there = {
-        name for path in (ROOT / "tests").glob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
     }
     assert named <= there and len(named) > 10
 
 
 def test_the_architecture_names_every_module() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
-    for room in ("tune_kmixup", "search_spaces", "analysis"):
-        for path in (ROOT / room).glob("[!_]*.py"):
+    for package in ("tune_kmixup", "search_spaces", "analysis"):
+        for path in (ROOT / package).rglob("[!_]*.py"):
             assert f"`{path.stem}`" in text, path
 
 
@@ -79,7 +81,7 @@ def test_links_of_the_documentation_lead_somewhere() -> None:
 
 
 def test_the_schema_is_that_of_the_rows() -> None:
-    assert (ROOT / "docs" / "results-schema.md").read_text().endswith(report.dictionary())
+    assert (ROOT / "docs" / "results-schema.md").read_text().endswith(render.dictionary())
 
 
 def test_the_published_figures_are_those_of_the_published_rows() -> None:
@@ -90,7 +92,7 @@ def test_the_published_figures_are_those_of_the_published_rows() -> None:
         shown = [tables.shown(gains.gain(rows, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
         assert f"| {task} | {shown[0]} | {shown[1]} |" in text
     assert f"{len(rows):,} runs" in text and f"{len(rows):,} runs" in (ROOT / "README.md").read_text()
-    found = {pair: across.outcomes(rows, *pair) for pair in gains.COMPARED[:2]}
+    found = {pair: cross_task.outcomes(rows, *pair) for pair in gains.COMPARED[:2]}
     assert found["mixup", "erm"] == {"wins": 6, "losses": 2, "ties": 10}, "what the README says"
     assert found["kmixup", "mixup"] == {"wins": 1, "losses": 0, "ties": 17}
 
@@ -122,7 +124,7 @@ def test_the_readme_shows_what_was_found_with_everything_tuned() -> None:
     for task in gains.tasks(tuned):
         shown = [tables.shown(gains.gain(tuned, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
         assert f"| {task} | {tables.shown(gains.error(tuned, task, 'erm'))} | {' | '.join(shown)} |" in text
-    found = {pair: across.outcomes(tuned, *pair) for pair in gains.COMPARED[:2]}
+    found = {pair: cross_task.outcomes(tuned, *pair) for pair in gains.COMPARED[:2]}
     assert found["mixup", "erm"] == {"wins": 4, "losses": 1, "ties": 11}, "what the README says"
     assert found["kmixup", "mixup"] == {"wins": 0, "losses": 0, "ties": 16}
     longer = published("longer")

@@ -8,20 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import made_up_rows, small_suite
 
 from search_spaces import methods
 from search_spaces.methods import METHODS
-from tune_kmixup import data
-from tune_kmixup.batches import batches
-from tune_kmixup.bundle import start
-from tune_kmixup.mixing import pair
-from tune_kmixup.planning import suite_of
-from tune_kmixup.results import RunDir
-from tune_kmixup.scheduling import SuiteSearcher
-from tune_kmixup.selection import by_configuration, ranking
-from tune_kmixup.study import Draft, Recipe, Task, Trial, configuration
-from tune_kmixup.training import train_to_end
+from tests.helpers.suites import made_up_rows, small_suite
+from tune_kmixup.core.config import Draft, Recipe, Task, Trial, configuration
+from tune_kmixup.core.selection import by_configuration, ranking
+from tune_kmixup.data.download import arrays_of
+from tune_kmixup.data.prepare import cut, prepare
+from tune_kmixup.mixing.pairing import pair
+from tune_kmixup.planning.suite import build_suite
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.training.batches import batches
+from tune_kmixup.training.loop import train_to_end
+from tune_kmixup.training.state import initial_state
+from tune_kmixup.tuning.searcher import SuiteSearcher
 
 RECIPE = Recipe(epochs=2, batch_size=30, lr=0.05)
 TASK = Task("iris", "mlp", RECIPE, outer_split=0)
@@ -29,7 +30,7 @@ TASK = Task("iris", "mlp", RECIPE, outer_split=0)
 
 def test_equal_budgets(tmp_path: Path) -> None:
     """Rule 1: the same number of trials, seeds and epochs for each searched method of a task."""
-    suite = suite_of(Draft("custom", ("iris/mlp@0",), methods=("erm", "mixup", "kmixup", "placebo")), tmp_path)
+    suite = build_suite(Draft("custom", ("iris/mlp@0",), methods=("erm", "mixup", "kmixup", "placebo")), tmp_path)
     searcher = SuiteSearcher(suite, RunDir(tmp_path))
     seen: dict[str, list[Trial]] = {}
     while not searcher.finished():
@@ -57,12 +58,12 @@ def test_search_never_touches_test_data(tmp_path: Path) -> None:
     task = Task("own", "mlp", RECIPE)
 
     def rows(folder: Path, phase: str) -> list[dict[str, object]]:
-        prepared = data.prepare(task, folder, test=phase == "final")
+        prepared = prepare(task, folder, test=phase == "final")
         trial = Trial("own/mlp/kmixup", 0, phase, {"alpha": 1.0, "k": 4}, (0, 1))  # type: ignore[arg-type]
         found = train_to_end(task, trial, prepared)
         return [{k: v for k, v in row.items() if k not in ("seconds", "pairing_seconds", "started")} for row in found]
 
-    assert data.prepare(task, clean, test=False).test is None
+    assert prepare(task, clean, test=False).test is None
     assert rows(clean, "search") == rows(poisoned, "search")
     assert rows(clean, "final") != rows(poisoned, "final")
 
@@ -94,11 +95,11 @@ def test_final_seeds_fresh_and_shared() -> None:
 @pytest.mark.parametrize("values", [{"alpha": 0.5}, {"alpha": 8.0, "k": 8}, {"alpha": 0.5, "k": 16}])
 def test_same_seed_same_weights_and_batches(values: dict[str, float]) -> None:
     """Rule 5: initial weights and clean batches depend on the seed alone, whatever the method."""
-    prepared = data.prepare(TASK, Path("nowhere"), test=False)
+    prepared = prepare(TASK, Path("nowhere"), test=False)
     erm, other = configuration(RECIPE, {}), configuration(RECIPE, values)
     for ours, theirs in zip(
-        start(TASK, erm, prepared, [7]).model.parameters(),
-        start(TASK, other, prepared, [7]).model.parameters(),
+        initial_state(TASK, erm, prepared, [7]).model.parameters(),
+        initial_state(TASK, other, prepared, [7]).model.parameters(),
         strict=True,
     ):
         assert torch.equal(ours, theirs)
@@ -111,10 +112,10 @@ def test_same_seed_same_weights_and_batches(values: dict[str, float]) -> None:
 
 def test_outer_splits_are_disjoint() -> None:
     """Rule 6: without an official test set, the folds are disjoint and cover the data, and each has its own search."""
-    suite = suite_of(Draft("custom", ("iris/mlp",)), Path("nowhere"))
+    suite = build_suite(Draft("custom", ("iris/mlp",)), Path("nowhere"))
     assert len({study.name for study in suite.studies}) == 5 * 3
-    arrays = data.arrays_of("iris", Path("nowhere"))
-    tests = [data.cut(dataclasses.replace(TASK, outer_split=split), arrays)[2] for split in range(5)]
+    arrays = arrays_of("iris", Path("nowhere"))
+    tests = [cut(dataclasses.replace(TASK, outer_split=split), arrays)[2] for split in range(5)]
     assert sorted(np.concatenate(tests).tolist()) == list(range(150))  # type: ignore[arg-type]
 
 
@@ -129,7 +130,7 @@ def test_tuned_recipe_values_are_free_for_every_method() -> None:
 
 def test_pairing_sees_only_the_batches() -> None:
     """Rule 8: no forward pass of the model beside the one on the mixed batch."""
-    prepared = data.prepare(TASK, Path("nowhere"), test=False)
+    prepared = prepare(TASK, Path("nowhere"), test=False)
     trial = Trial("iris/mlp@0/kmixup", 0, "search", {"alpha": 1.0, "k": 8}, (0,))
     calls: list[tuple[int, bool]] = []
     hook = torch.nn.modules.module.register_module_forward_hook(
@@ -148,7 +149,7 @@ def test_pairing_sees_only_the_batches() -> None:
 
 def test_partner_is_independent() -> None:
     """Rule 9: the partner batch is a draw of its own: self-pairs are as rare as chance makes them, not k/B."""
-    prepared = data.prepare(TASK, Path("nowhere"), test=False)
+    prepared = prepare(TASK, Path("nowhere"), test=False)
     recipe = dataclasses.replace(RECIPE, epochs=200)
     found = list(batches(prepared, 1.0, recipe, [0]))
     shared = np.mean([len(np.intersect1d(b.rows, b.partner_rows)) / b.rows.numel() for b in found])  # type: ignore[arg-type]

@@ -25,10 +25,11 @@ def test_the_wheel_works_in_an_empty_folder(tmp_path: Path) -> None:
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     empty = tmp_path / "empty"
     empty.mkdir()
-    run = [str(python), "-I", "-c", "import tune_kmixup.cli as c; print(c.__file__); c.main()"]
+    run = [str(python), "-I", "-c", "import tune_kmixup.cli.commands as c; print(c.__file__); c.main()"]
     for args, expected in ((["--help"], "launch"), (["tasks"], "digits-200/small_cnn"), (["plan", "demo"], "runs")):
         done = subprocess.run([*run, *args], cwd=empty, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert str(site) in done.stdout and expected in done.stdout
-    assert (site / "analysis" / "report.html.j2").exists()
+    assert (site / "tune_kmixup" / "analysis" / "report" / "template.html.j2").exists()
+    assert not (site / "analysis").exists(), "a name that many projects use"
     assert list(empty.iterdir()) == []

@@ -1,5 +1,5 @@
 """`python -m tune_kmixup`, the same as the command tune-kmixup."""
 
-from tune_kmixup.cli import main
+from tune_kmixup.cli.commands import main
 
 main()

@@ -1,0 +1,1 @@
+"""The report: its sections, tables, figures and words, written in each format."""

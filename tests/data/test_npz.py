@@ -1,0 +1,111 @@
+"""Stored arrays come back as they were, rows by their numbers; damaged files are named."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.data import npz
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    rows=st.lists(st.integers(0, 29), max_size=40),
+    piece=st.integers(1, 200),
+    compressed=st.booleans(),
+    dtype=st.sampled_from([np.uint8, np.float32, np.int16]),
+)
+def test_rows_come_back_in_the_order_asked_for(
+    tmp_path_factory: pytest.TempPathFactory,
+    shape: list[int],
+    rows: list[int],
+    piece: int,
+    compressed: bool,
+    dtype: type[Any],
+) -> None:
+    x = np.random.default_rng(0).integers(0, 100, (30, *shape)).astype(dtype)
+    path = tmp_path_factory.mktemp("npz") / "a.npz"
+    (np.savez_compressed if compressed else np.savez)(path, x=x, y=np.arange(30))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(npz, "PIECE", piece)
+        stored = npz.opened(path)["x"]
+        assert isinstance(stored, npz.Stored)
+        assert (stored.shape, stored.dtype, stored.ndim, len(stored)) == (x.shape, x.dtype, x.ndim, 30)
+        np.testing.assert_array_equal(stored[np.asarray(rows, np.int64)], x[rows])
+        np.testing.assert_array_equal(np.concatenate(list(npz.pieces(stored))), x)
+
+
+def test_pieces_of_an_array_in_memory() -> None:
+    x = np.arange(6).reshape(3, 2)
+    np.testing.assert_array_equal(np.concatenate(list(npz.pieces(x))), x)
+
+
+def test_column_major_arrays_are_read(tmp_path: Path) -> None:
+    x = np.asfortranarray(np.arange(12.0).reshape(4, 3))
+    npz.write(tmp_path / "a.npz", {"x": x, "y": np.arange(4)})
+    np.testing.assert_array_equal(npz.opened(tmp_path / "a.npz")["x"][np.asarray([2, 0])], x[[2, 0]])
+
+
+def whole(tmp_path: Path) -> tuple[Path, NDArray[np.float64]]:
+    x = np.random.default_rng(0).standard_normal((40, 9))
+    npz.write(tmp_path / "a.npz", {"x": x, "y": np.arange(40)})
+    return tmp_path / "a.npz", x
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_named(tmp_path: Path, share: float) -> None:
+    path, _ = whole(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(BadInput, match=r"a\.npz cannot be read .*: delete it, and fetch it again"):
+        npz.opened(path)["x"][np.arange(40)]
+
+
+def test_a_flipped_byte_is_found_by_the_checksum(tmp_path: Path) -> None:
+    path, x = whole(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[content.find(x.tobytes()) + 1000] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(BadInput, match=r"a\.npz cannot be read \(Bad CRC-32"):
+        npz.opened(path)["x"][np.arange(40)]
+
+
+class Trap:
+    """Unpickling it would leave a trace."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("sprung"),)
+
+
+def test_no_pickle_is_ever_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("a.npz", x=np.asarray([Trap()], object), y=np.arange(1))
+    with pytest.raises(BadInput, match="holds Python objects as x"):
+        npz.opened(Path("a.npz"))
+    np.savez("b.npz", x=np.zeros(1), y=np.asarray([Trap()], object))
+    with pytest.raises(BadInput, match="Python objects"):
+        npz.opened(Path("b.npz"))
+    assert not Path("sprung").exists()
+    pickle.loads(pickle.dumps(Trap()))  # the trap works
+    assert Path("sprung").exists()
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, x = whole(tmp_path)
+    before = path.read_bytes()
+
+    def fails(file: Any, **arrays: Any) -> None:
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", fails)
+    with pytest.raises(OSError, match="No space left"):
+        npz.write(path, {"x": x})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,49 @@
+"""A small suite, and rows as its trainings would return them."""
+
+import math
+import random
+from typing import Any
+
+from search_spaces.methods import study
+from tune_kmixup.core.config import Recipe, Suite, Task, Trial, configuration
+from tune_kmixup.core.rows import Row
+
+
+def small_suite(**changes: Any) -> Suite:
+    """Two tasks of iris x three methods."""
+    recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
+    tasks = [Task("iris", "mlp", recipe, outer_split=split) for split in (0, 1)]
+    studies = tuple(study(task, method, 90) for task in tasks for method in ("erm", "mixup", "kmixup"))
+    options = {"trials": 4, "search_seeds": 2, "final_seeds": 3, "sampler": "random"} | changes
+    return Suite("small", studies, **options)
+
+
+def made_up_rows(suite: Suite, trial: Trial) -> list[Row]:
+    """Rows as a training would return them, their scores a fixed function of values and seed: nothing was trained."""
+    task = suite.study(trial.study).task
+    chosen = configuration(task.recipe, trial.values)
+    rows = []
+    for seed in trial.seeds:
+        noise = random.Random(f"{trial.study} {sorted(trial.values.items())} {seed}").random()
+        error = 0.1 + 0.02 * abs(math.log(chosen.alpha + 0.1)) + 0.01 * abs(chosen.k - 4) + 0.01 * noise
+        rows.append(
+            {
+                "task": task.base,
+                "dataset": task.dataset,
+                "architecture": task.architecture,
+                "outer_split": task.outer_split,
+                "method": trial.study.rpartition("/")[2],
+                "phase": trial.phase,
+                "trial": trial.index,
+                "alpha": chosen.alpha,
+                "k": chosen.k,
+                "epochs": task.recipe.epochs,
+                "seed": seed,
+                "status": "ok",
+                "val_error": error,
+                "val_nll": 3 * error,
+                "test_error": error if trial.phase == "final" else None,
+                "seconds": 1.0,
+            }
+        )
+    return rows

@@ -1,0 +1,183 @@
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tune_kmixup.core.config import Recipe, Task, Trial, configuration, derived_seed
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.rows import COLUMNS, Row
+from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.models.ensemble import Ensemble
+from tune_kmixup.training import checkpoint, loop
+from tune_kmixup.training.batches import batches, paired
+from tune_kmixup.training.loop import learning_rate, losses_of, train, train_to_end
+from tune_kmixup.training.state import initial_state
+
+RECIPE = Recipe(epochs=3, batch_size=30, lr=0.05)
+TASK = Task("iris", "mlp", RECIPE, outer_split=0)
+MEASURED = ("seconds", "pairing_seconds", "started")  # of the clock: the rest of a row is reproducible
+
+METHODS = {"erm": {}, "mixup": {"alpha": 1.0}, "kmixup": {"alpha": 1.0, "k": 8}}
+
+
+def trial_of(method: str, seeds: tuple[int, ...] = (0,), phase: str = "search") -> Trial:
+    return Trial(f"{TASK.name}/{method}", 0, phase, METHODS[method], seeds)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def iris() -> Data:
+    return prepare(TASK, Path("nowhere"), test=False)
+
+
+def fixed(rows: list[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name not in MEASURED} for row in rows]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_has_the_columns_of_the_schema(iris: Data, method: str) -> None:
+    (row,) = train_to_end(TASK, trial_of(method), iris)
+    assert row.keys() | {"suite"} == COLUMNS.keys()
+    types = {"str": str, "int": int, "float": float}
+    for name, value in row.items():
+        assert value is None or isinstance(value, types[COLUMNS[name][0]]), name
+    assert row["test_error"] is None and 0 <= row["val_error"] <= 1
+    assert row["status"] == "ok"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_seed_same_run(iris: Data, method: str) -> None:
+    once, again = (train_to_end(TASK, trial_of(method, (0, 1)), iris) for _ in range(2))
+    assert fixed(once) == fixed(again)
+    assert once[0]["train_loss"] != once[1]["train_loss"]
+    (alone,) = train_to_end(TASK, trial_of(method, (1,)), iris)
+    assert fixed([alone]) == fixed(once[1:]), "a run does not depend on those trained beside it"
+
+
+def plain_training(iris: Data, seed: int) -> torch.nn.Module:
+    """ERM written out, with nothing of mixing in it."""
+    torch.manual_seed(derived_seed(seed, "init"))
+    model = ARCHITECTURES["mlp"](iris.shape, iris.classes)
+    optimizer = torch.optim.SGD(model.parameters(), lr=RECIPE.lr, momentum=0.9, fused=True)
+    per_epoch = len(iris.train.y) // 30
+    for step, batch in enumerate(batches(iris, 0.0, RECIPE, [seed])):
+        optimizer.param_groups[0]["lr"] = learning_rate(RECIPE, step, per_epoch)
+        optimizer.zero_grad()
+        F.cross_entropy(model(batch.x[0]), batch.y[0]).backward()
+        optimizer.step()
+    return model
+
+
+def test_alpha_zero_is_training_without_mixing_bit_for_bit(iris: Data) -> None:
+    expected = plain_training(iris, seed=3)
+    chosen = configuration(RECIPE, {"alpha": 0.0, "k": 8})
+    bundle = initial_state(TASK, chosen, iris, [3])
+    for _ in loop.steps(bundle, chosen, iris):
+        pass
+    for ours, plain in zip(bundle.model.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(ours, plain)
+
+
+def test_a_step_with_lambda_one_is_a_clean_step_bit_for_bit(iris: Data) -> None:
+    """The mixing arithmetic itself, not only the short cut that α = 0 takes."""
+    model = Ensemble([ARCHITECTURES["mlp"](iris.shape, iris.classes)])
+    clean = next(batches(iris, 0.0, RECIPE, [0]))
+    mixed, _ = next(paired(batches(iris, 1.0, RECIPE, [0]), 8, "sqeuclidean"))
+    losses = [losses_of(model, clean), losses_of(model, mixed._replace(lam=torch.ones(1)))]
+    assert torch.equal(*losses)
+    grads = [torch.autograd.grad(loss.sum(), list(model.parameters())) for loss in losses]
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+def test_k_one_is_mixup(iris: Data) -> None:
+    """k = 1 pairs in the given order; the run is the one of a configuration that names no k."""
+    given = Trial(f"{TASK.name}/kmixup", 0, "search", {"alpha": 1.0, "k": 1}, (0,))
+    ours, mixup = train_to_end(TASK, given, iris), train_to_end(TASK, trial_of("mixup"), iris)
+    ours[0]["method"] = "mixup"
+    assert fixed(ours) == fixed(mixup)
+
+
+def test_learning_rate_warms_up_and_ends_at_zero() -> None:
+    recipe = Recipe(epochs=10, batch_size=1, lr=0.5, warmup_epochs=2)
+    rates = [learning_rate(recipe, step, 10) for step in range(100)]
+    assert max(rates) == rates[19] == rates[20] == 0.5
+    assert rates[:20] == sorted(rates[:20]) and rates[20:] == sorted(rates[20:], reverse=True)
+    assert 0 < rates[-1] < 0.001
+    assert learning_rate(recipe, 100, 10) == 0
+
+
+def test_the_last_partial_batch_is_dropped(iris: Data) -> None:
+    found = list(batches(iris, 1.0, dataclasses.replace(RECIPE, batch_size=50), [0]))
+    assert len(iris.train.y) == 96 and len(found) == 3 and all(batch.y.shape == (1, 50) for batch in found)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(
+    iris: Data, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = trial_of(method, (0, 1, 2))
+    expected = train_to_end(TASK, trial, iris)
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    saved = tmp_path / "trial.pt"
+    for stop in range(1, 30):  # stopped after so many further steps, again and again, until it ends
+        steps = train(TASK, trial, iris, saved=saved, save_every=0.0)
+        try:
+            for _ in range(min(stop, 5)):
+                next(steps)
+        except StopIteration as end:
+            assert fixed(end.value) == fixed(expected)
+            assert stop > 5, "it was interrupted several times"
+            return
+        steps.close()
+    pytest.fail("it starts anew instead of going on")
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(iris: Data, tmp_path: Path) -> None:
+    saved = tmp_path / "trial.pt"
+    checkpoint.save(saved, checkpoint.identity(TASK, trial_of("mixup")), [], None)
+    with pytest.raises(BadInput, match="checkpoint of another trial"):
+        next(train(TASK, trial_of("kmixup"), iris, saved=saved))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
+def test_a_checkpoint_cut_short_starts_anew(
+    iris: Data, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "REPORT_SECONDS", float("inf"))  # not even on a busy machine
+    saved = tmp_path / "trial.pt"
+    saved.write_bytes(content)
+    with pytest.raises(StopIteration) as end:
+        next(train(TASK, trial_of("mixup"), iris, saved=saved))
+    assert fixed(end.value.value) == fixed(train_to_end(TASK, trial_of("mixup"), iris))
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (Path(tmp_path / "ran"),))  # type: ignore[return-value]
+
+    torch.save({"identity": "x", "rows": Evil(), "bundle": None}, tmp_path / "trial.pt")
+    assert checkpoint.load(tmp_path / "trial.pt", "x") is None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_diverging_run_is_a_result_with_a_status(iris: Data) -> None:
+    recipe = dataclasses.replace(RECIPE, lr=1e20)
+    (row,) = train_to_end(dataclasses.replace(TASK, recipe=recipe), trial_of("mixup"), iris)
+    assert row["status"] == "diverged"
+    assert row["val_error"] == 1.0 and row["val_nll"] is None and row["train_loss"] is None
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_trial(tmp_path: Path) -> None:
+    """/dev/full is what Linux has for a full disk: every write fails with ENOSPC."""
+    with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"x")
+    part = tmp_path / f".trial.pt.{os.getpid()}.part"
+    part.symlink_to("/dev/full")
+    checkpoint.save(tmp_path / "trial.pt", "identity", [], {"tensor": torch.zeros(1000)})
+    assert not list(tmp_path.iterdir())
+    checkpoint.save(tmp_path / "vanished" / "trial.pt", "identity", [], None)
+    assert not list(tmp_path.iterdir())

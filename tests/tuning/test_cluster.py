@@ -1,0 +1,168 @@
+"""On a Ray cluster of several nodes, all of them on this machine."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from ray.cluster_utils import Cluster
+from ray.util import get_node_ip_address
+
+from tests.helpers.launches import reproducible, tune, workers
+from tune_kmixup.store.run_dir import RunDir
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SUITE = ["launch", "iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2"]
+SUITE += ["--epochs", "2000", "--sampler", "qmc", "--batch-seeds", "on"]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    tune(*SUITE, "--out", out)
+    return RunDir(out)
+
+
+def without_machine(run: RunDir) -> dict[tuple[object, ...], dict[str, object]]:
+    rows = reproducible(run)
+    return {key: {name: value for name, value in row.items() if name != "code"} for key, row in rows.items()}
+
+
+def test_a_cluster_gives_what_one_machine_gives_and_runs_the_code_of_the_launch(
+    cluster: Cluster, alone: RunDir, tmp_path: Path
+) -> None:
+    """The launch comes from a copy of the source that no node has on its path."""
+    cluster.add_node(num_cpus=1)
+    for package in ("tune_kmixup", "search_spaces", "analysis"):
+        shutil.copytree(ROOT / package, tmp_path / "copy" / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "copy" / "tune_kmixup" / "toys.py").open("a") as file:
+        file.write("\n# another version\n")
+    command = [
+        sys.executable,
+        "-m",
+        "tune_kmixup",
+        *SUITE,
+        "--address",
+        cluster.address,
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "copy")}
+    done = subprocess.run(command, cwd=tmp_path / "copy", env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = RunDir(tmp_path / "run"), alone
+    assert without_machine(ours) == without_machine(theirs)
+    versions = [{row["code"] for row in reproducible(run).values()} for run in (ours, theirs)]
+    assert len(versions[0]) == len(versions[1]) == 1 and versions[0] != versions[1]
+
+
+def test_a_node_leaves_and_another_joins(cluster: Cluster, alone: RunDir, tmp_path: Path) -> None:
+    leaving = cluster.add_node(num_cpus=1)
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "tune_kmixup", *SUITE, "--address", cluster.address, "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not list(out.rglob("search-*.json")):
+        time.sleep(0.2)
+    cluster.remove_node(leaving, allow_graceful=False)
+    cluster.add_node(num_cpus=1)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    assert reproducible(RunDir(out)) == reproducible(alone)
+
+
+KILLS = 20
+
+
+def test_twenty_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tmp_path: Path) -> None:
+    """One every few seconds, seeded. What runs at the end is what runs without any, bit for bit, none twice."""
+    chance = random.Random(0)
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [found.add_node(num_cpus=1) for _ in range(4)]
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "tune_kmixup", *SUITE, "--address", found.address, "--out", str(out)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, **quiet)  # type: ignore[call-overload]
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(1, 5))
+            if process.poll() is not None:  # killed, or too often unlucky with one trial
+                process = subprocess.Popen(command, cwd=ROOT, **quiet)  # type: ignore[call-overload]
+            victim = chance.choice(["driver", "worker", "worker", "node"])
+            if victim == "driver":
+                process.kill()
+                process.wait()
+            elif victim == "worker":
+                for pid in workers(os.getpid())[:1]:  # this process began the nodes
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                found.remove_node(nodes.pop(chance.randrange(len(nodes))), allow_graceful=False)
+                nodes.append(found.add_node(num_cpus=1))
+        process.wait(timeout=200)
+        for _ in range(3):  # the last launch may have been a victim
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+            if done.returncode == 0:
+                break
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        process.kill()
+        found.shutdown()
+    assert reproducible(RunDir(out)) == reproducible(alone)
+
+
+class Guarded(NamedTuple):
+    """A cluster of one node that asks for a token."""
+
+    address: str
+    env: dict[str, str]  # an environment that has its token
+
+
+@pytest.fixture
+def guarded() -> Iterator[Guarded]:
+    short = tempfile.mkdtemp()  # the paths of sockets may not be long
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_TMPDIR": short}
+    start = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
+    start += ["--include-dashboard=false", "--dashboard-agent-listen-port=0"]
+    quiet = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    node = subprocess.Popen([Path(sys.executable).with_name("ray"), *start], **quiet)  # type: ignore[call-overload]
+    try:
+        host, until = get_node_ip_address(), time.monotonic() + 60
+        while socket.socket().connect_ex((host, port)) and time.monotonic() < until:
+            time.sleep(0.5)
+        yield Guarded(f"{host}:{port}", env)
+    finally:
+        node.terminate()
+        node.wait(timeout=60)
+        shutil.rmtree(short, ignore_errors=True)
+
+
+def test_a_cluster_that_asks_for_a_token(guarded: Guarded, tmp_path: Path) -> None:
+    """Ray's token authentication, on loopback: with the token a launch runs, with another it is refused in a line."""
+    command = [sys.executable, "-m", "tune_kmixup", "launch", "iris/mlp@0", "--method", "erm", "--final-seeds", "1"]
+    command += ["--address", guarded.address, "--out", str(tmp_path / "run")]
+    wrong = guarded.env | {"RAY_AUTH_TOKEN": "b" * 64}
+    refused = subprocess.run(command, cwd=ROOT, env=wrong, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 2 and "give its token" in refused.stderr, refused.stdout + refused.stderr
+    done = subprocess.run(command, cwd=ROOT, env=guarded.env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr

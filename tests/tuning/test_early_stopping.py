@@ -1,0 +1,276 @@
+"""Early stopping in a launch: its bookkeeping without Ray, and a launch with real Ray."""
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+from ray.tune.schedulers import TrialScheduler
+
+from tests.helpers.launches import tune
+from tests.helpers.suites import made_up_rows, small_suite
+from tune_kmixup.analysis.load import load
+from tune_kmixup.analysis.report import methods_text
+from tune_kmixup.core.asha import written
+from tune_kmixup.core.config import Draft, Suite, Trial
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.rows import Row
+from tune_kmixup.core.selection import by_configuration, completed, final_rows, ranking, stopped
+from tune_kmixup.planning.suite import build_suite, check_continues
+from tune_kmixup.search.export import export, judged
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import study_status
+from tune_kmixup.tuning.scheduler import SuiteScheduler
+from tune_kmixup.tuning.searcher import SuiteSearcher
+
+ids = map(str, itertools.count())
+
+
+def asha_suite(epochs: int = 45, **changes: object) -> Suite:
+    suite = small_suite(**{"trials": 14, "scheduler": "asha", **changes})
+    studies = []
+    for study in suite.studies:
+        recipe = dataclasses.replace(study.task.recipe, epochs=epochs)
+        studies.append(dataclasses.replace(study, task=dataclasses.replace(study.task, recipe=recipe)))
+    return dataclasses.replace(suite, studies=tuple(studies))
+
+
+def rung_error(suite: Suite, trial: Trial, epoch: int) -> float:
+    """A fixed function of the values, near to that of the last epoch."""
+    row = made_up_rows(suite, trial)[0]
+    return float(row["val_error"]) + random.Random(f"{sorted(trial.values.items())} {epoch}").gauss(0.2, 0.005)
+
+
+def at_rung(suite: Suite, trial: Trial, epoch: int) -> Row:
+    errors = {e: rung_error(suite, trial, e) for e in trial.rungs if e <= epoch}
+    row = made_up_rows(suite, trial)[0]
+    return row | {"status": "stopped", "epochs": epoch, "val_error": errors[epoch], "rungs": written(errors)}
+
+
+def whole(suite: Suite, trial: Trial) -> list[Row]:
+    rows = made_up_rows(suite, trial)
+    rows[0]["rungs"] = written({epoch: rung_error(suite, trial, epoch) for epoch in trial.rungs})
+    return rows
+
+
+class RayTrial:
+    def __init__(self, trial_id: str):
+        self.trial_id = trial_id
+
+
+def play(suite: Suite, path: Path, slots: int, chance: random.Random, events: int | None = None) -> SuiteSearcher:
+    """Runs a suite, one rung or end of a trial after another in random order, up to so many."""
+    searcher = SuiteSearcher(suite, RunDir(path))
+    scheduler = SuiteScheduler(searcher)
+    running: list[tuple[str, Trial, list[int]]] = []
+    for _ in itertools.count() if events is None else range(events):
+        while len(running) < slots and isinstance(config := searcher.suggest(ray_id := next(ids)), dict):
+            running.append((ray_id, Trial(**config), [*config["rungs"]]))
+        if not running:
+            break
+        at = chance.randrange(len(running))
+        ray_id, trial, ahead = running[at]
+        if ahead:
+            result: dict[str, object] = {"rung": [at_rung(suite, trial, ahead.pop(0))]}
+            if scheduler.on_trial_result(None, RayTrial(ray_id), result) != TrialScheduler.STOP:
+                continue
+        else:
+            result = {"rows": whole(suite, trial)}
+        running.pop(at)
+        searcher.on_trial_complete(ray_id, result)
+    return searcher
+
+
+def contents(path: Path) -> dict[str, str]:
+    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.rglob("*.json"))}
+
+
+@settings(max_examples=10, deadline=None)
+@given(kills=st.lists(st.integers(0, 40), max_size=4), slots=st.integers(1, 4), seed=st.integers(0, 9))
+def test_however_it_is_interrupted_every_configuration_is_done_once(
+    tmp_path_factory: pytest.TempPathFactory, kills: list[int], slots: int, seed: int
+) -> None:
+    suite, run = asha_suite(), RunDir(tmp_path_factory.mktemp("run"))
+    run.write_suite(suite)
+    chance = random.Random(seed)
+    for after in kills:
+        play(suite, run.path, slots, chance, after)
+    searcher = play(suite, run.path, slots, chance)
+    assert searcher.finished() and SuiteSearcher(suite, run).finished() and searcher.failures() == {}
+    for study in suite.studies:
+        rows = run.rows(study.name)
+        found, early = by_configuration(rows), stopped(rows)
+        assert len(found) == suite.trial_count(study)
+        assert all(len(runs) == (1 if index in early else 2) for index, runs in found.items())
+        assert bool(early) == bool(study.space), "what has one configuration is never stopped"
+        assert len(early) < len(found) and ranking(rows)[0] not in early
+        assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]} and len(final_rows(rows)) == 3
+        for epoch in (5, 15) if study.space else ():
+            there = {index: judged(runs)[epoch] for index, runs in found.items() if epoch in judged(runs)}
+            best = min(there, key=there.__getitem__)
+            assert best not in early or judged(found[best]).keys() > {epoch}, "the best of a rung goes on from it"
+        status = study_status(suite, study, rows, {}, ())
+        assert status.missing == 0 and status.search_done == status.search_planned
+        assert status.stopped == len(early)
+    assert load([run.path]).missing.empty
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_with_one_slot_a_rebuilt_study_goes_on_as_if_never_interrupted(sampler: str, tmp_path: Path) -> None:
+    suite = asha_suite(sampler=sampler)
+    left_alone = play(suite, tmp_path / "whole", 1, random.Random(0))
+    for after in (5, 31, 3, 40):
+        play(suite, tmp_path / "broken", 1, random.Random(0), after)
+    play(suite, tmp_path / "broken", 1, random.Random(0))
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    rebuilt = SuiteSearcher(suite, RunDir(tmp_path / "whole"))
+    for name, queue in left_alone.queues.items():
+        again = rebuilt.queues[name]
+        assert again.rungs.errors == queue.rungs.errors
+        if queue.optuna_study and again.optuna_study:
+            ours, its = (
+                [(t.state, t.value, t.params, t.intermediate_values) for t in optuna_study.trials]
+                for optuna_study in (queue.optuna_study, again.optuna_study)
+            )
+            assert ours == its and {state for state, *_ in ours} == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_a_larger_budget_extends_and_what_was_stopped_stays_so(tmp_path: Path) -> None:
+    play(asha_suite(trials=8), tmp_path, 2, random.Random(0))
+    before = contents(tmp_path)
+    searcher = play(asha_suite(trials=20), tmp_path, 2, random.Random(1))
+    assert searcher.finished() and before.items() <= contents(tmp_path).items()
+    assert len(by_configuration(RunDir(tmp_path).rows("iris/mlp@0/mixup"))) == 20
+
+
+def begun(searcher: SuiteSearcher) -> tuple[str, Trial]:
+    while True:
+        config = searcher.suggest(ray_id := next(ids))
+        assert isinstance(config, dict)
+        if config["rungs"]:
+            return ray_id, Trial(**config)
+
+
+def test_what_went_on_from_a_rung_goes_on_again_when_its_worker_is_lost(run_dir: RunDir) -> None:
+    suite = asha_suite(sampler="random")
+    searcher = SuiteSearcher(suite, run_dir)
+    scheduler = SuiteScheduler(searcher)
+
+    def going(ray_id: str, trial: Trial, error: float) -> bool:
+        row = at_rung(suite, trial, 5) | {"val_error": error, "rungs": written({5: error})}
+        decision = scheduler.on_trial_result(None, RayTrial(ray_id), {"rung": [row]})
+        return bool(decision == TrialScheduler.CONTINUE)
+
+    ray_id, trial = begun(searcher)
+    assert going(ray_id, trial, 0.5)
+    others = [begun(searcher) for _ in range(12)]
+    better, worse = [item for item in others if item[1].study == trial.study][:2]
+    assert going(*better, 0.4) and not going(*worse, 0.6)
+    searcher.on_trial_complete(worse[0], {"rung": [{}], "done": True})
+    assert [row["status"] for row in run_dir.rows(trial.study)] == ["stopped"]
+    assert searcher.failures() == {} and not searcher.ended_badly
+    searcher.on_trial_complete(ray_id, error=True)
+    again, same = begun(searcher)
+    assert same.name == trial.name and going(again, same, 0.5)
+
+
+def test_a_trial_that_ends_after_a_rung_without_a_decision_was_not_stopped(run_dir: RunDir) -> None:
+    """As when a worker is lost: the last report is that of a rung."""
+    suite = asha_suite()
+    searcher = SuiteSearcher(suite, run_dir)
+    ray_id, trial = begun(searcher)
+    row = at_rung(suite, trial, 5)
+    assert SuiteScheduler(searcher).on_trial_result(None, RayTrial(ray_id), {"rung": [row]}) == TrialScheduler.CONTINUE
+    searcher.on_trial_complete(ray_id, {"rung": [row]})
+    assert run_dir.rows(trial.study) == [] and ray_id in searcher.ended_badly
+
+
+def test_exported_as_pruned_with_what_it_was_judged_by(run_dir: RunDir, tmp_path: Path) -> None:
+    suite = asha_suite()
+    run_dir.write_suite(suite)
+    searcher = play(suite, run_dir.path, 2, random.Random(0))
+    export(run_dir, tmp_path / "optuna.db")
+    for study in suite.studies[1:3]:
+        rows, optuna_study = run_dir.rows(study.name), searcher.queues[study.name].optuna_study
+        found = optuna.load_study(study_name=study.name, storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+        pruned = {t.user_attrs["index"] for t in found.trials if t.state == TrialState.PRUNED}
+        assert pruned == stopped(rows) and {t.state for t in found.trials} == {TrialState.PRUNED, TrialState.COMPLETE}
+        assert found.best_trial.user_attrs["index"] == ranking(rows)[0]
+        assert optuna_study is not None
+        live = {t.number: (t.value, t.intermediate_values) for t in optuna_study.trials}
+        assert live == {t.number: (t.value, t.intermediate_values) for t in found.trials}
+
+
+def test_off_by_default_and_off_where_nothing_is_searched(suite: Suite) -> None:
+    assert Draft("x", ()).scheduler == suite.scheduler == "none"
+    assert all(suite.search_trial(study, 0, {}).rungs == () for study in suite.studies)
+    judged_at = {s.method: asha_suite().search_trial(s, 0, {}).rungs for s in asha_suite().studies}
+    assert judged_at == {"erm": (), "mixup": (5, 15), "kmixup": (5, 15)}
+    assert all(trial.rungs == () for trial in asha_suite().final_trials(asha_suite().studies[1], 0, {}, (), 2))
+
+
+def test_another_scheduler_is_refused(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:
+    run_dir.write_suite(suite)
+    with pytest.raises(BadInput, match=r"scheduler \(none there, asha here\).*Choose another --out, or the same"):
+        check_continues(run_dir, dataclasses.replace(suite, scheduler="asha"))
+    drafts: list[tuple[Callable[[], Suite], str]] = [
+        (lambda: build_suite(Draft("x", ("iris/mlp",), scheduler="asah"), tmp_path), "did you mean asha"),  # type: ignore[arg-type]
+        (lambda: build_suite(Draft("x", ("iris/mlp",), scheduler="asha", epochs=1), tmp_path), "choose epochs ≥ 2"),
+    ]
+    for made, message in drafts:
+        with pytest.raises(BadInput, match=message):
+            made()
+
+
+def test_the_methods_paragraph_says_how_many_were_stopped(run_dir: RunDir, suite: Suite) -> None:
+    plain = methods_text.suite_paragraph(suite)
+    assert "halving" not in plain
+    early = asha_suite()
+    run_dir.write_suite(early)
+    play(early, run_dir.path, 2, random.Random(0))
+    runs = load([run_dir.path])
+    count = int((runs.rows["status"] == "stopped").sum())
+    assert count > 10 and f"stopped {count} configurations early" in methods_text.text(runs.suites, runs.rows, 0.95)
+
+
+# With real Ray
+
+LAUNCH = ["launch", "iris/mlp@0", "--method", "mixup", "--method", "kmixup", "--epochs", "45", "--search-seeds", "2"]
+LAUNCH += ["--scheduler", "asha", "--final-seeds", "2", "--max-concurrent", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_seeds", ["on", "off"])
+def test_a_launch_that_stops_trials_early(tmp_path: Path, batch_seeds: str) -> None:
+    run = RunDir(tmp_path / "run")
+    planned = tune("plan", *LAUNCH[1:-2], "--trials", "12")
+    assert "Fewer runs where asha stops configurations early." in planned
+    begun = tune(*LAUNCH, "--trials", "12", "--batch-seeds", batch_seeds, "--out", run.path)
+    assert "Done: every run" in begun
+    before = {path: path.read_text() for path in run.path.rglob("studies/**/*.json")}
+    assert "Nothing to do" in tune("resume", run.path)
+    assert "Done: every run" in tune("resume", run.path, "--trials", "18", "--batch-seeds", batch_seeds)
+    assert all(path.read_text() == text for path, text in before.items())
+    assert not list(run.path.rglob("*.pt")), "no checkpoint is left"
+    early = 0
+    for study in run.suite().studies:
+        rows = run.rows(study.name)
+        assert len(by_configuration(rows)) == 18 and run.failures(study.name) == {}
+        early += len(stopped(rows))
+        for row in rows:
+            assert row["status"] == "ok" or (row["status"], row["seed"], row["test_error"]) == ("stopped", 0, None)
+            assert row["epochs"] in ((5, 15) if row["status"] == "stopped" else (45,))
+        assert all(list(judged(runs)) == [5, 15] and len(runs) == 2 for runs in completed(rows).values())
+        assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]} and len(final_rows(rows)) == 2
+        assert ranking(rows)[0] not in stopped(rows)
+    assert early > 0
+    status = tune("status", run.path)
+    assert f"Stopped early, and done with that: {early} configurations." in status and "to be done" not in status
+    tune("report", run.path, "--out", tmp_path / "report")
+    assert f"stopped {early} configuration" in (tmp_path / "report" / "methods.md").read_text()

@@ -1,0 +1,160 @@
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.methods import study
+from tests.helpers.suites import made_up_rows
+from tune_kmixup.core.config import Recipe, Suite, Task, Trial
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.tuning.gpu_sharing import MARGIN, MOST, PARTS, GpuSharing, shares
+from tune_kmixup.tuning.searcher import SuiteSearcher
+
+GIB = 2**30
+ids = map(str, itertools.count())
+
+
+def test_shares_by_memory_and_cpus() -> None:
+    needs = {"large": 50 * GIB, "third": 22 * GIB, "small": GIB}
+    assert shares(needs, 80 * GIB, 16) == {"large": 1.0, "third": 0.3333, "small": 1 / 16}
+    assert shares(needs, 80 * GIB, 2.9) == {"large": 1.0, "third": 0.5, "small": 0.5}
+    assert shares(needs, 80 * GIB, 0.5) == dict.fromkeys(needs, 1.0), "of GPUs with few CPUs, none is split"
+    assert shares({"all of it": 79 * GIB}, 80 * GIB, 16) == {"all of it": 1.0}, "alone, a trial needs no margin"
+
+
+@pytest.mark.parametrize("need", [81 * GIB, None])
+def test_a_task_that_does_not_fit_on_a_gpu_is_refused(need: int | None) -> None:
+    with pytest.raises(
+        BadInput, match=r"no GPU for task=huge: a trial needs more than the 80\.0 GiB .*--batch-seeds off"
+    ):
+        shares({"huge": need, "small": GIB}, 80 * GIB, 16)
+
+
+@given(need=st.integers(1, 80 * GIB), cpus=st.floats(1, 200))
+def test_as_many_fit_as_memory_and_cpus_allow_and_no_more(need: int, cpus: float) -> None:
+    share = shares({"task": need}, 80 * GIB, cpus)["task"]
+    parts = round(share * PARTS)
+    assert share == parts / PARTS, "Ray counts no finer"
+    n = PARTS // parts
+    assert n == 1 or (n * need * MARGIN <= 80 * GIB * (1 + 1e-6) and n <= cpus * (1 + 1e-6))
+    assert (n + 1) * need * MARGIN > 80 * GIB or n + 1 > cpus or n == MOST
+
+
+def test_trials_go_to_the_fullest_gpu_that_has_room() -> None:
+    sharing = GpuSharing({"half": 0.5, "third": 0.3333, "whole": 1.0}, 2)
+    sharing.take("a", "half")
+    sharing.take("b", "third")
+    assert sharing.fits("whole"), "both are on one GPU, and the other is left whole"
+    sharing.take("c", "whole")
+    assert not any(map(sharing.fits, sharing.shares)), "a sixth is left: less than any takes"
+    sharing.give_back("b")
+    assert sharing.fits("half") and sharing.fits("third") and not sharing.fits("whole")
+    sharing.give_back("b")
+    assert not sharing.fits("whole"), "given back once"
+    sharing.give_back("a")
+    assert sharing.fits("whole")
+
+
+def test_shares_of_two_gpus_are_not_one_share() -> None:
+    sharing = GpuSharing({"more": 0.5, "less": 0.3333}, 2)
+    for trial, task in enumerate(["less"] * 5):
+        sharing.take(str(trial), task)
+    sharing.give_back("0")
+    assert not sharing.fits("more"), "two thirds of a GPU are free, a third on each"
+
+
+def test_the_most_trials_at_once_and_what_they_take() -> None:
+    sharing = GpuSharing({"half": 0.5, "seventh": 0.1428}, 3)
+    assert (sharing.max_concurrent, sharing.slots) == (21, 3)
+    sharing = GpuSharing({"half": 0.5, "seventh": 0.1428}, 3, most=4)
+    assert (sharing.max_concurrent, sharing.slots) == (4, 2.0), "four trials never take more than two GPUs"
+    alike = GpuSharing({}, 5)
+    assert (alike.max_concurrent, alike.slots, alike.weight("any")) == (5, 5, 1.0)
+    for trial in range(9):
+        alike.take(str(trial), "any")
+    assert alike.fits("any"), "where trials are alike, Ray Tune's limit decides"
+
+
+def test_a_place_stays_with_its_share_until_others_have_twice_the_work() -> None:
+    """In GPU-seconds: of a worker that is there already, and of one that is to be begun."""
+    sharing = GpuSharing({"half": 0.5, "other half": 0.5, "whole": 1.0}, 1)
+
+    def next_one(**seconds: float) -> str:
+        return max(seconds, key=lambda task: sharing.urgency(task.replace("_", " "), seconds[task]))
+
+    assert next_one(half=100, other_half=99, whole=51) == "whole"
+    sharing.take("a", "half")
+    sharing.give_back("a")
+    assert next_one(half=100, other_half=101, whole=51) == "other_half", "what counts is the share, not the task"
+    assert next_one(half=100, other_half=0, whole=99) == "half"
+    assert next_one(half=100, other_half=0, whole=101) == "whole"
+    assert next_one(half=100, other_half=0, whole=float("inf")) == "whole"
+    sharing.take("b", "half")
+    assert next_one(half=100, other_half=0, whole=99) == "whole", "the worker is in use"
+    assert GpuSharing().urgency("any", 3.0) == (3.0, 1.0)
+
+
+SHARES = {"iris/large": 1.0, "iris/middle": 0.5, "iris/small": 0.25}
+
+
+@pytest.fixture
+def mixed() -> Suite:
+    """Three tasks of unequal shares; nothing of them is trained here."""
+    recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
+    tasks = [Task("iris", name.partition("/")[2], recipe, outer_split=0) for name in SHARES]
+    studies = tuple(study(task, method, 90) for task in tasks for method in ("erm", "mixup"))
+    return Suite("mixed", studies, trials=6, search_seeds=1, final_seeds=2, sampler="random")
+
+
+def hand_out(searcher: SuiteSearcher) -> dict[str, Trial]:
+    """All that is handed out now, by Ray's id."""
+    found = {}
+    while isinstance(config := searcher.suggest(ray_id := next(ids)), dict):
+        found[ray_id] = Trial(**config)
+    return found
+
+
+def task_of(trial: Trial) -> str:
+    return trial.study.partition("@")[0]
+
+
+def test_a_large_trial_that_waits_does_not_block_the_small_ones(mixed: Suite, run_dir: RunDir) -> None:
+    searcher = SuiteSearcher(mixed, run_dir, sharing=GpuSharing(SHARES, 3))
+    running = hand_out(searcher)
+    assert [task_of(trial) for trial in running.values()] == ["iris/large"] * 3, "unknown work: large shares first"
+    ended = next(iter(running))
+    searcher.on_trial_complete(ended, {"rows": made_up_rows(mixed, running[ended])})
+    more = [task_of(trial) for trial in hand_out(searcher).values()]
+    assert more == ["iris/middle"] * 2, "the work of the large task is known now, that of the others is not"
+    ended = next(ray_id for ray_id in searcher.started if searcher.queue_of(ray_id).study.task.base == "iris/middle")
+    trial = searcher.queue_of(ended).running[ended]
+    searcher.on_trial_complete(ended, {"rows": made_up_rows(mixed, trial)})
+    assert searcher.work_left(searcher.queues["iris/large@0/mixup"]) > (2.0, 1.0)
+    assert [task_of(trial) for trial in hand_out(searcher).values()] == ["iris/small"] * 2, "the large ones wait"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    sharing = GpuSharing(SHARES, 2)
+    searcher = SuiteSearcher(mixed, RunDir(tmp_path), sharing=sharing)
+    running: dict[str, Trial] = {}
+    taken = 0.0
+    while not searcher.finished():
+        running |= hand_out(searcher)
+        on_gpus = [sum(parts for gpu, parts in sharing.held.values() if gpu == number) for number in range(2)]
+        assert [PARTS - parts for parts in on_gpus] == sharing.free and max(on_gpus) <= PARTS
+        assert sharing.held.keys() == running.keys(), "nothing waits in Ray"
+        for queue in searcher.queues.values():
+            ready = queue.again or queue.unfinished or queue.finals or not queue.searched_all
+            assert not (ready and sharing.fits(queue.study.task.base))
+        taken = max(taken, sum(SHARES[task_of(trial)] for trial in running.values()))
+        ray_id = chance.choice(sorted(running))
+        rows = made_up_rows(mixed, running.pop(ray_id))
+        lost = chance.random() < 0.1  # its worker; it is run again
+        searcher.on_trial_complete(ray_id, None if lost else {"rows": rows}, error=lost)
+    assert taken == 2.0 and sharing.free == [PARTS, PARTS] and not sharing.held

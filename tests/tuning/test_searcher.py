@@ -1,0 +1,257 @@
+import itertools
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from ray.tune.search import Searcher
+
+from search_spaces.methods import ALPHA
+from tests.helpers.suites import made_up_rows, small_suite
+from tune_kmixup.core.config import Suite, Trial
+from tune_kmixup.core.selection import by_configuration, final_rows, ranking
+from tune_kmixup.search.samplers import SAMPLERS, grid, values
+from tune_kmixup.search.study_queue import RETRIES
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.tuning.searcher import SuiteSearcher
+
+ids = map(str, itertools.count())
+
+
+def handed_out(searcher: SuiteSearcher) -> tuple[str, Trial] | None:
+    ray_id = next(ids)
+    config = searcher.suggest(ray_id)
+    if config is None or config == Searcher.FINISHED:
+        return None
+    assert isinstance(config, dict)
+    return ray_id, Trial(**config)
+
+
+def play(suite: Suite, path: Path, slots: int, chance: random.Random, stop_after: int | None = None) -> int:
+    """Runs a suite with so many slots, trials ending in random order; gives the number of trials that ended."""
+    searcher = SuiteSearcher(suite, RunDir(path))
+    running: list[tuple[str, Trial]] = []
+    ended = 0
+    while True:
+        while len(running) < slots and (new := handed_out(searcher)):
+            running.append(new)
+        if not running or ended == stop_after:
+            return ended
+        ray_id, trial = running.pop(chance.randrange(len(running)))
+        searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+        ended += 1
+
+
+def contents(path: Path) -> dict[str, str]:
+    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.rglob("*.json"))}
+
+
+def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
+    play(suite, run_dir.path, slots=3, chance=random.Random(0))
+    for study in suite.studies:
+        rows = run_dir.rows(study.name)
+        searched = by_configuration(rows)
+        assert len(searched) == (1 if study.method == "erm" else suite.trials)
+        assert all(len(found) == suite.search_seeds for found in searched.values())
+        finals = final_rows(rows)
+        assert {row["trial"] for row in finals} == {ranking(rows)[0]}
+        assert len({row["seed"] for row in finals}) == len(finals) == suite.final_seeds
+        assert len(rows) == suite.trial_count(study) * suite.search_seeds + suite.final_seeds
+
+
+def test_no_slot_is_idle_while_any_study_has_work(suite: Suite, run_dir: RunDir) -> None:
+    """Six studies, ten slots: the search of all of them is handed out at once, with no barrier."""
+    searcher = SuiteSearcher(suite, run_dir)
+    planned = sum(suite.trial_count(study) for study in suite.studies)
+    out = [handed_out(searcher) for _ in range(planned)]
+    assert all(out)
+    assert handed_out(searcher) is None  # finals wait for the searches they depend on
+    first = next(item for item in out if item and item[1].study == "iris/mlp@0/erm")
+    searcher.on_trial_complete(first[0], {"rows": made_up_rows(suite, first[1])})
+    final = handed_out(searcher)
+    assert final and final[1].phase == "final" and final[1].study == "iris/mlp@0/erm"
+
+
+@settings(max_examples=15, deadline=None)
+@given(kills=st.lists(st.integers(0, 12), max_size=6), slots=st.integers(1, 4), seed=st.integers(0, 9))
+def test_killed_at_any_moment_ends_like_one_left_alone(
+    tmp_path_factory: pytest.TempPathFactory, kills: list[int], slots: int, seed: int
+) -> None:
+    suite = small_suite()
+    whole, broken = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")
+    play(suite, whole, slots=1, chance=random.Random(0))
+    chance = random.Random(seed)
+    for after in kills:  # a killed launch leaves its files, and proposals whose trials never ended
+        play(suite, broken, slots, chance, stop_after=after)
+    play(suite, broken, slots, chance)
+    assert contents(broken) == contents(whole)
+
+
+@pytest.mark.parametrize(("sampler", "trials"), [*((s, 14) for s in SAMPLERS if s != "gp"), ("grid", 16)])
+def test_a_rebuilt_sampler_goes_on_as_if_never_interrupted(sampler: str, trials: int, tmp_path: Path) -> None:
+    suite = small_suite(sampler=sampler, trials=trials)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    play(suite, whole, slots=1, chance=random.Random(0))
+    for after in (5, 11, 3, 17, 30):
+        play(suite, broken, 1, random.Random(0), stop_after=after)
+    play(suite, broken, 1, random.Random(0))
+    assert contents(broken) == contents(whole)
+    for study in suite.studies:
+        values = [tuple(sorted(v.items())) for v in RunDir(whole).proposals(study.name).values()]
+        assert len(set(values)) == len(values), "a configuration was proposed twice"
+
+
+def test_a_grid_is_proposed_point_by_point(run_dir: RunDir) -> None:
+    suite = small_suite(sampler="grid", trials=24)
+    play(suite, run_dir.path, slots=3, chance=random.Random(0))
+    alone = [values["alpha"] for values in run_dir.proposals("iris/mlp@0/mixup").values()]
+    assert alone == pytest.approx([0.01 * 6400 ** (i / 23) for i in range(24)])
+    both = [(v["log2_k"], v["alpha"]) for v in run_dir.proposals("iris/mlp@1/kmixup").values()]
+    alphas = pytest.approx([0.01 * 6400 ** (i / 5) for i in range(6)])
+    assert all(sorted(a for k, a in both if k == log2_k) == alphas for log2_k in (1, 2, 3, 4)) and len(both) == 24
+
+
+GRIDS: dict[str, dict[str, BaseDistribution]] = {
+    "mixup": {"alpha": ALPHA},
+    "kmixup": {"alpha": ALPHA, "log2_k": IntDistribution(1, 4)},
+    "placebo": {"alpha": ALPHA, "dummy": FloatDistribution(0.0, 1.0)},
+    "tuned": {
+        "alpha": ALPHA,
+        "log2_k": IntDistribution(1, 5),
+        "lr": FloatDistribution(0.01, 1.0, log=True),
+        "weight_decay": FloatDistribution(1e-6, 0.1, log=True),
+    },
+    "mine": {
+        "alpha": ALPHA,
+        "k": CategoricalDistribution((2, 8, 32)),
+        "momentum": FloatDistribution(0.0, 0.9, step=0.3),
+    },
+}
+
+
+@pytest.mark.parametrize("trials", [2, 8, 14, 24, 33, 64])
+@pytest.mark.parametrize("space", GRIDS.values(), ids=GRIDS)
+def test_a_grid_is_even_whatever_the_number_of_trials(space: dict[str, BaseDistribution], trials: int) -> None:
+    point = grid(space, trials)
+    points = [point(number) for number in range(trials)]
+    assert len({tuple(sorted(found.items())) for found in points}) == trials
+    for name, distribution in space.items():
+        counts = Counter(found[name] for found in points)
+        assert all(distribution._contains(distribution.to_internal_repr(value)) for value in counts)
+        finite = values(distribution)
+        assert max(counts.values()) <= 2 * min(counts.values()) + 1, f"{name} is uneven: {counts}"
+        if finite and trials >= 2 * len(finite):
+            assert sorted(counts) == sorted(finite)
+        if not finite and len(counts) > 1:
+            assert isinstance(distribution, FloatDistribution)
+            assert (min(counts), max(counts)) == (distribution.low, distribution.high)
+
+
+def test_a_grid_of_one_level_takes_the_middle() -> None:
+    point = grid(GRIDS["kmixup"], 4)
+    assert [point(n)["log2_k"] for n in range(4)] == [1, 2, 3, 4]
+    assert [point(n)["alpha"] for n in range(4)] == pytest.approx([0.8] * 4), "of 0.01 and 64, the geometric middle"
+
+
+def test_a_finite_grid_that_is_too_small_comes_again() -> None:
+    point = grid({"log2_k": IntDistribution(1, 3), "lr": FloatDistribution(0.1, 0.1)}, 5)
+    assert [point(n) for n in range(5)] == [{"log2_k": k, "lr": 0.1} for k in (1, 2, 3, 1, 2)]
+
+
+def test_a_larger_budget_extends(run_dir: RunDir) -> None:
+    play(small_suite(), run_dir.path, slots=2, chance=random.Random(0))
+    before = contents(run_dir.path)
+    larger = small_suite(trials=6, final_seeds=7)
+    play(larger, run_dir.path, slots=2, chance=random.Random(1))
+    after = contents(run_dir.path)
+    assert before.items() <= after.items(), "what was finished is never lost or overwritten"
+    for study in larger.studies:
+        rows = run_dir.rows(study.name)
+        assert len(by_configuration(rows)) == larger.trial_count(study)
+        assert len(final_rows(rows)) == 7
+        keys = [(row["phase"], row["trial"], row["seed"]) for row in rows]
+        assert len(set(keys)) == len(keys), "a run was done twice"
+
+
+def test_a_finished_suite_has_nothing_to_run(suite: Suite, run_dir: RunDir) -> None:
+    assert not SuiteSearcher(suite, run_dir).finished()
+    play(suite, run_dir.path, slots=2, chance=random.Random(0))
+    assert SuiteSearcher(suite, run_dir).finished()
+
+
+def test_a_failed_trial_fails_alone_and_is_tried_again(suite: Suite, run_dir: RunDir) -> None:
+    searcher = SuiteSearcher(suite, run_dir)
+    failing = "iris/mlp@0/mixup/search-0001"
+    while not searcher.finished():
+        new = handed_out(searcher)
+        assert new
+        ray_id, trial = new
+        if f"{trial.study}/{trial.name}" == failing:
+            searcher.on_trial_complete(ray_id, error=True)
+            searcher.explain(ray_id, "RuntimeError: out of luck")
+        else:
+            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    assert searcher.failures() == {failing: "RuntimeError: out of luck"}
+    assert run_dir.failures("iris/mlp@0/mixup") == {"search-0001": "RuntimeError: out of luck"}
+    assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"))) == suite.final_seeds
+    play(suite, run_dir.path, slots=1, chance=random.Random(0))
+    assert run_dir.failures("iris/mlp@0/mixup") == {}
+    assert len(by_configuration(run_dir.rows("iris/mlp@0/mixup"))) == suite.trials
+
+
+def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suite: Suite, tmp_path: Path) -> None:
+    """Every trial goes wrong as often as it may: proposals and results are those of a launch without trouble."""
+    play(suite, tmp_path / "whole", slots=1, chance=random.Random(0))
+    searcher = SuiteSearcher(suite, RunDir(tmp_path / "lossy"))
+    lost: dict[str, int] = {}
+    while not searcher.finished():
+        new = handed_out(searcher)
+        assert new
+        ray_id, trial = new
+        name = f"{trial.study}/{trial.name}"
+        lost[name] = lost.get(name, 0) + 1
+        if lost[name] <= RETRIES:
+            searcher.on_trial_complete(ray_id, error=True)
+            searcher.explain(ray_id, "its worker died")
+        else:
+            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    assert searcher.failures() == {}
+    assert contents(tmp_path / "lossy") == contents(tmp_path / "whole")
+
+
+def test_final_seeds_go_together_where_that_pays(suite: Suite, run_dir: RunDir) -> None:
+    suite = small_suite(final_seeds=12)
+    base = suite.studies[0].task.base
+    searcher = SuiteSearcher(suite, run_dir, {base: {suite.search_seeds: 1.0, 10: 3.0}})
+    finals = []
+    while not searcher.finished():
+        new = handed_out(searcher)
+        assert new
+        ray_id, trial = new
+        assert trial.batched == (len(trial.seeds) == 10), "the nearest size that was measured decides"
+        finals += [len(trial.seeds)] if trial.phase == "final" else []
+        searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    assert sorted(finals) == [2] * len(suite.studies) + [10] * len(suite.studies)
+
+
+@pytest.mark.parametrize("method", ["write_proposal", "write_rows"])
+def test_a_disk_that_refuses_stops_the_launch_and_the_next_one_finishes_it(
+    method: str, suite: Suite, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    searcher = SuiteSearcher(suite, run_dir)
+    begun = [handed_out(searcher) for _ in range(2)]
+    with monkeypatch.context() as patched:
+        patched.setattr(RunDir, method, full)
+        for ray_id, trial in filter(None, begun):
+            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+        while handed_out(searcher):
+            pass
+    assert searcher.stopping and searcher.refused and handed_out(searcher) is None
+    play(suite, run_dir.path, 2, random.Random(0))
+    assert SuiteSearcher(suite, run_dir).finished()

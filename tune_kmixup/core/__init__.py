@@ -1,0 +1,1 @@
+"""Nouns and rules: recipes, tasks, suites, rows, selection, ASHA. Standard library only."""

@@ -1,0 +1,80 @@
+"""What a run's row holds."""
+
+from typing import Any
+
+Row = dict[str, Any]
+
+RENAMED = {"fused": "batched"}  # columns of version 0.1.0 and before, by what they are called now
+
+# What a row holds: column -> (type, meaning). `docs/results-schema.md` is made from it.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "suite": ("str", "name of the suite; added when a run directory is read"),
+    "task": ("str", "data set, training size and architecture, without the outer split, e.g. digits-200/small_cnn"),
+    "dataset": ("str", "data set"),
+    "architecture": ("str", "architecture"),
+    "outer_split": ("int", "cross-validation fold held out as test data; empty where the test set is official"),
+    "train_rows": ("int", "rows trained on, in search and final runs alike"),
+    "method": ("str", "erm, mixup, kmixup, placebo or a user's own"),
+    "phase": ("str", "search (scored on validation data alone) or final (scored on test data as well)"),
+    "trial": ("int", "number of the configuration within its study"),
+    "alpha": ("float", "parameter of Beta(α, α); 0 for erm"),
+    "k": ("int", "rows per pairing block; 1 for erm and mixup"),
+    "lr": ("float", "learning rate used"),
+    "weight_decay": ("float", "weight decay used"),
+    "epochs": ("int", "epochs trained"),
+    "batch_size": ("int", "rows per batch"),
+    "cost": ("str", "cost of the pairing: sqeuclidean or euclidean"),
+    "seed": ("int", "seed of the run; equal seeds pair the methods"),
+    "status": ("str", "ok; diverged: the loss or a prediction was not finite; stopped: early, scored after `epochs`"),
+    "train_loss": ("float", "mean loss of the last epoch on what the method trains on; empty if diverged"),
+    "val_error": ("float", "share of validation rows classified wrongly after the last epoch"),
+    "val_nll": ("float", "mean negative log-likelihood on validation rows, nats; empty if not finite"),
+    "val_brier": ("float", "mean Brier score on validation rows, 0 to 2; empty if not finite"),
+    "test_error": ("float", "share of test rows classified wrongly after the last epoch; empty in search"),
+    "test_nll": ("float", "mean negative log-likelihood on test rows, nats; empty in search or if not finite"),
+    "test_brier": ("float", "mean Brier score on test rows, 0 to 2; empty in search or if not finite"),
+    "test_ece": (
+        "float",
+        "expected calibration error on test rows, 15 bins of equal width; empty if diverged",
+    ),
+    "test_ece_adaptive": ("float", "the same in 15 bins of equal mass"),
+    "test_ece_floor": ("float", "test_ece of a perfectly calibrated network of the same confidences, by simulation"),
+    "test_reliability": (
+        "str",
+        "bins of test_ece that hold rows, as rows:mean confidence:accuracy, separated by spaces",
+    ),
+    "test_error_by_class": ("str", "test_error among the test rows of each class, in order, separated by spaces"),
+    "test_error_noise_0.1": (
+        "float",
+        "test_error under Gaussian noise of deviation 0.1, the same for every run",
+    ),
+    "test_error_noise_0.3": (
+        "float",
+        "of 0.3; in [0, 1] units of images, [-1, 1] of waveforms, standardised columns",
+    ),
+    "test_error_fgsm_0.01": ("float", "test_error after a signed gradient step of 0.01, in the same units"),
+    "test_error_fgsm_0.03": ("float", "of 0.03"),
+    "test_error_fgsm_0.1": ("float", "of 0.1; noise and steps leave out columns with ten or fewer distinct values"),
+    "test_fgsm_zero_gradient": ("float", "share of test rows whose gradient is zero, which FGSM cannot move"),
+    "matched_distance": ("float", "mean squared Euclidean distance of the pairs trained on; empty for erm"),
+    "perturbation": ("float", "E[min(λ,1-λ)²] times matched_distance: expected squared displacement; 0 for erm"),
+    "self_pair_share": ("float", "share of training rows paired with themselves; empty for erm"),
+    "cross_class_share": ("float", "share of training rows paired with another class; empty for erm"),
+    "rungs": ("str", "of the first search seed with asha: epoch:val_error where it was judged, separated by spaces"),
+    "batched": ("int", "runs trained together, this one among them; 1 if alone"),
+    "seconds": (
+        "float",
+        "wall-clock seconds of the run, training and evaluation; its share of those trained together, all if stopped",
+    ),
+    "pairing_seconds": ("float", "of these, seconds spent computing pairings"),
+    "started": ("float", "start of the run, Unix time"),
+    "device": ("str", "device the run trained on"),
+    "machine": ("str", "processor architecture, cores and Python of the machine"),
+    "code": ("str", "version and fingerprint of the source of this suite"),
+    "versions": ("str", "versions of torch, ray, optuna, numpy and scipy, as far as they are installed"),
+}
+
+
+def with_current_names(row: Row) -> Row:
+    """A row with the column names of this version, whichever version wrote it."""
+    return {RENAMED.get(name, name): value for name, value in row.items()}

@@ -1,0 +1,201 @@
+"""ARCHITECTURES: name -> builder of a network, from the shape of one input and the number of classes.
+
+torchvision's networks where it has them; those made for photographs get a first layer that suits small images: a 3x3
+convolution of stride 1 and no pooling. Initial weights come from torch's global generator and nothing else.
+torchvision is imported where it is used: that takes seconds, and most runs need nothing of it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tune_kmixup.core.errors import BadInput
+
+Shape = tuple[int, ...]
+
+
+def image(shape: Shape, least: int = 4) -> Shape:
+    """channels, height, width. Raises BadInput where the input is no image of at least so many pixels each way."""
+    if len(shape) != 3 or min(shape[1:]) < least:
+        raise BadInput(
+            f"shape={shape} does not fit this architecture: it needs images of {least}x{least} pixels or more. "
+            "Choose small_cnn for small images, mlp for tables."
+        )
+    return shape
+
+
+def conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+
+
+# Small networks
+
+
+def mlp(shape: Shape, classes: int) -> nn.Module:
+    """Two hidden layers of 128 units with ReLU; no normalisation, no dropout."""
+    inputs = torch.Size(shape).numel()
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, classes)
+    )
+
+
+def small_cnn(shape: Shape, classes: int) -> nn.Module:
+    """Two 3x3 convolutions (16, 32 channels) with ReLU and 2x2 max-pooling, 64 hidden units: fits 8x8 images."""
+    channels, height, width = image(shape)
+    return nn.Sequential(
+        *(nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(32 * (height // 4) * (width // 4), 64), nn.ReLU(), nn.Linear(64, classes)),
+    )
+
+
+def lenet(shape: Shape, classes: int) -> nn.Module:
+    """LeNet-5 (LeCun et al. 1998) with ReLU and max-pooling, its first layer padded so that 28x28 acts as 32x32."""
+    channels, height, width = image(shape, least=12)
+    features = 16 * ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
+    return nn.Sequential(
+        *(nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(features, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes)),
+    )
+
+
+# Residual networks with pre-activation, which torchvision lacks
+
+
+class PreActBlock(nn.Module):
+    """BatchNorm-ReLU-conv twice, plus the input; a changed width is met by a 1x1 convolution of the activated input.
+
+    He et al. 2016, "Identity mappings in deep residual networks", figure 1 (b).
+    """
+
+    def __init__(self, channels: int, width: int, stride: int):
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(channels), conv3x3(channels, width, stride)
+        self.norm2, self.conv2 = nn.BatchNorm2d(width), conv3x3(width, width)
+        same = channels == width and stride == 1
+        self.shortcut = None if same else nn.Conv2d(channels, width, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = F.relu(self.norm1(x))
+        kept = x if self.shortcut is None else self.shortcut(active)
+        out: Tensor = self.conv2(F.relu(self.norm2(self.conv1(active)))) + kept
+        return out
+
+
+def stages(channels: int, widths: tuple[int, ...], blocks: int) -> nn.Sequential:
+    """One stage of so many blocks per width; every stage but the first halves the image."""
+    layers = []
+    for stage, width in enumerate(widths):
+        for block in range(blocks):
+            layers.append(PreActBlock(channels, width, stride=2 if stage and not block else 1))
+            channels = width
+    return nn.Sequential(*layers)
+
+
+def head(width: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+
+def preact_resnet18(shape: Shape, classes: int) -> nn.Module:
+    """PreAct ResNet-18 as in the code behind the mixup paper's CIFAR tables (facebookresearch/mixup-cifar10).
+
+    There are two published variants. He et al. 2016 close the network with BatchNorm-ReLU before the pooling; the
+    mixup authors' code, on which the k-mixup authors' builds, has BatchNorm-ReLU after the first convolution instead
+    and none at the end. We take the latter, since it is their results that ours are compared with.
+    """
+    channels, _, _ = image(shape)
+    return nn.Sequential(
+        *(conv3x3(channels, 64), nn.BatchNorm2d(64), nn.ReLU()),
+        stages(64, (64, 128, 256, 512), blocks=2),
+        head(512, classes),
+    )
+
+
+def wide_resnet28_10(shape: Shape, classes: int) -> nn.Module:
+    """WRN-28-10 without dropout (Zagoruyko and Komodakis 2016), He initialisation as there."""
+    channels, _, _ = image(shape)
+    widths = (160, 320, 640)
+    network = nn.Sequential(
+        conv3x3(channels, 16), stages(16, widths, blocks=4), nn.BatchNorm2d(640), nn.ReLU(), head(640, classes)
+    )
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+# torchvision's
+
+
+def first_convolution(channels: int, width: int, bias: bool = False) -> nn.Conv2d:
+    """3x3, stride 1, initialised as torchvision initialises its own."""
+    layer = nn.Conv2d(channels, width, 3, padding=1, bias=bias)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def resnet(name: str, shape: Shape, classes: int) -> nn.Module:
+    """The torchvision ResNet of that name, with a first layer for small images."""
+    from torchvision import models
+
+    channels, _, _ = image(shape)
+    network: nn.Module = getattr(models, name)(num_classes=classes)
+    network.conv1 = first_convolution(channels, 64)
+    network.maxpool = nn.Identity()
+    return network
+
+
+def densenet_bc_190(shape: Shape, classes: int) -> nn.Module:
+    """DenseNet-BC with 190 layers and growth rate 40 (Huang et al. 2017): torchvision's, with three blocks of 31."""
+    from torchvision import models
+
+    channels, _, _ = image(shape)
+    network: nn.Module = models.DenseNet(40, (31, 31, 31), num_init_features=80, num_classes=classes)
+    layers = network.get_submodule("features")
+    layers.conv0 = first_convolution(channels, 80)
+    layers.norm0, layers.relu0, layers.pool0 = nn.Identity(), nn.Identity(), nn.Identity()  # made for photographs
+    return network
+
+
+def vgg11(shape: Shape, classes: int) -> nn.Module:
+    """VGG-11 (Simonyan and Zisserman 2015) with its two dropout layers, for any number of channels."""
+    from torchvision import models
+
+    channels, _, _ = image(shape, least=32)
+    network: nn.Module = models.vgg11(num_classes=classes)
+    network.get_submodule("features").register_module("0", first_convolution(channels, 64, bias=True))
+    return network
+
+
+def vit_tiny(shape: Shape, classes: int) -> nn.Module:
+    """Vision transformer of the width, heads and depth of DeiT-Tiny (Touvron et al. 2021), on 8 x 8 patches."""
+    from torchvision import models
+
+    channels, height, width = image(shape, least=8)
+    if height != width or height % 8:
+        raise BadInput(f"shape={shape} does not fit vit_tiny: its images are square, their side a multiple of 8.")
+    patch = height // 8
+    network: nn.Module = models.VisionTransformer(height, patch, 12, 3, 192, 768, num_classes=classes)
+    if channels != 3:
+        network.conv_proj = nn.Conv2d(channels, 192, patch, stride=patch)
+    return network
+
+
+ARCHITECTURES: dict[str, Callable[[Shape, int], nn.Module]] = {
+    "mlp": mlp,
+    "small_cnn": small_cnn,
+    "lenet": lenet,
+    "preact_resnet18": preact_resnet18,
+    "wide_resnet28_10": wide_resnet28_10,
+    "wide_resnet101_2": partial(resnet, "wide_resnet101_2"),
+    "resnet18": partial(resnet, "resnet18"),
+    "densenet_bc_190": densenet_bc_190,
+    "vgg11": vgg11,
+    "vit_tiny": vit_tiny,
+}

@@ -1,0 +1,1 @@
+"""The run directory: its files, its lock, and where a launch stands. No torch, Ray or Optuna."""

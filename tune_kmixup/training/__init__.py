@@ -1,0 +1,1 @@
+"""Runs, from their batches to their rows. Torch; no Ray or Optuna."""
