@@ -112,7 +112,7 @@ def third(rows: pd.DataFrame, level: float, margin: float) -> Iterator[Verdict]:
     size = 1 - level
     compared, chosen = 0, {}
     for task in gains.tasks(rows):
-        mixup, block = (gains.paired(rows, task, method, "erm") for method in ("mixup", "kmixup"))
+        mixup, block = (gains.paired_differences(rows, task, method, "erm") for method in ("mixup", "kmixup"))
         if mixup.empty or block.empty:
             continue
         compared += 1

@@ -64,7 +64,9 @@ def error(rows: pd.DataFrame, task: str, method: str, level: float = 0.95, metri
     return t_interval(units(finals(rows, task, method, metric).dropna()), level)
 
 
-def paired(rows: pd.DataFrame, task: str, method: str, reference: str, metric: str = "test_error") -> pd.Series:
+def paired_differences(
+    rows: pd.DataFrame, task: str, method: str, reference: str, metric: str = "test_error"
+) -> pd.Series:
     """Reference minus method, by (outer split, seed), over the runs that both have: positive is better."""
     difference = finals(rows, task, reference, metric) - finals(rows, task, method, metric)
     return difference.dropna()
@@ -74,14 +76,14 @@ def gain(
     rows: pd.DataFrame, task: str, method: str, reference: str, level: float = 0.95, metric: str = "test_error"
 ) -> Estimate:
     """Mean gain of a method over a reference on one task, paired by split and seed."""
-    return t_interval(units(paired(rows, task, method, reference, metric)), level)
+    return t_interval(units(paired_differences(rows, task, method, reference, metric)), level)
 
 
 def relative(
     rows: pd.DataFrame, task: str, method: str, reference: str, level: float = 0.95, metric: str = "test_error"
 ) -> Estimate:
     """Gain divided by the reference's mean: a ratio of means over units, its error linearised (delta method)."""
-    difference = paired(rows, task, method, reference, metric)
+    difference = paired_differences(rows, task, method, reference, metric)
     base = units(finals(rows, task, reference, metric).reindex(difference.index))
     return ratio(units(difference), base, level)
 
@@ -96,7 +98,7 @@ def ratio(values: np.ndarray, base: np.ndarray, level: float = 0.95) -> Estimate
 
 def improves(rows: pd.DataFrame, task: str, method: str, reference: str, metric: str = "test_error") -> float:
     """Share of paired runs in which the method is better than the reference, ties counting half."""
-    difference = paired(rows, task, method, reference, metric).to_numpy()
+    difference = paired_differences(rows, task, method, reference, metric).to_numpy()
     return float(((difference > 0) + 0.5 * (difference == 0)).mean()) if len(difference) else float("nan")
 
 

@@ -12,9 +12,9 @@ from tune_kmixup.core.config import Suite, from_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS, RENAMED, Row
 from tune_kmixup.core.selection import final_rows
-from tune_kmixup.store.files import remote
+from tune_kmixup.store.files import is_remote
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.store.status import busy, study_status
+from tune_kmixup.store.status import busy_share, study_status
 
 from .gains import STUDY
 
@@ -59,7 +59,7 @@ def load(sources: Iterable[Path]) -> Runs:
     missing: list[dict[str, str]] = []
     launches: list[Launch] = []
     for source in sources:
-        done, lacks, by = of_report(source) if reported(source) else of_run_dir(source)
+        done, lacks, by = read_report(source) if is_report(source) else read_run_dir(source)
         rows += done
         missing += lacks
         launches += by
@@ -75,22 +75,22 @@ def load(sources: Iterable[Path]) -> Runs:
 Found = tuple[list[Row], list[dict[str, str]], list[Launch]]  # rows, what is missing, launches
 
 
-def of_run_dir(path: Path) -> Found:
-    with RunDir(path).at_hand() as run:
+def read_run_dir(path: Path) -> Found:
+    with RunDir(path).local_copy() as run:
         suite = run.suite()
         found = {study.name: run.rows(study.name) for study in suite.studies}
-        share = busy(run.launch(), ((row["task"], row["seconds"]) for rows in found.values() for row in rows))
+        share = busy_share(run.launch(), ((row["task"], row["seconds"]) for rows in found.values() for row in rows))
     counted = {id(row) for rows in found.values() for row in final_rows(rows)}
     marked = [{"suite": suite.name, **row, "selected": id(row) in counted} for rows in found.values() for row in rows]
-    return marked, lacking(suite, found, str(path)), [Launch(path.absolute().name, suite, share)]
+    return marked, missing_runs(suite, found, str(path)), [Launch(path.absolute().name, suite, share)]
 
 
-def reported(path: Path) -> bool:
+def is_report(path: Path) -> bool:
     """Whether this is the folder of a report, on a disk, and not of a run directory that a report was written into."""
-    return not remote(path) and (path / ROWS).is_file() and not (path / "suite.json").is_file()
+    return not is_remote(path) and (path / ROWS).is_file() and not (path / "suite.json").is_file()
 
 
-def of_report(folder: Path) -> Found:
+def read_report(folder: Path) -> Found:
     """What `keep` has left there."""
     try:
         # As `RunDir.rows` gives them: None where nothing was measured, and no column that is empty throughout.
@@ -102,25 +102,25 @@ def of_report(folder: Path) -> Found:
         rows: list[Row] = table.astype(object).where(table.notna(), None).to_dict("records")
         of_suite: dict[str, dict[str, list[Row]]] = {launch.suite.name: {} for launch in launches}
         for row in rows:
-            of_suite[row["suite"]].setdefault(study_of(row), []).append(row)
+            of_suite[row["suite"]].setdefault(study_name(row), []).append(row)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"run_dirs={str(folder)!r} is no whole report ({error}): name a run directory, or a report of this version."
         ) from error
     missing: list[dict[str, str]] = []
     for one in launches:
-        missing += lacking(one.suite, of_suite[one.suite.name], f".../{one.name}")
+        missing += missing_runs(one.suite, of_suite[one.suite.name], f".../{one.name}")
     return rows, missing, launches
 
 
-def keep(runs: Runs, folder: Path) -> None:
+def save_runs(runs: Runs, folder: Path) -> None:
     """Leaves in the folder of a report what makes another: the rows, and the launches that they are of."""
     runs.rows.to_parquet(folder / ROWS, compression="zstd")
     launches = json.dumps([asdict(launch) for launch in runs.launches], indent=1)
     (folder / LAUNCHES).write_text(f"{launches}\n", encoding="utf-8")
 
 
-def lacking(suite: Suite, rows: Mapping[str, list[Row]], run_dir: str) -> list[dict[str, str]]:
+def missing_runs(suite: Suite, rows: Mapping[str, list[Row]], run_dir: str) -> list[dict[str, str]]:
     """One line per study of the suite that is not finished; `rows` by study."""
     lines = []
     for study in suite.studies:
@@ -143,20 +143,20 @@ def unique(table: pd.DataFrame) -> pd.DataFrame:
     if len(twice):
         one = twice.iloc[0]
         raise BadInput(
-            f"run_dirs hold {len(twice)} results that contradict each other, such as two of {study_of(one)} "
+            f"run_dirs hold {len(twice)} results that contradict each other, such as two of {study_name(one)} "
             f"{one['phase']} trial {one['trial']} seed {one['seed']}: report them one by one."
         )
     selected = table[table["selected"].astype(bool)].drop_duplicates([*STUDY, "trial"])
     several = selected[selected.duplicated(STUDY, keep=False)]
     if len(several):
         raise BadInput(
-            f"run_dirs hold {study_of(several.iloc[0])} in two states, with other configurations selected: "
+            f"run_dirs hold {study_name(several.iloc[0])} in two states, with other configurations selected: "
             "leave out the earlier."
         )
     return table
 
 
-def study_of(row: Mapping[str, Any]) -> str:
+def study_name(row: Mapping[str, Any]) -> str:
     """The name of the study that a row is of."""
     split = row.get("outer_split")
     return f"{row['task']}{'' if pd.isna(split) else f'@{split}'}/{row['method']}"

@@ -14,8 +14,8 @@ import torch
 
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Task, Trial
-from tune_kmixup.data.download import default_data_dir, fetch, missing
-from tune_kmixup.data.prepare import prepare, repeated, train_rows
+from tune_kmixup.data.download import default_data_dir, fetch, needs_download
+from tune_kmixup.data.prepare import duplicate_shares, prepare, train_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.training.loop import train_to_end
@@ -43,10 +43,10 @@ def data_sets(data_dir: Path) -> None:
 
 
 def repeats(name: str, data_dir: Path) -> str:
-    if missing(name, data_dir):
+    if needs_download(name, data_dir):
         return "not at hand"
     fetch(name, data_dir)
-    shares = repeated(name, data_dir)
+    shares = duplicate_shares(name, data_dir)
     if not shares:
         return "none"
     text = f"{shares['rows']:.2%}"
@@ -65,8 +65,8 @@ def tasks(data_dir: Path, train: bool) -> None:
         size = sum(p.numel() for p in model.parameters())
         recipe = task.recipe
         gpu = recipe.precision == "bfloat16"
-        at_hand = train and not gpu and not missing(task.dataset, data_dir)
-        error, seconds = one_run(task, data_dir) if at_hand else ("", "for a GPU" if gpu else "")
+        local_copy = train and not gpu and not needs_download(task.dataset, data_dir)
+        error, seconds = one_run(task, data_dir) if local_copy else ("", "for a GPU" if gpu else "")
         rows = f"{train_rows(task, data_dir):,}"
         line(name, len(splits), rows, f"{size:,}", f"{recipe.epochs} x {recipe.batch_size}", error, seconds)
 

@@ -21,7 +21,7 @@ from scipy.spatial import distance_matrix
 from torch import Tensor
 
 from benchmarks.timing import head, line, machine, ratio, times
-from tune_kmixup.mixing.pairing import block_costs, blocks, hungarian, on_host, pair
+from tune_kmixup.mixing.pairing import block_costs, hungarian, on_host, pair, split_blocks
 
 
 def masked(x: Tensor, partner: Tensor, k: int) -> np.ndarray:
@@ -34,7 +34,10 @@ def masked(x: Tensor, partner: Tensor, k: int) -> np.ndarray:
 
 def product(x: Tensor, partner: Tensor, k: int) -> Tensor:
     return torch.cat(
-        [torch.bmm(a, b.mT).flatten() for a, b in zip(blocks(x[None], k), blocks(partner[None], k), strict=True)]
+        [
+            torch.bmm(a, b.mT).flatten()
+            for a, b in zip(split_blocks(x[None], k), split_blocks(partner[None], k), strict=True)
+        ]
     )
 
 
@@ -51,7 +54,8 @@ def compare(rows: int, columns: int, k: int, rounds: int, slow: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     x, partner = (torch.randn(rows, columns, generator=generator) for _ in range(2))
     parts = [
-        block_costs(a, b, "sqeuclidean") for a, b in zip(blocks(x[None], k), blocks(partner[None], k), strict=True)
+        block_costs(a, b, "sqeuclidean")
+        for a, b in zip(split_blocks(x[None], k), split_blocks(partner[None], k), strict=True)
     ]
     matrices = [matrix for part in on_host(parts) for matrix in part]
     arms: dict[str, Callable[[], object]] = {

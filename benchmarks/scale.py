@@ -30,7 +30,7 @@ from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Suite, Task
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
-from tune_kmixup.search.samplers import sampler
+from tune_kmixup.search.samplers import make_sampler
 from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import launch
@@ -92,7 +92,7 @@ def suggestion(name: str, finished: int) -> float:
     optuna.create_study(storage=storage, study_name="one").add_trials(
         [create_trial(params=value, distributions=space, value=chance.random()) for value in values]
     )
-    chosen = sampler(name, 0, space, finished + 10)
+    chosen = make_sampler(name, 0, space, finished + 10)
     engine = OptunaSearch(space, metric="score", mode="min", sampler=chosen, storage=storage, study_name="one")
     times = []
     for number in range(10):

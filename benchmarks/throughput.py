@@ -34,7 +34,7 @@ from tune_kmixup.data.download import default_data_dir
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.training import loop, profile
-from tune_kmixup.training.batches import batches, paired
+from tune_kmixup.training.batches import batches, pair_batches
 from tune_kmixup.training.state import initial_state
 
 PLAIN = Path(__file__).with_name("plain_tune.py")
@@ -131,9 +131,9 @@ def shares(task: Task, prepared: Data, runs: int) -> list[str]:
     rows, whole = timed(lambda: loop.train_to_end(task, trial, prepared))
     bundle, starting = timed(lambda: initial_state(task, chosen, prepared, trial.seeds))
     drawn = batches(prepared, chosen.alpha, task.recipe, trial.seeds)
-    _, drawing = timed(lambda: sum(1 for _ in paired(drawn, 1, "sqeuclidean")))
+    _, drawing = timed(lambda: sum(1 for _ in pair_batches(drawn, 1, "sqeuclidean")))
     bundle.step = 1
-    _, evaluating = timed(lambda: [loop.row_of(bundle, run, task, chosen, trial, prepared) for run in range(runs)])
+    _, evaluating = timed(lambda: [loop.make_row(bundle, run, task, chosen, trial, prepared) for run in range(runs)])
     pairing = sum(row["pairing_seconds"] for row in rows)
     rest = whole - starting - drawing - pairing - evaluating
     return [f"{whole / runs:.3g}", *(f"{s / whole:.1%}" for s in (starting, drawing, pairing, rest, evaluating))]

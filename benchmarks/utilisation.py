@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.timing import head, line, machine
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.store.status import read
+from tune_kmixup.store.status import launch_status
 
 NODES = 4
 TASKS = ("iris/sleep-5000", "iris/sleep-10000", "iris/sleep-20000")
@@ -55,7 +55,7 @@ if __name__ == "__main__":
     head("how", "launches", "minutes", "slots busy")
     with tempfile.TemporaryDirectory() as folder:
         together = launch(cluster.address, Path(folder) / "together", tasks, METHODS, trials)
-        share = read(together).busy or 0.0
+        share = launch_status(together).busy or 0.0
         line("one launch", 1, f"{slot_seconds(together) / NODES / 60:.1f}", f"{share:.1%}")
         alone = [
             launch(cluster.address, Path(folder) / str(number), (task,), (method,), trials)

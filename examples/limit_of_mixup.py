@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from tune_kmixup.analysis.gains import t_interval
-from tune_kmixup.analysis.report.tables import shown
+from tune_kmixup.analysis.report.tables import format_estimate
 from tune_kmixup.core.config import Trial
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.mixing.step import sample_lambda
@@ -43,5 +43,5 @@ for task in resolve_tasks("two_spirals/mlp")[: int(sys.argv[1]) if len(sys.argv)
         errors.setdefault(label, []).append(np.mean([row["test_error"] for row in rows]))
 table = pd.DataFrame(errors)
 for label, found in table.items():
-    gain = shown(t_interval(table["ERM"] - found), signed=True)
+    gain = format_estimate(t_interval(table["ERM"] - found), signed=True)
     print(f"{label:28} test error {100 * found.mean():.2f} %, gain over ERM {gain}")

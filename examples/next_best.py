@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from tune_kmixup.analysis.gains import t_interval
-from tune_kmixup.analysis.report.tables import shown
+from tune_kmixup.analysis.report.tables import format_estimate
 from tune_kmixup.core.selection import final_rows, ranking
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.store.run_dir import RunDir
@@ -48,6 +48,6 @@ if __name__ == "__main__":
                 found[study.name, rank] = there, trained
         for (name, rank), (there, trained) in found.items():
             rows = [*there, *(row for future in trained for row in future.result())]
-            error = shown(t_interval([row["test_error"] for row in rows]))
+            error = format_estimate(t_interval([row["test_error"] for row in rows]))
             chosen = f"α {rows[0]['alpha']:.2g}, k {rows[0]['k']:2}"
             print(f"{name:28} rank {rank}: {chosen}, test error {error} %", flush=True)

@@ -78,7 +78,7 @@ def ends(distribution: BaseDistribution) -> tuple[Any, ...]:
     return distribution.low, distribution.high
 
 
-def holds(distribution: BaseDistribution, value: float) -> bool:
+def contains(distribution: BaseDistribution, value: float) -> bool:
     """Whether a distribution could give the value."""
     values = ends(distribution)
     return value in values if isinstance(distribution, CategoricalDistribution) else values[0] <= value <= values[1]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.reports import filled
 from tune_kmixup.analysis.gains import t_interval
-from tune_kmixup.analysis.report.tables import shown
+from tune_kmixup.analysis.report.tables import format_estimate
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.selection import final_rows
 from tune_kmixup.store.run_dir import RunDir
@@ -75,7 +75,7 @@ def test_the_example_of_the_next_best_trains_those_that_were_not_selected(run_di
         *(("erm", "1"), ("mixup", "1"), ("mixup", "2"), ("kmixup", "1"), ("kmixup", "2"))
     ]
     made_up = {
-        shown(t_interval([row["test_error"] for row in final_rows(run_dir.rows(study.name))]))
+        format_estimate(t_interval([row["test_error"] for row in final_rows(run_dir.rows(study.name))]))
         for study in suite.studies
     }
     assert [line.partition("test error ")[2].removesuffix(" %") in made_up for line in lines] == 2 * [1, 1, 0, 1, 0]

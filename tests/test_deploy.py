@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.store.status import read
+from tune_kmixup.store.status import launch_status
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 
@@ -166,7 +166,7 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = read(RunDir(tmp_path / "run"))
+    found = launch_status(RunDir(tmp_path / "run"))
     assert (found.state, found.slots) == ("ended", 2)
     assert [study.final_done for study in found.studies] == [2, 2]
     assert len(list(tmp_path.glob("trained-on-*"))) == 2

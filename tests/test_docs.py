@@ -89,7 +89,7 @@ def test_the_published_figures_are_those_of_the_published_rows() -> None:
     rows = published("cpu")
     text = (RESULTS / "README.md").read_text()
     for task in gains.tasks(rows):
-        shown = [tables.shown(gains.gain(rows, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
+        shown = [tables.format_estimate(gains.gain(rows, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
         assert f"| {task} | {shown[0]} | {shown[1]} |" in text
     assert f"{len(rows):,} runs" in text and f"{len(rows):,} runs" in (ROOT / "README.md").read_text()
     found = {pair: cross_task.outcomes(rows, *pair) for pair in gains.COMPARED[:2]}
@@ -106,7 +106,7 @@ def test_the_figures_of_a_further_experiment_are_those_of_its_rows(beside: str, 
     assert f"{len(further):,} runs" in (RESULTS / "README.md").read_text()
     for task in gains.tasks(further):
         pairs = [(rows, *pair) for pair in gains.COMPARED[:2] for rows in (first, further)]
-        shown = [tables.shown(gains.gain(rows, task, a, b), signed=True) for rows, a, b in pairs]
+        shown = [tables.format_estimate(gains.gain(rows, task, a, b), signed=True) for rows, a, b in pairs]
         assert f"| {task} | {' | '.join(shown)} |" in (RESULTS / "README.md").read_text()
 
 
@@ -122,13 +122,13 @@ def test_the_readme_shows_what_was_found_with_everything_tuned() -> None:
     text = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
     assert f"{len(gains.tasks(tuned))} tasks that two cores" in text and f"{len(tuned):,} runs" in text
     for task in gains.tasks(tuned):
-        shown = [tables.shown(gains.gain(tuned, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
-        assert f"| {task} | {tables.shown(gains.error(tuned, task, 'erm'))} | {' | '.join(shown)} |" in text
+        shown = [tables.format_estimate(gains.gain(tuned, task, *pair), signed=True) for pair in gains.COMPARED[:2]]
+        assert f"| {task} | {tables.format_estimate(gains.error(tuned, task, 'erm'))} | {' | '.join(shown)} |" in text
     found = {pair: cross_task.outcomes(tuned, *pair) for pair in gains.COMPARED[:2]}
     assert found["mixup", "erm"] == {"wins": 4, "losses": 1, "ties": 11}, "what the README says"
     assert found["kmixup", "mixup"] == {"wins": 0, "losses": 0, "ties": 16}
     longer = published("longer")
     for pair in gains.COMPARED[:2]:
-        assert tables.shown(gains.gain(longer, "mnist-2000/lenet", *pair)) in text
+        assert tables.format_estimate(gains.gain(longer, "mnist-2000/lenet", *pair)) in text
     first = next(verdict for verdict in claims.judge(tuned) if (verdict.claim, verdict.task) == (1, claims.ALL))
     assert "+0.20 % of ERM [-5.82, +6.23]" in first.reason and "+0.2 % of ERM's error [-5.8, +6.2]" in text

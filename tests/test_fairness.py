@@ -14,8 +14,8 @@ from search_spaces.methods import METHODS
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.core.config import Draft, Recipe, Task, Trial, configuration
 from tune_kmixup.core.selection import by_configuration, ranking
-from tune_kmixup.data.download import arrays_of
-from tune_kmixup.data.prepare import cut, prepare
+from tune_kmixup.data.download import load_arrays
+from tune_kmixup.data.prepare import prepare, split_rows
 from tune_kmixup.mixing.pairing import pair
 from tune_kmixup.planning.suite import build_suite
 from tune_kmixup.store.run_dir import RunDir
@@ -114,8 +114,8 @@ def test_outer_splits_are_disjoint() -> None:
     """Rule 6: without an official test set, the folds are disjoint and cover the data, and each has its own search."""
     suite = build_suite(Draft("custom", ("iris/mlp",)), Path("nowhere"))
     assert len({study.name for study in suite.studies}) == 5 * 3
-    arrays = arrays_of("iris", Path("nowhere"))
-    tests = [cut(dataclasses.replace(TASK, outer_split=split), arrays)[2] for split in range(5)]
+    arrays = load_arrays("iris", Path("nowhere"))
+    tests = [split_rows(dataclasses.replace(TASK, outer_split=split), arrays)[2] for split in range(5)]
     assert sorted(np.concatenate(tests).tolist()) == list(range(150))  # type: ignore[arg-type]
 
 

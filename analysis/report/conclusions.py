@@ -7,7 +7,7 @@ import pandas as pd
 
 from .. import gains
 from ..gains import COMPARED
-from .tables import name, span
+from .tables import method_label, span
 
 SATURATED = 1e-4  # test error below which there is nothing to be gained: the last digit that tables show
 
@@ -16,12 +16,12 @@ def answer(rows: pd.DataFrame, level: float = 0.95) -> str:
     """The comparison in one sentence."""
     parts = []
     for method, reference in COMPARED[:2]:
-        found = sorted_by_outcome(rows, method, reference, level)
+        found = tasks_by_outcome(rows, method, reference, level)
         total = sum(map(len, found.values()))
         if not total:
             continue
         parts.append(
-            f"{name(method)} gained over {name(reference)} on {len(found['gains'])} of {total} tasks "
+            f"{method_label(method)} gained over {method_label(reference)} on {len(found['gains'])} of {total} tasks "
             f"and lost on {len(found['loses'])}"
         )
     if not parts:
@@ -55,16 +55,16 @@ def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
 
 def verdicts(rows: pd.DataFrame, level: float) -> Iterator[str]:
     for method, reference in COMPARED[:2]:
-        found = sorted_by_outcome(rows, method, reference, level)
+        found = tasks_by_outcome(rows, method, reference, level)
         total = sum(map(len, found.values()))
         if not total:
-            yield f"{name(method)} over {name(reference)}: not compared; at least one of the two has no final run."
+            yield f"{method_label(method)} over {method_label(reference)}: not compared; at least one of the two has no final run."
             continue
         parts = [f"{what} on {len(which)} ({', '.join(which)})" for what, which in found.items() if which]
-        yield f"{name(method)} over {name(reference)}, of {total} tasks: {'; '.join(parts)}."
+        yield f"{method_label(method)} over {method_label(reference)}, of {total} tasks: {'; '.join(parts)}."
 
 
-def sorted_by_outcome(rows: pd.DataFrame, method: str, reference: str, level: float) -> dict[str, list[str]]:
+def tasks_by_outcome(rows: pd.DataFrame, method: str, reference: str, level: float) -> dict[str, list[str]]:
     """The tasks by what the interval of the gain says."""
     found: dict[str, list[str]] = {
         "gains": [],

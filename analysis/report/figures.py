@@ -12,7 +12,7 @@ from .. import gains
 from ..gains import COMPARED
 from ..search_budget import completed
 from .style import COLOURS, INK, MARKERS, WIDTH, colour, legend, panels
-from .tables import name, scale_of, unit_of
+from .tables import method_label, scale_of, unit_of
 
 FEW = 300  # points beyond which a scatter is drawn as pixels
 
@@ -38,7 +38,7 @@ def forest(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") 
                 color=COLOURS[method],
                 capsize=3,
                 markersize=5,
-                label=f"{name(method)} over {name(reference)}",
+                label=f"{method_label(method)} over {method_label(reference)}",
             )
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(tasks)), tasks)
@@ -62,7 +62,7 @@ def robustness(rows: pd.DataFrame) -> Figure | None:
                 sizes = [0.0, *(float(c.removeprefix(stem)) for c in columns[1:])]
                 means = [100 * gains.error(rows, task, method, metric=c).mean for c in columns]
                 if not np.isnan(means[0]):
-                    label = f"{name(method)}, {kind}"
+                    label = f"{method_label(method)}, {kind}"
                     at.plot(sizes, means, style, color=colour(method, rows), markersize=3, linewidth=1, label=label)
         at.set_xlabel("size of noise or step", fontsize=8)
         at.set_ylabel("test error, %", fontsize=8)
@@ -89,7 +89,9 @@ def reliability(rows: pd.DataFrame) -> Figure | None:
             if len(bins):
                 at.plot(bins["confidence"], bins["accuracy"], color=colour(method, rows), linewidth=0.8)
                 size = 3 + 60 * bins["rows"] / bins["rows"].sum()
-                at.scatter(bins["confidence"], bins["accuracy"], size, color=colour(method, rows), label=name(method))
+                at.scatter(
+                    bins["confidence"], bins["accuracy"], size, color=colour(method, rows), label=method_label(method)
+                )
         at.set(xlim=(0, 1.02), ylim=(0, 1.02))
         at.set_xlabel("confidence", fontsize=8)
         at.set_ylabel("accuracy", fontsize=8)
@@ -147,7 +149,9 @@ def sensitivity(rows: pd.DataFrame, task: str) -> Figure | None:
 def points(axes: Axes, x: pd.Series, y: pd.Series, method: str, rows: pd.DataFrame) -> None:
     many = len(x) > FEW
     marker = MARKERS.get(method, "v")
-    axes.scatter(x, y, 8, color=colour(method, rows), marker=marker, alpha=0.6, label=name(method), rasterized=many)
+    axes.scatter(
+        x, y, 8, color=colour(method, rows), marker=marker, alpha=0.6, label=method_label(method), rasterized=many
+    )
 
 
 def budget(curves: pd.DataFrame, rows: pd.DataFrame) -> Figure | None:
@@ -167,7 +171,7 @@ def budget(curves: pd.DataFrame, rows: pd.DataFrame) -> Figure | None:
                 100 * (np.repeat(curve["val_error"], 2) if single else curve["val_error"]),
                 color=colour(str(method), rows),
                 linewidth=1.2,
-                label=name(str(method)),
+                label=method_label(str(method)),
             )
         at.set_xlabel("configurations tried", fontsize=8)
         at.set_ylabel("validation error, %", fontsize=8)
@@ -186,7 +190,7 @@ def critical_difference(ranks: pd.Series, difference: float, rows: pd.DataFrame)
     for line, (method, rank) in enumerate(ranks.items()):
         axes.plot([rank, rank], [0, -line - 1], color=colour(str(method), rows), linewidth=1)
         axes.annotate(
-            f" {name(str(method))} {rank:.2f}", (rank, -line - 1), color=colour(str(method), rows), va="center"
+            f" {method_label(str(method))} {rank:.2f}", (rank, -line - 1), color=colour(str(method), rows), va="center"
         )
     for height, (low, high) in enumerate(cliques(ranks.to_numpy(), difference)):
         axes.plot([low - 0.03, high + 0.03], [0.25 + 0.2 * height] * 2, color=INK, linewidth=4)

@@ -8,7 +8,7 @@ import pandas as pd
 from tune_kmixup.core.config import Recipe, Suite, Task
 
 from .. import gains
-from .tables import name
+from .tables import method_label
 
 SAMPLERS = {
     "tpe": "the tree-structured Parzen estimator [6]",
@@ -60,10 +60,10 @@ def suite_paragraph(suite: Suite, early: int = 0) -> str:
     methods = list(dict.fromkeys(study.method for study in suite.studies))
     spaces = {m: [s.space for s in suite.studies if s.method == m] for m in methods}
     searched = [m for m in methods if spaces[m][0]]
-    fixed = ", ".join(name(m) for m in methods if not spaces[m][0])
+    fixed = ", ".join(method_label(m) for m in methods if not spaces[m][0])
     split = {study.task.base for study in suite.studies if study.task.outer_split is not None}
     parts = [
-        f"We compared {', '.join(name(m) for m in methods)} (mixup [1], k-mixup [2]) on {plural(len(tasks), 'task')}: "
+        f"We compared {', '.join(method_label(m) for m in methods)} (mixup [1], k-mixup [2]) on {plural(len(tasks), 'task')}: "
         f"{', '.join(tasks)}."
     ]
     if split:
@@ -73,7 +73,7 @@ def suite_paragraph(suite: Suite, early: int = 0) -> str:
         parts.append(
             f"For each task, method and outer split, {SAMPLERS[suite.sampler]} {by} Optuna [3] and run by "
             f"Ray Tune [4] proposed {suite.trials} configurations of "
-            f"{'; '.join(f'{name(m)}: {free(spaces[m])}' for m in searched)}. Each was trained with "
+            f"{'; '.join(f'{method_label(m)}: {free(spaces[m])}' for m in searched)}. Each was trained with "
             f"{plural(suite.search_seeds, 'seed')}, and the one of least validation error after the last epoch, "
             "averaged over seeds, was selected; ties went to the lower negative log-likelihood, then to the milder "
             "regulariser."

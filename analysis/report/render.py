@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
 
-from ..load import ROWS, Runs, keep
+from ..load import ROWS, Runs, save_runs
 from . import conclusions, methods_text, style, tables
 from .sections import Section, sections
 
@@ -50,7 +50,7 @@ def write(
         texts = {"html": partial(html, pictures=pictures), "md": markdown, "tex": latex, "csv": csv}
         for kind, path in paths.items():
             path.write_text(texts[kind](runs, found, level), encoding="utf-8")
-        keep(runs, out)
+        save_runs(runs, out)
         (out / "dictionary.md").write_text(dictionary(), encoding="utf-8")
         (out / "methods.md").write_text(methods_text.text(runs.suites, runs.rows, level), encoding="utf-8")
     except OSError as error:

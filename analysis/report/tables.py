@@ -13,7 +13,7 @@ NO_GAIN = ("test_ece_floor", "test_fgsm_zero_gradient")  # say how to read other
 REFERENCE = {"mixup": "erm", "kmixup": "mixup", "placebo": "mixup"}  # what a method's gain is shown over
 
 
-def name(method: str) -> str:
+def method_label(method: str) -> str:
     return NAMES.get(method, method)
 
 
@@ -26,7 +26,7 @@ def unit_of(metric: str) -> str:
     return f"points of {metric.replace('_', ' ')}" if scale_of(metric) == 100 else metric.replace("_", " ")
 
 
-def shown(estimate: Estimate, signed: bool = False, metric: str = "test_error") -> str:
+def format_estimate(estimate: Estimate, signed: bool = False, metric: str = "test_error") -> str:
     """`12.3 ± 0.4`, errors in per cent; without an interval where there is none; empty where nothing was measured."""
     if math.isnan(estimate.mean):
         return ""
@@ -48,10 +48,12 @@ def headline(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error"
             lines.append(
                 {
                     "task": task,
-                    "method": name(method),
-                    score: shown(estimate, metric=metric),
-                    "gain over": name(over),
-                    "gain": shown(gains.gain(rows, task, method, over, level, metric), True, metric) if over else "",
+                    "method": method_label(method),
+                    score: format_estimate(estimate, metric=metric),
+                    "gain over": method_label(over),
+                    "gain": format_estimate(gains.gain(rows, task, method, over, level, metric), True, metric)
+                    if over
+                    else "",
                     "α": "" if method == "erm" else chosen(rows, task, method, "alpha"),
                     "k": chosen(rows, task, method, "k") if method not in ("erm", "mixup", "placebo") else "",
                 }
@@ -92,12 +94,16 @@ def scores(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.95) -> 
         for metric, called in metrics.items():
             line = {"task": task, "score": called}
             for method in gains.methods(rows):
-                line[name(method)] = shown(gains.error(rows, task, method, level, metric), metric=metric)
+                line[method_label(method)] = format_estimate(
+                    gains.error(rows, task, method, level, metric), metric=metric
+                )
             if not any(list(line.values())[2:]):
                 continue
             for method, reference in COMPARED[:2]:
-                gained = shown(gains.gain(rows, task, method, reference, level, metric), signed=True, metric=metric)
-                line[f"{name(method)} over {name(reference)}"] = "" if metric in NO_GAIN else gained
+                gained = format_estimate(
+                    gains.gain(rows, task, method, reference, level, metric), signed=True, metric=metric
+                )
+                line[f"{method_label(method)} over {method_label(reference)}"] = "" if metric in NO_GAIN else gained
             lines.append(line)
     return pd.DataFrame(lines)
 
@@ -115,7 +121,7 @@ def errors(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             lines.append(
                 {
                     "task": task,
-                    "method": name(method),
+                    "method": method_label(method),
                     "mean %": f"{100 * values.mean():.2f}",
                     "standard error": "" if math.isnan(error) else f"{100 * error:.2f}",
                     f"{level:.0%} interval": interval(gains.t_interval(values, level), signed=False),
@@ -133,17 +139,19 @@ def details(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     lines = []
     for task in gains.tasks(rows):
         for method, reference in COMPARED:
-            values = gains.units(gains.paired(rows, task, method, reference))
+            values = gains.units(gains.paired_differences(rows, task, method, reference))
             if not len(values):
                 continue
             checked, (p, least) = gains.bootstrap_t(values, rng, level), gains.sign_flip(values, rng)
             lines.append(
                 {
                     "task": task,
-                    "gain of": f"{name(method)} over {name(reference)}",
-                    "points": shown(gains.t_interval(values, level), signed=True),
+                    "gain of": f"{method_label(method)} over {method_label(reference)}",
+                    "points": format_estimate(gains.t_interval(values, level), signed=True),
                     "bootstrap-t": interval(checked),
-                    "% of reference": shown(gains.relative(rows, task, method, reference, level), signed=True),
+                    "% of reference": format_estimate(
+                        gains.relative(rows, task, method, reference, level), signed=True
+                    ),
                     "better": f"{gains.improves(rows, task, method, reference):.2f}",
                     "p": f"{p:.3g}",
                     "least p": f"{least:.2g}",
@@ -167,7 +175,7 @@ def over_tasks(rows: pd.DataFrame, tests: pd.DataFrame, means: pd.DataFrame, lev
         gained = (means[reference] - means[method]).to_numpy()
         lines.append(
             {
-                "gain of": f"{name(method)} over {name(reference)}",
+                "gain of": f"{method_label(method)} over {method_label(reference)}",
                 "mean, points": f"{100 * gained.mean():+.2f}",
                 "interquartile mean": f"{100 * cross_task.interquartile_mean(gained):+.2f}",
                 "better on": test["better"],
@@ -183,7 +191,7 @@ def over_tasks(rows: pd.DataFrame, tests: pd.DataFrame, means: pd.DataFrame, lev
 
 def selection(found: pd.DataFrame) -> pd.DataFrame:
     """`searching.selection`, in per cent."""
-    table = pd.DataFrame({"task": found["task"], "method": found["method"].map(name)})
+    table = pd.DataFrame({"task": found["task"], "method": found["method"].map(method_label)})
     for column in ("at selection", "final", "optimism"):
         table[f"{column}, val. error %"] = found[column].map(lambda v: "" if math.isnan(v) else f"{100 * v:.2f}")
     return table.assign(**{"ties, % of studies": found["ties"].map(lambda v: f"{100 * v:.0f}")})
@@ -191,7 +199,7 @@ def selection(found: pd.DataFrame) -> pd.DataFrame:
 
 def costs(found: pd.DataFrame) -> pd.DataFrame:
     """`costs.costs`, rounded."""
-    table = found.assign(method=found["method"].map(name), pairing=found["pairing"].map(lambda v: f"{v:.1%}"))
+    table = found.assign(method=found["method"].map(method_label), pairing=found["pairing"].map(lambda v: f"{v:.1%}"))
     for column, digits in (("hours", 2), ("seconds per run", 2), ("over ERM", 2), ("runs per hour", 0)):
         table[column] = found[column].map(lambda v, digits=digits: "" if math.isnan(v) else f"{v:.{digits}f}")
     return table
@@ -202,7 +210,7 @@ def equal_seconds(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "task": found["task"],
-            "method": found["method"].map(name),
+            "method": found["method"].map(method_label),
             "val. error % at equal seconds": found["val_error"].map(lambda v: f"{100 * v:.2f}"),
             "same, % of splits": found["same"].map(lambda v: f"{100 * v:.0f}"),
         }
@@ -218,13 +226,13 @@ def changes(old: pd.DataFrame, new: pd.DataFrame, level: float = 0.95) -> pd.Dat
             if not before.units and not now.units:
                 continue
             change = scale_of("test_error") * (now.mean - before.mean)
-            runs = [len(gains.paired(rows, task, method, reference)) for rows in (old, new)]
+            runs = [len(gains.paired_differences(rows, task, method, reference)) for rows in (old, new)]
             lines.append(
                 {
                     "task": task,
-                    "gain of": f"{name(method)} over {name(reference)}",
-                    "before": shown(before, signed=True),
-                    "now": shown(now, signed=True),
+                    "gain of": f"{method_label(method)} over {method_label(reference)}",
+                    "before": format_estimate(before, signed=True),
+                    "now": format_estimate(now, signed=True),
                     "change": "" if math.isnan(change) else f"{change:+.2f}",
                     "pairs before": runs[0],
                     "pairs now": runs[1],

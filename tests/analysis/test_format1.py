@@ -27,10 +27,10 @@ def test_its_gains_are_those_of_its_own_report(sources: list[Path]) -> None:
 
 
 def test_its_status_is_that_of_a_finished_launch() -> None:
-    launch = status.read(RunDir(FIXTURE / "tables"))
+    launch = status.launch_status(RunDir(FIXTURE / "tables"))
     assert launch.state == "ended" and launch.slots == 2
     assert {(study.missing, study.final_done) for study in launch.studies} == {(0, 3)}
-    early = status.read(RunDir(FIXTURE / "early"))
+    early = status.launch_status(RunDir(FIXTURE / "early"))
     assert sum(study.stopped for study in early.studies) > 0
 
 

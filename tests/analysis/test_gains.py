@@ -90,7 +90,7 @@ def test_gains_are_paired_by_split_and_seed() -> None:
     expected = gains.gain(rows, "a/mlp", "mixup", "erm")
     assert gains.gain(rows.sample(frac=1, random_state=0), "a/mlp", "mixup", "erm") == expected
     lonely = rows[~((rows["method"] == "erm") & (rows["seed"] == 1_000_003))]
-    assert len(gains.paired(lonely, "a/mlp", "mixup", "erm")) == 9
+    assert len(gains.paired_differences(lonely, "a/mlp", "mixup", "erm")) == 9
     final = rows[rows["selected"]].set_index(["method", "outer_split", "seed"])["test_error"]
     by_hand = (final["erm"] - final["mixup"]).groupby(level=0).mean()
     assert expected.mean == pytest.approx(by_hand.mean()) and expected.units == 3

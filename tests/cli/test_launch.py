@@ -143,18 +143,18 @@ def broken(shape, classes):
 def oom(shape, classes):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
-def lacking(shape, classes):
+def missing_runs(shape, classes):
     import a_package_that_no_node_has
 
 recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
-for name, network in {"broken": broken, "oom": oom, "lacking": lacking, "fine": mlp}.items():
+for name, network in {"broken": broken, "oom": oom, "missing_runs": missing_runs, "fine": mlp}.items():
     ARCHITECTURES[name] = network
     TASKS[f"iris/{name}"] = (Task("iris", name, recipe, outer_split=0),)
 """
 WHY = {
     "broken": "RuntimeError: this network is broken",
     "oom": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB.",
-    "lacking": "ModuleNotFoundError: No module named 'a_package_that_no_node_has'",
+    "missing_runs": "ModuleNotFoundError: No module named 'a_package_that_no_node_has'",
 }
 
 

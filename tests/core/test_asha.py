@@ -12,13 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_kmixup.core.asha import Rungs, goes_on, read, rungs, written
+from tune_kmixup.core.asha import Rungs, format_rungs, parse_rungs, rungs, should_continue
 from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.training import checkpoint, loop
-from tune_kmixup.training.loop import Progress, train, train_to_end
+from tune_kmixup.training.loop import TrainingProgress, train, train_to_end
 
 # The rule
 
@@ -31,13 +31,13 @@ def test_the_best_so_far_is_never_stopped_and_neither_is_what_ties_with_it(error
     for index, error in enumerate(errors):
         study.record(index, {5: error})
         best = min(math.inf if math.isnan(e) else e for e in errors[: index + 1])
-        assert study.goes_on(index, 5) or error > best or (math.isnan(error) and best < math.inf)
+        assert study.should_continue(index, 5) or error > best or (math.isnan(error) and best < math.inf)
 
 
 @given(st.permutations(range(30)), st.integers(3, 30))
 def test_of_distinct_errors_those_in_the_best_third_go_on(order: list[int], count: int) -> None:
     seen = [float(n) for n in order[:count]]
-    assert goes_on(seen[-1], seen) == (sorted(seen).index(seen[-1]) < count // 3)
+    assert should_continue(seen[-1], seen) == (sorted(seen).index(seen[-1]) < count // 3)
 
 
 def test_about_one_in_three_goes_on() -> None:
@@ -46,13 +46,13 @@ def test_about_one_in_three_goes_on() -> None:
     going = []
     for _ in range(900):
         seen.append(chance.random())
-        going.append(goes_on(seen[-1], seen))
+        going.append(should_continue(seen[-1], seen))
     assert 0.28 < sum(going) / len(going) < 0.38
 
 
 def test_what_is_not_finite_is_the_worst() -> None:
-    assert not goes_on(math.nan, [0.9, math.nan]) and not goes_on(math.inf, [0.9, math.inf])
-    assert goes_on(0.9, [math.nan, math.inf, 0.9])
+    assert not should_continue(math.nan, [0.9, math.nan]) and not should_continue(math.inf, [0.9, math.inf])
+    assert should_continue(0.9, [math.nan, math.inf, 0.9])
 
 
 @given(st.integers(1, 1000))
@@ -63,7 +63,7 @@ def test_rungs_lie_below_the_last_epoch(epochs: int) -> None:
 
 @given(st.dictionaries(st.integers(1, 999), st.floats(0, 1)))
 def test_errors_are_written_exactly(errors: dict[int, float]) -> None:
-    assert read(written(errors)) == errors
+    assert parse_rungs(format_rungs(errors)) == errors
 
 
 # A training
@@ -81,7 +81,7 @@ def trial_of(seeds: tuple[int, ...] = (0, 1), batched: bool = False, judged_at: 
     return Trial(f"{TASK.name}/kmixup", 4, "search", {"alpha": 1.0, "k": 4}, seeds, batched, judged_at)
 
 
-def to_the_end(steps: Generator[Progress, None, list[Row]]) -> tuple[list[Row], list[Row]]:
+def to_the_end(steps: Generator[TrainingProgress, None, list[Row]]) -> tuple[list[Row], list[Row]]:
     """The rows of the rungs, and of the runs."""
     seen = []
     while True:
@@ -111,7 +111,7 @@ def test_judging_leaves_training_as_it_is_bit_for_bit(
     assert fixed(rows, "rungs") == fixed(plain, "rungs")
     assert {row["batched"] for row in rows} == {2 if batched and architecture == "mlp" else 1}
     assert [row["epochs"] for row in seen] == [1, 3] and {row["seed"] for row in seen} == {0}
-    assert read(rows[0]["rungs"]) == {row["epochs"]: row["val_error"] for row in seen}
+    assert parse_rungs(rows[0]["rungs"]) == {row["epochs"]: row["val_error"] for row in seen}
     assert rows[1]["rungs"] is None and plain[0]["rungs"] is None
 
 

@@ -11,7 +11,7 @@ from scipy.io import wavfile
 from tests.helpers import datafiles
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import audio
-from tune_kmixup.data.download import arrays_of, fetch
+from tune_kmixup.data.download import fetch, load_arrays
 
 
 def test_layout_of_both_versions(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_spoken_digits_are_cloned_by_hand(tmp_path: Path) -> None:
 def test_fetched_recordings_serve_both_tasks(tmp_path: Path) -> None:
     datafiles.speech_commands(tmp_path / "speech_commands", words=tuple(audio.DIGITS), rate=800, odd=False)
     fetch("spoken_digits", tmp_path)
-    assert "part" in arrays_of("spoken_digits", tmp_path)
-    assert "part" not in arrays_of("spoken_digits_speakers", tmp_path)
+    assert "part" in load_arrays("spoken_digits", tmp_path)
+    assert "part" not in load_arrays("spoken_digits_speakers", tmp_path)
 
 
 @pytest.mark.parametrize(("rate", "shape"), [(16000, (1, 161, 101)), (8000, (1, 81, 101))])

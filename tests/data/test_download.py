@@ -11,7 +11,7 @@ import pytest
 
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import npz
-from tune_kmixup.data.download import arrays_of, default_data_dir, fetch, missing
+from tune_kmixup.data.download import default_data_dir, fetch, load_arrays, needs_download
 from tune_kmixup.data.registry import DATASETS, Dataset
 
 ARRAYS = {"x": np.zeros((6, 2)), "y": np.arange(6) % 2}
@@ -49,13 +49,13 @@ def names(folder: Path) -> list[str]:
 
 def test_fetch_downloads_once_and_keeps_the_arrays(download: Download, tmp_path: Path) -> None:
     data_dir = tmp_path / "not" / "yet" / "there"
-    assert missing("far", data_dir) == "far: 3 MB from example.org"
+    assert needs_download("far", data_dir) == "far: 3 MB from example.org"
     for _ in range(2):
         fetch("far", data_dir)
     assert len(download.calls) == 1 and download.calls[0][1]
     assert names(data_dir) == ["far.npz"]  # nothing of the download is left
-    assert missing("far", data_dir) is None
-    np.testing.assert_array_equal(arrays_of("far", data_dir)["y"], ARRAYS["y"])
+    assert needs_download("far", data_dir) is None
+    np.testing.assert_array_equal(load_arrays("far", data_dir)["y"], ARRAYS["y"])
 
 
 def test_many_at_once_download_once(download: Download, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(
 
 def test_files_that_are_there_are_read_and_left_alone(download: Download, tmp_path: Path) -> None:
     (tmp_path / "raw" / "files").mkdir(parents=True)
-    assert missing("far", tmp_path) is None
+    assert needs_download("far", tmp_path) is None
     fetch("far", tmp_path)
     assert download.calls == [(tmp_path, False)]
     assert (tmp_path / "raw" / "files").exists()
@@ -108,32 +108,32 @@ def test_a_folder_that_cannot_be_written(download: Download, tmp_path: Path) -> 
 
 def test_what_was_not_fetched_is_said_before_training(download: Download, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"far\.npz does not exist: `tune-kmixup launch` makes it"):
-        arrays_of("far", tmp_path)
+        load_arrays("far", tmp_path)
 
 
 def test_what_is_at_hand_needs_nothing(tmp_path: Path) -> None:
     for name, found in DATASETS.items():
         if found.load is None:
-            assert missing(name, tmp_path) is None
+            assert needs_download(name, tmp_path) is None
             fetch(name, tmp_path)
     assert names(tmp_path) == []
 
 
 def test_a_file_of_that_name_is_used_as_it_is(download: Download, tmp_path: Path) -> None:
     npz.write(tmp_path / "far.npz", ARRAYS)
-    assert missing("far", tmp_path) is None
+    assert needs_download("far", tmp_path) is None
     fetch("far", tmp_path)
     assert download.calls == []
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"dataset='cifar' is unknown, .* choose among one_ring, .*cifar10"):
-        missing("cifar", tmp_path)
+        needs_download("cifar", tmp_path)
 
 
 def test_abalone_is_numbered_by_the_rings_that_occur(tmp_path: Path) -> None:
     npz.write(tmp_path / "abalone.npz", {"x": np.zeros((4, 10)), "y": np.asarray([29, 1, 27, 1])})
-    assert arrays_of("abalone", tmp_path)["y"].tolist() == [2, 0, 1, 0]
+    assert load_arrays("abalone", tmp_path)["y"].tolist() == [2, 0, 1, 0]
 
 
 @pytest.mark.parametrize("name", DATASETS)

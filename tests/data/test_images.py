@@ -11,7 +11,7 @@ from torchvision import datasets
 from tests.helpers import datafiles
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import images
-from tune_kmixup.data.download import arrays_of, fetch, missing
+from tune_kmixup.data.download import fetch, load_arrays, needs_download
 
 
 @pytest.mark.parametrize("kind", ["MNIST", "FashionMNIST"])
@@ -69,9 +69,9 @@ def test_raw_files_are_found_and_kept_as_npz(name: str, tmp_path: Path) -> None:
         "tiny_imagenet": lambda: datafiles.tiny_imagenet(tmp_path / "tiny-imagenet-200"),
     }
     makers[name]()
-    assert missing(name, tmp_path) is None
+    assert needs_download(name, tmp_path) is None
     fetch(name, tmp_path)
-    assert len(arrays_of(name, tmp_path)["x_train"]) in (30, 6)
+    assert len(load_arrays(name, tmp_path)["x_train"]) in (30, 6)
 
 
 def test_files_that_are_cut_short_are_refused(tmp_path: Path) -> None:

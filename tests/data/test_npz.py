@@ -35,22 +35,22 @@ def test_rows_come_back_in_the_order_asked_for(
     (np.savez_compressed if compressed else np.savez)(path, x=x, y=np.arange(30))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(npz, "PIECE", piece)
-        stored = npz.opened(path)["x"]
-        assert isinstance(stored, npz.Stored)
+        stored = npz.open_npz(path)["x"]
+        assert isinstance(stored, npz.StoredArray)
         assert (stored.shape, stored.dtype, stored.ndim, len(stored)) == (x.shape, x.dtype, x.ndim, 30)
         np.testing.assert_array_equal(stored[np.asarray(rows, np.int64)], x[rows])
-        np.testing.assert_array_equal(np.concatenate(list(npz.pieces(stored))), x)
+        np.testing.assert_array_equal(np.concatenate(list(npz.chunks(stored))), x)
 
 
 def test_pieces_of_an_array_in_memory() -> None:
     x = np.arange(6).reshape(3, 2)
-    np.testing.assert_array_equal(np.concatenate(list(npz.pieces(x))), x)
+    np.testing.assert_array_equal(np.concatenate(list(npz.chunks(x))), x)
 
 
 def test_column_major_arrays_are_read(tmp_path: Path) -> None:
     x = np.asfortranarray(np.arange(12.0).reshape(4, 3))
     npz.write(tmp_path / "a.npz", {"x": x, "y": np.arange(4)})
-    np.testing.assert_array_equal(npz.opened(tmp_path / "a.npz")["x"][np.asarray([2, 0])], x[[2, 0]])
+    np.testing.assert_array_equal(npz.open_npz(tmp_path / "a.npz")["x"][np.asarray([2, 0])], x[[2, 0]])
 
 
 def whole(tmp_path: Path) -> tuple[Path, NDArray[np.float64]]:
@@ -65,7 +65,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, share: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(BadInput, match=r"a\.npz cannot be read .*: delete it, and fetch it again"):
-        npz.opened(path)["x"][np.arange(40)]
+        npz.open_npz(path)["x"][np.arange(40)]
 
 
 def test_a_flipped_byte_is_found_by_the_checksum(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_flipped_byte_is_found_by_the_checksum(tmp_path: Path) -> None:
     content[content.find(x.tobytes()) + 1000] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(BadInput, match=r"a\.npz cannot be read \(Bad CRC-32"):
-        npz.opened(path)["x"][np.arange(40)]
+        npz.open_npz(path)["x"][np.arange(40)]
 
 
 class Trap:
@@ -88,10 +88,10 @@ def test_no_pickle_is_ever_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     np.savez("a.npz", x=np.asarray([Trap()], object), y=np.arange(1))
     with pytest.raises(BadInput, match="holds Python objects as x"):
-        npz.opened(Path("a.npz"))
+        npz.open_npz(Path("a.npz"))
     np.savez("b.npz", x=np.zeros(1), y=np.asarray([Trap()], object))
     with pytest.raises(BadInput, match="Python objects"):
-        npz.opened(Path("b.npz"))
+        npz.open_npz(Path("b.npz"))
     assert not Path("sprung").exists()
     pickle.loads(pickle.dumps(Trap()))  # the trap works
     assert Path("sprung").exists()

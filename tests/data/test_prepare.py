@@ -18,7 +18,7 @@ from tests.helpers import datafiles
 from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import npz
-from tune_kmixup.data.prepare import TOY_SETS, Data, Part, channel_statistics, outer_splits, prepare, repeated
+from tune_kmixup.data.prepare import TOY_SETS, Data, Part, channel_statistics, duplicate_shares, outer_splits, prepare
 from tune_kmixup.data.prepare import train_rows as count_train_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
@@ -180,7 +180,7 @@ def test_toy_sets_are_fresh_for_each_split(everything: Path) -> None:
 
 
 def test_speakers_are_held_out(everything: Path) -> None:
-    arrays = npz.opened(everything / "spoken_digits.npz")
+    arrays = npz.open_npz(everything / "spoken_digits.npz")
     recordings = torch.from_numpy(arrays["x"][np.arange(datafiles.ROWS)])
     said = keys(Part(recordings, torch.zeros(datafiles.ROWS)))
     speaker = dict(zip(said, np.asarray(arrays["group"]).tolist(), strict=True))
@@ -192,7 +192,7 @@ def test_speakers_are_held_out(everything: Path) -> None:
 
 def test_official_lists_of_recordings_are_kept(everything: Path) -> None:
     data = prepare(task("speech_commands_v2"), everything, test=True)
-    arrays = npz.opened(everything / "speech_commands_v2.npz")
+    arrays = npz.open_npz(everything / "speech_commands_v2.npz")
     x = arrays["x"][np.arange(datafiles.ROWS)]
     for number, part in enumerate(parts(data)):
         np.testing.assert_array_equal(part.x, x[np.asarray(arrays["part"]) == number])
@@ -278,11 +278,11 @@ def test_own_data_need_a_file_and_a_task(make: Callable[[Path], None], shape: tu
 def test_repeated_rows_are_counted(tmp_path: Path) -> None:
     x = np.asarray([[1.0], [1.0], [1.0], [2.0], [3.0], [-0.0], [0.0], [4.0]])
     npz.write(tmp_path / "mine.npz", {"x": x, "y": np.asarray([0, 0, 1, 1, 0, 1, 1, 0])})
-    assert repeated("mine", tmp_path) == {"rows": 5 / 8, "irreducible": 1 / 8}
+    assert duplicate_shares("mine", tmp_path) == {"rows": 5 / 8, "irreducible": 1 / 8}
     official = {"x_train": x[:4], "y_train": np.asarray([0, 0, 0, 1]), "x_test": x[3:], "y_test": np.ones(5, int)}
     npz.write(tmp_path / "mine.npz", official)
-    assert repeated("mine", tmp_path) == {"rows": 7 / 9, "irreducible": 0, "test in train": 1 / 5}
-    assert repeated("one_ring", tmp_path) == {}
+    assert duplicate_shares("mine", tmp_path) == {"rows": 7 / 9, "irreducible": 0, "test in train": 1 / 5}
+    assert duplicate_shares("one_ring", tmp_path) == {}
 
 
 def test_large_data_are_never_held_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

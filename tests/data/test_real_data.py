@@ -10,7 +10,7 @@ import pytest
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Task, Trial
 from tune_kmixup.data.download import fetch
-from tune_kmixup.data.prepare import prepare, repeated
+from tune_kmixup.data.prepare import duplicate_shares, prepare
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.training.loop import train_to_end
 
@@ -30,7 +30,7 @@ def data_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-def at_hand(dataset: str, data_dir: Path) -> None:
+def local_copy(dataset: str, data_dir: Path) -> None:
     found = DATASETS[dataset]
     if not any((data_dir / path).exists() for path in (f"{found.file or dataset}.npz", *found.raw)):
         pytest.skip(f"DATA_DIR holds no {dataset}")
@@ -43,7 +43,7 @@ def task(dataset: str) -> Task:
 
 @pytest.mark.parametrize("dataset", NAMES)
 def test_figures_are_those_of_the_files(dataset: str, data_dir: Path) -> None:
-    at_hand(dataset, data_dir)
+    local_copy(dataset, data_dir)
     found = DATASETS[dataset]
     data = prepare(replace(task(dataset), train_size=None), data_dir, test=True)
     assert data.test is not None
@@ -56,7 +56,7 @@ def test_figures_are_those_of_the_files(dataset: str, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("dataset", NAMES)
 def test_no_input_is_in_two_parts(dataset: str, data_dir: Path) -> None:
-    at_hand(dataset, data_dir)
+    local_copy(dataset, data_dir)
     data = prepare(replace(task(dataset), train_size=None), data_dir, test=True)
     assert data.test is not None
     parts = [{row.tobytes() for row in part.x.numpy()} for part in (data.train, data.val, data.test)]
@@ -64,15 +64,15 @@ def test_no_input_is_in_two_parts(dataset: str, data_dir: Path) -> None:
 
 
 def test_repeated_rows_of_phishing(data_dir: Path) -> None:
-    at_hand("phishing", data_dir)
-    shares = repeated("phishing", data_dir)
+    local_copy("phishing", data_dir)
+    shares = duplicate_shares("phishing", data_dir)
     assert round(shares["rows"], 2) == 0.71 and round(shares["irreducible"], 4) == 0.0103
 
 
 def error(entry: str, data_dir: Path) -> float:
     """Test error of ERM, one run of the task's own recipe; in split 0."""
     chosen = TASKS[entry][0]
-    at_hand(chosen.dataset, data_dir)
+    local_copy(chosen.dataset, data_dir)
     trial = Trial(f"{chosen.name}/erm", 0, "final", {}, (0,))
     (row,) = train_to_end(chosen, trial, prepare(chosen, data_dir, test=True))
     return float(row["test_error"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_kmixup.data.splits import Index, first_rows, fold_of, repeats, strata
+from tune_kmixup.data.splits import Index, assign_folds, duplicate_groups, strata, stratified_sample
 
 LABELS = st.lists(st.integers(0, 5), min_size=20, max_size=200).map(np.asarray)
 
@@ -21,7 +21,7 @@ def singles(y: Index) -> Index:
 def test_folds_partition_the_rows_in_proportion(y: Index, folds: int, seed: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fold = fold_of(y, singles(y), folds, seed)
+        fold = assign_folds(y, singles(y), folds, seed)
     assert set(fold) == set(range(folds))
     sizes = np.bincount(fold)
     assert sizes.max() - sizes.min() <= len(np.unique(y))
@@ -37,28 +37,28 @@ def test_groups_are_never_cut(y: Index, seed: int, groups: int) -> None:
     group = np.random.default_rng(seed).integers(0, groups, len(y))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fold = fold_of(y, group, 5, seed)
+        fold = assign_folds(y, group, 5, seed)
     for number in np.unique(group):
         assert len(set(fold[group == number])) == 1
 
 
 def test_fewer_groups_than_folds_give_a_fold_each() -> None:
     y, group = np.arange(300) % 10, np.arange(300) % 3
-    fold = fold_of(y, group, 5, seed=0)
+    fold = assign_folds(y, group, 5, seed=0)
     assert sorted(np.bincount(fold)) == [100, 100, 100]
 
 
 def test_folds_of_speakers_are_of_similar_size() -> None:
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(40), rng.integers(5, 60, 40))
-    fold = fold_of(rng.integers(0, 10, len(group)), group, 5, seed=0)
+    fold = assign_folds(rng.integers(0, 10, len(group)), group, 5, seed=0)
     sizes = np.bincount(fold)
     assert sizes.max() < 1.2 * sizes.min()
 
 
 def test_the_seed_decides() -> None:
     y = np.arange(100) % 3
-    first, same, other = (fold_of(y, singles(y), 5, seed) for seed in (7, 7, 8))
+    first, same, other = (assign_folds(y, singles(y), 5, seed) for seed in (7, 7, 8))
     assert (first == same).all() and (first != other).any()
 
 
@@ -79,7 +79,7 @@ def test_rare_classes_are_pooled(y: list[int], expected: list[int]) -> None:
 def test_a_smaller_choice_is_part_of_a_larger_and_in_proportion(y: Index, seed: int, data: st.DataObject) -> None:
     large = data.draw(st.integers(1, len(y)))
     small = data.draw(st.integers(1, large))
-    chosen = [first_rows(y, size, np.random.default_rng(seed)) for size in (small, large)]
+    chosen = [stratified_sample(y, size, np.random.default_rng(seed)) for size in (small, large)]
     assert [len(set(rows)) for rows in chosen] == [small, large]
     assert set(chosen[0]) <= set(chosen[1])
     expected = np.bincount(y) * large / len(y)
@@ -88,4 +88,4 @@ def test_a_smaller_choice_is_part_of_a_larger_and_in_proportion(y: Index, seed: 
 
 def test_repeats_number_equal_rows_alike_across_pieces() -> None:
     pieces = [np.asarray([[1.0, 2.0], [0.0, 3.0]]), np.asarray([[1.0, 2.0], [-0.0, 3.0], [2.0, 1.0]])]
-    assert repeats(pieces).tolist() == [0, 1, 0, 1, 2]
+    assert duplicate_groups(pieces).tolist() == [0, 1, 0, 1, 2]

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import savemat, wavfile
 
 from tune_kmixup.data import npz
-from tune_kmixup.data.download import npz_of
+from tune_kmixup.data.download import npz_path
 from tune_kmixup.data.registry import DATASETS
 
 ROWS, CLASSES, REPEATS = 90, 3, 10
@@ -44,7 +44,7 @@ def stand_in(dataset: str, data_dir: Path) -> None:
     elif found.test_rows:
         x_test, y_test = rows(30)
         arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
-    npz.write(npz_of(dataset, data_dir), arrays)
+    npz.write(npz_path(dataset, data_dir), arrays)
 
 
 def mnist(raw: Path, train: int = 30, test: int = 10) -> None:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from tune_kmixup.core.config import Recipe, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.augment import crop_flip
-from tune_kmixup.data.prepare import Data, Part, forms, prepare
+from tune_kmixup.data.prepare import Data, Part, input_transforms, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.models.ensemble import Ensemble, NotBatchable, can_batch
 from tune_kmixup.training import loop
-from tune_kmixup.training.batches import Batch, batches, paired
+from tune_kmixup.training.batches import Batch, batches, pair_batches
 from tune_kmixup.training.loop import train, train_to_end
 from tune_kmixup.training.state import TrainingState, initial_state
 
@@ -97,13 +97,13 @@ def test_the_batches_of_a_run_do_not_depend_on_the_runs_beside_it(tmp_path: Path
     """Rows, augmentation, partners, λ and pairings, bit for bit; 7 leaves a remainder in each batch."""
     images = torch.randint(0, 256, (30, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     part = Part(images, torch.arange(30) % 3)
-    decode, normalise, shape = forms(images)
+    decode, normalise, shape = input_transforms(images)
     prepared = Data(part, part, None, 3, shape, decode, normalise, crop_flip)
     recipe = Recipe(epochs=2, batch_size=10, lr=0.1)
-    together = list(paired(batches(prepared, 0.7, recipe, SEEDS), k, "sqeuclidean"))
+    together = list(pair_batches(batches(prepared, 0.7, recipe, SEEDS), k, "sqeuclidean"))
     assert len(together) == 6
     for run, seed in enumerate(SEEDS):
-        alone = paired(batches(prepared, 0.7, recipe, [seed]), k, "sqeuclidean")
+        alone = pair_batches(batches(prepared, 0.7, recipe, [seed]), k, "sqeuclidean")
         for (ours, _), (its, _) in zip(together, alone, strict=True):
             for a, b in zip(tensors(ours), tensors(its), strict=True):
                 assert torch.equal(a[run], b[0])

@@ -12,7 +12,7 @@ from tune_kmixup.cli.commands import resume
 from tune_kmixup.core.config import Draft, Recipe, Suite, configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import ranking
-from tune_kmixup.planning.suite import build_suite, check_continues, draft, warm_start_values
+from tune_kmixup.planning.suite import build_suite, check_continues, make_draft, warm_start_values
 from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store.run_dir import RunDir
 
@@ -26,8 +26,8 @@ def test_all_outer_splits_or_one(tmp_path: Path) -> None:
 
 
 def test_options_replace_a_suite_s_own() -> None:
-    assert draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None}).trials == 3
-    assert draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None}).methods == ("erm",)
+    assert make_draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None}).trials == 3
+    assert make_draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None}).methods == ("erm",)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_values_replace_the_recipe_s_own() -> None:
 
 def test_nothing_to_run_is_refused() -> None:
     with pytest.raises(BadInput, match="name a suite or at least one task"):
-        draft([], {})
+        make_draft([], {})
     with pytest.raises(BadInput, match="name one suite, or tasks alone"):
-        draft(["demo", "iris/mlp"], {})
+        make_draft(["demo", "iris/mlp"], {})
 
 
 def test_another_suite_in_the_run_directory_is_refused_by_field(run_dir: RunDir, suite: Suite) -> None:
@@ -157,5 +157,5 @@ def test_offered_configurations_are_run_first(tmp_path: Path) -> None:
     suite, run = small_suite(), RunDir(tmp_path / "run")
     study = suite.study("iris/mlp@0/mixup")
     run.write_proposal(study.name, 0, {"alpha": 0.123})
-    trial = StudyQueue(suite, study, run, run, {}).next("ray-id")
+    trial = StudyQueue(suite, study, run, run, {}).next_trial("ray-id")
     assert trial is not None and trial.index == 0 and trial.values == {"alpha": 0.123}

@@ -27,7 +27,7 @@ from tune_kmixup.planning.suite import check_continues
 from tune_kmixup.store import files, lock
 from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.run_dir import CorruptFile, RunDir
-from tune_kmixup.store.status import read
+from tune_kmixup.store.status import launch_status
 from tune_kmixup.training import checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def run(server: ThreadedMotoServer, request: pytest.FixtureRequest) -> RunDir:
 
 
 def keys(run: RunDir) -> set[str]:
-    prefix = files.key(run.path).removeprefix(f"{BUCKET}/") + "/"
+    prefix = files.store_key(run.path).removeprefix(f"{BUCKET}/") + "/"
     found = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
     return {one["Key"].removeprefix(prefix) for one in found}
 
@@ -68,7 +68,7 @@ def test_what_is_written_is_read(run: RunDir, suite: Suite) -> None:
     rows = made_up_rows(suite, trial)
     run.write_proposal(study.name, 0, {"alpha": 0.5})
     run.write_failure(trial, "went wrong")
-    with run.at_hand() as here:
+    with run.local_copy() as here:
         assert here.failures(study.name) == {"search-0000": "went wrong"}
     run.write_rows(trial, rows)
     run.write_rows(trial, [{"seed": 1}])  # never overwritten
@@ -76,7 +76,7 @@ def test_what_is_written_is_read(run: RunDir, suite: Suite) -> None:
     run.write_speedups({"iris/mlp": {2: 1.5}})
     again = RunDir(str(run.path))
     assert again.suite() == suite and again.speedups() == {"iris/mlp": {2: 1.5}}
-    with again.at_hand() as here:
+    with again.local_copy() as here:
         assert here.rows(study.name) == rows and here.failures(study.name) == {}
         assert here.proposals(study.name) == {0: {"alpha": 0.5}}
         copied = here.path
@@ -88,7 +88,7 @@ def test_what_is_written_is_read(run: RunDir, suite: Suite) -> None:
         f"studies/{study.name}/proposal-0000.json",
         f"studies/{study.name}/search-0000.json",
     }
-    assert read(run).studies[1].search_done == len(rows)
+    assert launch_status(run).studies[1].search_done == len(rows)
     assert len(load([run.path]).rows) == len(rows)
 
 
@@ -103,7 +103,7 @@ def test_checkpoints(run: RunDir, suite: Suite) -> None:
 
 
 def test_a_write_that_fails_leaves_nothing(run: RunDir) -> None:
-    with pytest.raises(RuntimeError), files.whole(run.path / "half.json") as file:
+    with pytest.raises(RuntimeError), files.atomic_write(run.path / "half.json") as file:
         file.write(b"[")
         raise RuntimeError
     assert keys(run) == set()
@@ -117,7 +117,7 @@ def test_what_is_replaced_while_it_is_read_is_read_whole(run: RunDir) -> None:
     def replace() -> None:
         while not over.is_set():
             for content in contents:
-                with files.whole(path) as file:
+                with files.atomic_write(path) as file:
                     file.write(content)
 
     writer = threading.Thread(target=replace)
@@ -134,10 +134,10 @@ def test_a_garbled_result_is_named_where_it_is(run: RunDir, suite: Suite) -> Non
     path = run.file(suite.search_trial(suite.studies[1], 0, {}))
     assert files.create(path, b"[{")
     with pytest.raises(CorruptFile, match=str(path)):
-        read(run)
+        launch_status(run)
     files.remove(path)
     files.remove(path)  # not there any more: no error
-    read(run)
+    launch_status(run)
 
 
 def test_what_holds_something_else_is_refused(run: RunDir, suite: Suite) -> None:
@@ -149,13 +149,13 @@ def test_what_holds_something_else_is_refused(run: RunDir, suite: Suite) -> None
 def test_one_launch_at_a_time(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.1)
     with run_lock(run):
-        first = lock.read(run.path / "launch.lock")
+        first = lock.read_lock(run.path / "launch.lock")
         with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on "), run_lock(run):
             pass
         until = time.monotonic() + 10
-        while lock.read(run.path / "launch.lock")["updated"] == first["updated"] and time.monotonic() < until:
+        while lock.read_lock(run.path / "launch.lock")["updated"] == first["updated"] and time.monotonic() < until:
             time.sleep(0.05)
-        assert lock.read(run.path / "launch.lock")["updated"] > first["updated"], "signs of life"
+        assert lock.read_lock(run.path / "launch.lock")["updated"] > first["updated"], "signs of life"
     assert keys(run) == set()
     with run_lock(run):
         pass
@@ -185,17 +185,17 @@ def test_a_lock_left_by_a_dead_process_is_taken_over(run: RunDir) -> None:
     dead = {"host": "another", "pid": 1, "since": 0.0, "updated": time.time() - 60, "by": "it"}
     files.create(run.path / "launch.lock", json.dumps(dead).encode())
     with run_lock(run):
-        assert lock.read(run.path / "launch.lock")["pid"] == os.getpid()
+        assert lock.read_lock(run.path / "launch.lock")["pid"] == os.getpid()
 
 
 def test_a_launch_that_was_taken_over_stops(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt), run_lock(run):
         for _ in range(20):  # a renewal that has just read its own lock writes it once more
-            with files.whole(run.path / "launch.lock") as file:
+            with files.atomic_write(run.path / "launch.lock") as file:
                 file.write(json.dumps({"host": "another", "pid": 1, "by": "it", "since": 0, "updated": 0}).encode())
             time.sleep(0.5)
-    assert lock.read(run.path / "launch.lock")["by"] == "it", "the lock of the other stays"
+    assert lock.read_lock(run.path / "launch.lock")["by"] == "it", "the lock of the other stays"
 
 
 @pytest.mark.slow
@@ -204,13 +204,13 @@ def test_a_store_that_is_not_there_is_said_in_a_line(run: RunDir, monkeypatch: p
     with pytest.raises(BadInput, match="cannot be written"), run_lock(nowhere):
         pass
     with pytest.raises(BadInput, match=r"cannot be read .*bucket does not exist"):
-        read(nowhere)
+        launch_status(nowhere)
     with pytest.raises(BadInput, match=r"holds no suite\.json"):
-        read(run)
+        launch_status(run)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     files.store(nowhere.path).clear_instance_cache()  # whoever asks next reads that variable
     with pytest.raises(BadInput, match=r"cannot be read .*Could not connect"):
-        read(RunDir("s3://another-bucket/run"))
+        launch_status(RunDir("s3://another-bucket/run"))
     files.store(nowhere.path).clear_instance_cache()  # nor does anyone after this test read it
 
 
@@ -238,7 +238,7 @@ def test_a_launch_into_a_store_from_the_command_line(run: RunDir, tmp_path: Path
 def test_a_store_without_its_package_is_refused(where: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(BadInput, match=message):
-        files.place(where)
+        files.parse_location(where)
 
 
 SHARED_NOTHING = """
@@ -310,5 +310,5 @@ def test_nodes_that_share_no_disk(run: RunDir, disk: Path, tmp_path: Path) -> No
             process.wait()
     assert not list(disk.iterdir()), "each node wrote on its own disk alone"
     tune(*LONG, "--out", tmp_path / "alone")
-    with run.at_hand() as here:
+    with run.local_copy() as here:
         assert reproducible(here) == reproducible(RunDir(tmp_path / "alone"))

@@ -11,7 +11,7 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
 from tune_kmixup.core.selection import completed, final_rows, ranking, score, stopped, tied
 from tune_kmixup.store.run_dir import CorruptFile, RunDir
-from tune_kmixup.store.status import StudyStatus, busy, seconds_left
+from tune_kmixup.store.status import StudyStatus, busy_share, seconds_left
 
 
 def row(trial: int, error: float, nll: float | None, alpha: float = 1.0, k: int = 1, phase: str = "search") -> dict:
@@ -142,21 +142,21 @@ def test_final_seeds_that_are_done_are_not_repeated() -> None:
 
 def test_the_share_of_time_that_slots_were_busy() -> None:
     last = {"since": 100.0, "updated": 150.0, "slots": 2, "earlier": [{"since": 0.0, "updated": 10.0, "slots": 10}]}
-    assert busy(last, [("iris/mlp", 100.0), ("wine/mlp", 50.0)]) == 0.75
-    assert busy(last, [("iris/mlp", 0.0)]) is None, "nothing is done yet"
-    assert busy(last, [("iris/mlp", 201.0)]) is None, "results that these launches cannot have made"
-    assert busy({}, [("iris/mlp", 1.0)]) is None
+    assert busy_share(last, [("iris/mlp", 100.0), ("wine/mlp", 50.0)]) == 0.75
+    assert busy_share(last, [("iris/mlp", 0.0)]) is None, "nothing is done yet"
+    assert busy_share(last, [("iris/mlp", 201.0)]) is None, "results that these launches cannot have made"
+    assert busy_share({}, [("iris/mlp", 1.0)]) is None
 
 
 def test_a_slot_that_trials_share_is_busy_by_their_shares() -> None:
     shares = {"iris/mlp": 0.5, "wine/mlp": 0.25}
     last = {"since": 0.0, "updated": 100.0, "slots": 2, "shares": shares}
     spent = [("iris/mlp", 150.0), ("wine/mlp", 200.0), ("iris/mlp", 50.0)]
-    assert busy(last, spent) == (0.5 * 200 + 0.25 * 200) / 200
+    assert busy_share(last, spent) == (0.5 * 200 + 0.25 * 200) / 200
     again = last | {"earlier": [{"since": 0.0, "updated": 100.0, "slots": 2, "shares": shares}]}
-    assert busy(again, spent) == 150 / 400
+    assert busy_share(again, spent) == 150 / 400
     before = last | {"earlier": [{"since": 0.0, "updated": 100.0, "slots": 2}]}
-    assert busy(before, spent) is None, "rows do not say which of the launches they are of"
+    assert busy_share(before, spent) is None, "rows do not say which of the launches they are of"
 
 
 def test_the_time_left_is_that_of_the_shares() -> None:

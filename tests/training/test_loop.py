@@ -13,8 +13,8 @@ from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.models.ensemble import Ensemble
 from tune_kmixup.training import checkpoint, loop
-from tune_kmixup.training.batches import batches, paired
-from tune_kmixup.training.loop import learning_rate, losses_of, train, train_to_end
+from tune_kmixup.training.batches import batches, pair_batches
+from tune_kmixup.training.loop import learning_rate, step_losses, train, train_to_end
 from tune_kmixup.training.state import initial_state
 
 RECIPE = Recipe(epochs=3, batch_size=30, lr=0.05)
@@ -85,8 +85,8 @@ def test_a_step_with_lambda_one_is_a_clean_step_bit_for_bit(iris: Data) -> None:
     """The mixing arithmetic itself, not only the short cut that α = 0 takes."""
     model = Ensemble([ARCHITECTURES["mlp"](iris.shape, iris.classes)])
     clean = next(batches(iris, 0.0, RECIPE, [0]))
-    mixed, _ = next(paired(batches(iris, 1.0, RECIPE, [0]), 8, "sqeuclidean"))
-    losses = [losses_of(model, clean), losses_of(model, mixed._replace(lam=torch.ones(1)))]
+    mixed, _ = next(pair_batches(batches(iris, 1.0, RECIPE, [0]), 8, "sqeuclidean"))
+    losses = [step_losses(model, clean), step_losses(model, mixed._replace(lam=torch.ones(1)))]
     assert torch.equal(*losses)
     grads = [torch.autograd.grad(loss.sum(), list(model.parameters())) for loss in losses]
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.data.prepare import Part, prepare
-from tune_kmixup.training.metrics import FGSM, NOISE, calibration, examine, movable, scores
+from tune_kmixup.training.metrics import FGSM, NOISE, calibration, evaluate_final, movable, scores
 
 IRIS = Task("iris", "mlp", Recipe(epochs=1, batch_size=50, lr=0.1), outer_split=0)
 
@@ -58,12 +58,12 @@ def test_robustness_of_a_linear_network_is_what_geometry_says() -> None:
     y = logits.argmax(1)
     margins = (logits[:, 0] - logits[:, 1]).abs()
     reach = (two.weight[0] - two.weight[1]).abs().sum()
-    found = examine(two, Part(x, y), prepared)
+    found = evaluate_final(two, Part(x, y), prepared)
     for size in FGSM:
         assert found[f"error_fgsm_{size:g}"] == pytest.approx(float((margins < size * reach).double().mean()))
     assert found["error"] == 0 and found["fgsm_zero_gradient"] == 0
-    assert found == examine(two, Part(x, y), prepared), "the noise is the same each time"
-    assert examine(model, prepared.test, prepared).keys() == found.keys()
+    assert found == evaluate_final(two, Part(x, y), prepared), "the noise is the same each time"
+    assert evaluate_final(model, prepared.test, prepared).keys() == found.keys()
 
 
 def test_noise_grows_the_error_of_a_sharp_network() -> None:
@@ -72,7 +72,7 @@ def test_noise_grows_the_error_of_a_sharp_network() -> None:
     model = nn.Linear(4, 3)
     assert prepared.test is not None
     part = Part(prepared.test.x, model(prepared.test.x).argmax(1))
-    found = examine(model, part, prepared)
+    found = evaluate_final(model, part, prepared)
     assert 0 == found["error"] <= found[f"error_noise_{NOISE[0]:g}"] <= found[f"error_noise_{NOISE[1]:g}"]  # type: ignore[operator]
     by_class = [float(value) for value in str(found["error_by_class"]).split()]
     assert len(by_class) == 3
@@ -89,7 +89,7 @@ def test_categories_do_not_move(tmp_path: Path) -> None:
     np.savez(tmp_path / "categories.npz", x=np.sign(x), y=rng.integers(0, 2, 300))
     only = prepare(Task("categories", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
     assert only.test is not None
-    assert examine(nn.Linear(2, 2), only.test, only)["error_fgsm_0.1"] is None
+    assert evaluate_final(nn.Linear(2, 2), only.test, only)["error_fgsm_0.1"] is None
 
 
 def test_images_are_clipped(tmp_path: Path) -> None:
@@ -104,5 +104,5 @@ def test_images_are_clipped(tmp_path: Path) -> None:
 
     assert prepared.test is not None
     low, high = (float(prepared.normalise(torch.full((1, 1, 8, 8), v)).mean()) for v in (0.0, 1.0))
-    examine(Watch(), prepared.test, prepared)
+    evaluate_final(Watch(), prepared.test, prepared)
     assert low - 1e-5 <= min(seen) and max(seen) <= high + 1e-5

@@ -17,13 +17,13 @@ from tests.helpers.launches import tune
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.analysis.load import load
 from tune_kmixup.analysis.report import methods_text
-from tune_kmixup.core.asha import written
+from tune_kmixup.core.asha import format_rungs
 from tune_kmixup.core.config import Draft, Suite, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, completed, final_rows, ranking, stopped
 from tune_kmixup.planning.suite import build_suite, check_continues
-from tune_kmixup.search.export import export, judged
+from tune_kmixup.search.export import export, rung_errors
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import study_status
 from tune_kmixup.tuning.scheduler import SuiteScheduler
@@ -50,12 +50,12 @@ def rung_error(suite: Suite, trial: Trial, epoch: int) -> float:
 def at_rung(suite: Suite, trial: Trial, epoch: int) -> Row:
     errors = {e: rung_error(suite, trial, e) for e in trial.rungs if e <= epoch}
     row = made_up_rows(suite, trial)[0]
-    return row | {"status": "stopped", "epochs": epoch, "val_error": errors[epoch], "rungs": written(errors)}
+    return row | {"status": "stopped", "epochs": epoch, "val_error": errors[epoch], "rungs": format_rungs(errors)}
 
 
 def whole(suite: Suite, trial: Trial) -> list[Row]:
     rows = made_up_rows(suite, trial)
-    rows[0]["rungs"] = written({epoch: rung_error(suite, trial, epoch) for epoch in trial.rungs})
+    rows[0]["rungs"] = format_rungs({epoch: rung_error(suite, trial, epoch) for epoch in trial.rungs})
     return rows
 
 
@@ -112,9 +112,9 @@ def test_however_it_is_interrupted_every_configuration_is_done_once(
         assert len(early) < len(found) and ranking(rows)[0] not in early
         assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]} and len(final_rows(rows)) == 3
         for epoch in (5, 15) if study.space else ():
-            there = {index: judged(runs)[epoch] for index, runs in found.items() if epoch in judged(runs)}
+            there = {index: rung_errors(runs)[epoch] for index, runs in found.items() if epoch in rung_errors(runs)}
             best = min(there, key=there.__getitem__)
-            assert best not in early or judged(found[best]).keys() > {epoch}, "the best of a rung goes on from it"
+            assert best not in early or rung_errors(found[best]).keys() > {epoch}, "the best of a rung goes on from it"
         status = study_status(suite, study, rows, {}, ())
         assert status.missing == 0 and status.search_done == status.search_planned
         assert status.stopped == len(early)
@@ -163,7 +163,7 @@ def test_what_went_on_from_a_rung_goes_on_again_when_its_worker_is_lost(run_dir:
     scheduler = SuiteScheduler(searcher)
 
     def going(ray_id: str, trial: Trial, error: float) -> bool:
-        row = at_rung(suite, trial, 5) | {"val_error": error, "rungs": written({5: error})}
+        row = at_rung(suite, trial, 5) | {"val_error": error, "rungs": format_rungs({5: error})}
         decision = scheduler.on_trial_result(None, RayTrial(ray_id), {"rung": [row]})
         return bool(decision == TrialScheduler.CONTINUE)
 
@@ -174,7 +174,7 @@ def test_what_went_on_from_a_rung_goes_on_again_when_its_worker_is_lost(run_dir:
     assert going(*better, 0.4) and not going(*worse, 0.6)
     searcher.on_trial_complete(worse[0], {"rung": [{}], "done": True})
     assert [row["status"] for row in run_dir.rows(trial.study)] == ["stopped"]
-    assert searcher.failures() == {} and not searcher.ended_badly
+    assert searcher.failures() == {} and not searcher.lost_trials
     searcher.on_trial_complete(ray_id, error=True)
     again, same = begun(searcher)
     assert same.name == trial.name and going(again, same, 0.5)
@@ -188,7 +188,7 @@ def test_a_trial_that_ends_after_a_rung_without_a_decision_was_not_stopped(run_d
     row = at_rung(suite, trial, 5)
     assert SuiteScheduler(searcher).on_trial_result(None, RayTrial(ray_id), {"rung": [row]}) == TrialScheduler.CONTINUE
     searcher.on_trial_complete(ray_id, {"rung": [row]})
-    assert run_dir.rows(trial.study) == [] and ray_id in searcher.ended_badly
+    assert run_dir.rows(trial.study) == [] and ray_id in searcher.lost_trials
 
 
 def test_exported_as_pruned_with_what_it_was_judged_by(run_dir: RunDir, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_launch_that_stops_trials_early(tmp_path: Path, batch_seeds: str) -> N
         for row in rows:
             assert row["status"] == "ok" or (row["status"], row["seed"], row["test_error"]) == ("stopped", 0, None)
             assert row["epochs"] in ((5, 15) if row["status"] == "stopped" else (45,))
-        assert all(list(judged(runs)) == [5, 15] and len(runs) == 2 for runs in completed(rows).values())
+        assert all(list(rung_errors(runs)) == [5, 15] and len(runs) == 2 for runs in completed(rows).values())
         assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]} and len(final_rows(rows)) == 2
         assert ranking(rows)[0] not in stopped(rows)
     assert early > 0

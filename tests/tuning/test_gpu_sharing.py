@@ -11,7 +11,7 @@ from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Recipe, Suite, Task, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.tuning.gpu_sharing import MARGIN, MOST, PARTS, GpuSharing, shares
+from tune_kmixup.tuning.gpu_sharing import MARGIN, MOST, PARTS, GpuSharing, gpu_shares
 from tune_kmixup.tuning.searcher import SuiteSearcher
 
 GIB = 2**30
@@ -20,10 +20,10 @@ ids = map(str, itertools.count())
 
 def test_shares_by_memory_and_cpus() -> None:
     needs = {"large": 50 * GIB, "third": 22 * GIB, "small": GIB}
-    assert shares(needs, 80 * GIB, 16) == {"large": 1.0, "third": 0.3333, "small": 1 / 16}
-    assert shares(needs, 80 * GIB, 2.9) == {"large": 1.0, "third": 0.5, "small": 0.5}
-    assert shares(needs, 80 * GIB, 0.5) == dict.fromkeys(needs, 1.0), "of GPUs with few CPUs, none is split"
-    assert shares({"all of it": 79 * GIB}, 80 * GIB, 16) == {"all of it": 1.0}, "alone, a trial needs no margin"
+    assert gpu_shares(needs, 80 * GIB, 16) == {"large": 1.0, "third": 0.3333, "small": 1 / 16}
+    assert gpu_shares(needs, 80 * GIB, 2.9) == {"large": 1.0, "third": 0.5, "small": 0.5}
+    assert gpu_shares(needs, 80 * GIB, 0.5) == dict.fromkeys(needs, 1.0), "of GPUs with few CPUs, none is split"
+    assert gpu_shares({"all of it": 79 * GIB}, 80 * GIB, 16) == {"all of it": 1.0}, "alone, a trial needs no margin"
 
 
 @pytest.mark.parametrize("need", [81 * GIB, None])
@@ -31,12 +31,12 @@ def test_a_task_that_does_not_fit_on_a_gpu_is_refused(need: int | None) -> None:
     with pytest.raises(
         BadInput, match=r"no GPU for task=huge: a trial needs more than the 80\.0 GiB .*--batch-seeds off"
     ):
-        shares({"huge": need, "small": GIB}, 80 * GIB, 16)
+        gpu_shares({"huge": need, "small": GIB}, 80 * GIB, 16)
 
 
 @given(need=st.integers(1, 80 * GIB), cpus=st.floats(1, 200))
 def test_as_many_fit_as_memory_and_cpus_allow_and_no_more(need: int, cpus: float) -> None:
-    share = shares({"task": need}, 80 * GIB, cpus)["task"]
+    share = gpu_shares({"task": need}, 80 * GIB, cpus)["task"]
     parts = round(share * PARTS)
     assert share == parts / PARTS, "Ray counts no finer"
     n = PARTS // parts
@@ -46,24 +46,24 @@ def test_as_many_fit_as_memory_and_cpus_allow_and_no_more(need: int, cpus: float
 
 def test_trials_go_to_the_fullest_gpu_that_has_room() -> None:
     sharing = GpuSharing({"half": 0.5, "third": 0.3333, "whole": 1.0}, 2)
-    sharing.take("a", "half")
-    sharing.take("b", "third")
+    sharing.acquire("a", "half")
+    sharing.acquire("b", "third")
     assert sharing.fits("whole"), "both are on one GPU, and the other is left whole"
-    sharing.take("c", "whole")
+    sharing.acquire("c", "whole")
     assert not any(map(sharing.fits, sharing.shares)), "a sixth is left: less than any takes"
-    sharing.give_back("b")
+    sharing.release("b")
     assert sharing.fits("half") and sharing.fits("third") and not sharing.fits("whole")
-    sharing.give_back("b")
+    sharing.release("b")
     assert not sharing.fits("whole"), "given back once"
-    sharing.give_back("a")
+    sharing.release("a")
     assert sharing.fits("whole")
 
 
 def test_shares_of_two_gpus_are_not_one_share() -> None:
     sharing = GpuSharing({"more": 0.5, "less": 0.3333}, 2)
     for trial, task in enumerate(["less"] * 5):
-        sharing.take(str(trial), task)
-    sharing.give_back("0")
+        sharing.acquire(str(trial), task)
+    sharing.release("0")
     assert not sharing.fits("more"), "two thirds of a GPU are free, a third on each"
 
 
@@ -75,7 +75,7 @@ def test_the_most_trials_at_once_and_what_they_take() -> None:
     alike = GpuSharing({}, 5)
     assert (alike.max_concurrent, alike.slots, alike.weight("any")) == (5, 5, 1.0)
     for trial in range(9):
-        alike.take(str(trial), "any")
+        alike.acquire(str(trial), "any")
     assert alike.fits("any"), "where trials are alike, Ray Tune's limit decides"
 
 
@@ -84,18 +84,18 @@ def test_a_place_stays_with_its_share_until_others_have_twice_the_work() -> None
     sharing = GpuSharing({"half": 0.5, "other half": 0.5, "whole": 1.0}, 1)
 
     def next_one(**seconds: float) -> str:
-        return max(seconds, key=lambda task: sharing.urgency(task.replace("_", " "), seconds[task]))
+        return max(seconds, key=lambda task: sharing.priority(task.replace("_", " "), seconds[task]))
 
     assert next_one(half=100, other_half=99, whole=51) == "whole"
-    sharing.take("a", "half")
-    sharing.give_back("a")
+    sharing.acquire("a", "half")
+    sharing.release("a")
     assert next_one(half=100, other_half=101, whole=51) == "other_half", "what counts is the share, not the task"
     assert next_one(half=100, other_half=0, whole=99) == "half"
     assert next_one(half=100, other_half=0, whole=101) == "whole"
     assert next_one(half=100, other_half=0, whole=float("inf")) == "whole"
-    sharing.take("b", "half")
+    sharing.acquire("b", "half")
     assert next_one(half=100, other_half=0, whole=99) == "whole", "the worker is in use"
-    assert GpuSharing().urgency("any", 3.0) == (3.0, 1.0)
+    assert GpuSharing().priority("any", 3.0) == (3.0, 1.0)
 
 
 SHARES = {"iris/large": 1.0, "iris/middle": 0.5, "iris/small": 0.25}
@@ -150,7 +150,7 @@ def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite,
         assert [PARTS - parts for parts in on_gpus] == sharing.free and max(on_gpus) <= PARTS
         assert sharing.held.keys() == running.keys(), "nothing waits in Ray"
         for queue in searcher.queues.values():
-            ready = queue.again or queue.unfinished or queue.finals or not queue.searched_all
+            ready = queue.retries or queue.unfinished or queue.finals or not queue.all_proposed
             assert not (ready and sharing.fits(queue.study.task.base))
         taken = max(taken, sum(SHARES[task_of(trial)] for trial in running.values()))
         ray_id = chance.choice(sorted(running))

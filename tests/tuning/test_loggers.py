@@ -105,11 +105,11 @@ def test_a_server_that_is_not_there_is_refused(suite: Suite, run_dir: RunDir, mo
 def test_means_leave_out_what_a_run_has_not(suite: Suite) -> None:
     trial = suite.search_trial(suite.studies[1], 0, {"alpha": 0.5})
     rows = made_up_rows(suite, trial)
-    found = loggers.means(rows)
+    found = loggers.mean_metrics(rows)
     assert found["val_error"] == pytest.approx(mean(rows, "val_error")) and found["diverged"] == 0
     assert "test_error" not in found
     rows[0] |= {"val_nll": None, "status": "diverged"}
-    assert "val_nll" not in loggers.means(rows) and loggers.means(rows)["diverged"] == 1
+    assert "val_nll" not in loggers.mean_metrics(rows) and loggers.mean_metrics(rows)["diverged"] == 1
 
 
 class StandIn:
@@ -168,6 +168,6 @@ def test_a_logger_that_fails_is_left_out_and_that_is_said_once(
 
 
 def test_a_configuration_is_flat_and_whole(suite: Suite) -> None:
-    found = loggers.flat(suite, Trial("iris/mlp@0/kmixup", 2, "final", {"alpha": 0.5, "log2_k": 3}, (7, 8)))
+    found = loggers.flat_config(suite, Trial("iris/mlp@0/kmixup", 2, "final", {"alpha": 0.5, "log2_k": 3}, (7, 8)))
     assert found["alpha"] == 0.5 and found["k"] == 8 and found["seeds"] == "7 8" and found["phase"] == "final"
     assert all(isinstance(value, int | float | str) for value in found.values())

@@ -13,7 +13,7 @@ from search_spaces.methods import ALPHA
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.core.config import Suite, Trial
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking
-from tune_kmixup.search.samplers import SAMPLERS, grid, values
+from tune_kmixup.search.samplers import SAMPLERS, finite_values, grid
 from tune_kmixup.search.study_queue import RETRIES
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.searcher import SuiteSearcher
@@ -141,7 +141,7 @@ def test_a_grid_is_even_whatever_the_number_of_trials(space: dict[str, BaseDistr
     for name, distribution in space.items():
         counts = Counter(found[name] for found in points)
         assert all(distribution._contains(distribution.to_internal_repr(value)) for value in counts)
-        finite = values(distribution)
+        finite = finite_values(distribution)
         assert max(counts.values()) <= 2 * min(counts.values()) + 1, f"{name} is uneven: {counts}"
         if finite and trials >= 2 * len(finite):
             assert sorted(counts) == sorted(finite)
@@ -191,7 +191,7 @@ def test_a_failed_trial_fails_alone_and_is_tried_again(suite: Suite, run_dir: Ru
         ray_id, trial = new
         if f"{trial.study}/{trial.name}" == failing:
             searcher.on_trial_complete(ray_id, error=True)
-            searcher.explain(ray_id, "RuntimeError: out of luck")
+            searcher.record_error(ray_id, "RuntimeError: out of luck")
         else:
             searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
     assert searcher.failures() == {failing: "RuntimeError: out of luck"}
@@ -215,7 +215,7 @@ def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suit
         lost[name] = lost.get(name, 0) + 1
         if lost[name] <= RETRIES:
             searcher.on_trial_complete(ray_id, error=True)
-            searcher.explain(ray_id, "its worker died")
+            searcher.record_error(ray_id, "its worker died")
         else:
             searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
     assert searcher.failures() == {}
@@ -252,6 +252,6 @@ def test_a_disk_that_refuses_stops_the_launch_and_the_next_one_finishes_it(
             searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
         while handed_out(searcher):
             pass
-    assert searcher.stopping and searcher.refused and handed_out(searcher) is None
+    assert searcher.stopping and searcher.disk_error and handed_out(searcher) is None
     play(suite, run_dir.path, 2, random.Random(0))
     assert SuiteSearcher(suite, run_dir).finished()

@@ -40,10 +40,10 @@ def tasks(load: opt.Load = None, data_dir: opt.DataDir = None) -> None:
 
     Example: tune-kmixup tasks --load my_tasks.py
     """
-    from tune_kmixup.cli.listing import listing
+    from tune_kmixup.cli.listing import tables_of_choices
 
     load_plugins(load)
-    for table in listing(folder(data_dir)):
+    for table in tables_of_choices(data_folder(data_dir)):
         out.print(table)
 
 
@@ -69,7 +69,7 @@ def plan(
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
     from tune_kmixup.cli.render import plan_table
-    from tune_kmixup.data.download import missing
+    from tune_kmixup.data.download import needs_download
     from tune_kmixup.planning.resources import Resources
 
     load_plugins(load)
@@ -81,7 +81,7 @@ def plan(
     if suite.scheduler != "none":
         out.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
     for dataset in {study.task.dataset: None for study in suite.studies}:
-        if what := missing(dataset, folder(data_dir)):
+        if what := needs_download(dataset, data_folder(data_dir)):
             out.print(f"to download: {what}")
 
 
@@ -151,9 +151,9 @@ def status(run_dir: opt.RunPath) -> None:
     Example: tune-kmixup status runs/iris
     """
     from tune_kmixup.cli.render import status_lines, status_table
-    from tune_kmixup.store.status import read
+    from tune_kmixup.store.status import launch_status
 
-    found = read(RunDir(run_dir))
+    found = launch_status(RunDir(run_dir))
     out.print(status_table(found))
     for line in status_lines(found, run_dir):
         out.print(line, soft_wrap=True)
@@ -173,9 +173,9 @@ def report(
     Example: tune-kmixup report runs/iris runs/wine --out reports/tables --format html,tex
     """
     from tune_kmixup.analysis.load import load
-    from tune_kmixup.cli.summary import conclude
+    from tune_kmixup.cli.summary import show_comparison
 
-    conclude(out, load(run_dirs), out_dir, tuple(",".join(format or ()).split(",")), level, metric, compare)
+    show_comparison(out, load(run_dirs), out_dir, tuple(",".join(format or ()).split(",")), level, metric, compare)
 
 
 @app.command()
@@ -198,14 +198,14 @@ def demo(
     Example: tune-kmixup demo
     """
     from tune_kmixup.analysis.load import load
-    from tune_kmixup.cli.summary import conclude
+    from tune_kmixup.cli.summary import show_comparison
 
     options = {"names": ["demo"], "gpus_per_trial": gpus_per_trial, "data_dir": data_dir, "load": None}
     execute(make_suite(options), out_dir, options)
-    conclude(out, load([out_dir]), out_dir / "report")
+    show_comparison(out, load([out_dir]), out_dir / "report")
 
 
-def folder(data_dir: Path | None) -> Path:
+def data_folder(data_dir: Path | None) -> Path:
     from tune_kmixup.data.download import default_data_dir
 
     return data_dir or default_data_dir()
@@ -220,16 +220,16 @@ def load_plugins(load: list[Path] | None) -> "Plugins":
 
 
 def make_suite(options: dict[str, Any]) -> Suite:
-    from tune_kmixup.planning.suite import build_suite, draft
+    from tune_kmixup.planning.suite import build_suite, make_draft
 
     chosen = ("trials", "search_seeds", "final_seeds", "epochs", "tune", "sampler", "scheduler", "seed")
     given = {name: options.get(name) for name in chosen} | {"methods": options.get("method")}
-    return build_suite(draft(options["names"] or [], given), folder(options["data_dir"]))
+    return build_suite(make_draft(options["names"] or [], given), data_folder(options["data_dir"]))
 
 
 def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     """Runs what is missing of a suite and says how it ended. Exits with 1 where a trial failed."""
-    from tune_kmixup.cli.progress import Progress
+    from tune_kmixup.cli.progress import ProgressDisplay
     from tune_kmixup.cli.render import ending_lines
     from tune_kmixup.planning.resources import Resources
     from tune_kmixup.planning.suite import check_continues, warm_start_values
@@ -237,19 +237,19 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     run = RunDir(out_dir)
     suite = check_continues(run, suite)
     first = warm_start_values(suite, run, RunDir(options["warm_start"])) if options.get("warm_start") else {}
-    data_dir, resources, mine = folder(options["data_dir"]), Resources.of(options), load_plugins(options["load"])
+    data_dir, resources, mine = data_folder(options["data_dir"]), Resources.of(options), load_plugins(options["load"])
     from tune_kmixup.store.lock import run_lock
     from tune_kmixup.tuning import launch
 
-    with run_lock(run), Progress(suite, out) as progress:
+    with run_lock(run), ProgressDisplay(suite, out) as progress:
         done = launch.launch(suite, run, data_dir, resources, mine, progress, first, options.get("log_to") or ())
     if done is None:
         out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return
     for line in ending_lines(done, out_dir):
         out.print(line, soft_wrap=True)
-    if done.failures or done.refused or not done.finished:
-        raise typer.Exit(1 if done.failures or done.refused else 130)
+    if done.failures or done.disk_error or not done.finished:
+        raise typer.Exit(1 if done.failures or done.disk_error else 130)
     out.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
 
 

@@ -11,12 +11,12 @@ from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
 from tune_kmixup.cli.render import percent, table
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.data.prepare import repeated
+from tune_kmixup.data.prepare import duplicate_shares
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
 
 
-def listing(data_dir: Path) -> Iterator[Table]:
+def tables_of_choices(data_dir: Path) -> Iterator[Table]:
     """Suites, tasks, methods, data sets, architectures."""
     rows = [
         (s.name, len(s.tasks), " ".join(s.methods), s.trials, s.search_seeds, s.final_seeds) for s in SUITES.values()
@@ -44,7 +44,7 @@ def data_sets(data_dir: Path) -> Table:
             known.rows,
             known.test_rows or "",
             known.classes,
-            repeats(name, data_dir),
+            duplicate_share(name, data_dir),
             re.split(r" \(|, ", known.source)[0],
         )
         for name, known in DATASETS.items()
@@ -53,10 +53,10 @@ def data_sets(data_dir: Path) -> Table:
     return table(title, ("data set", ">rows", ">test", ">classes", ">repeated", "source"), rows)
 
 
-def repeats(dataset: str, data_dir: Path) -> str:
+def duplicate_share(dataset: str, data_dir: Path) -> str:
     """The share of rows that are not alone with their inputs; they stay on one side of every split."""
     try:
-        shares = repeated(dataset, data_dir)
+        shares = duplicate_shares(dataset, data_dir)
     except BadInput:  # not at hand yet
         return ""
     return percent(shares.get("rows"))

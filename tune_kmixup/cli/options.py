@@ -10,10 +10,10 @@ import typer
 
 import tune_kmixup
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.store.files import place
+from tune_kmixup.store.files import parse_location
 
 # A folder, or s3://..., gs://... of an object store.
-RUN: dict[str, Any] = {"parser": place, "metavar": "DIR|URL"}
+RUN: dict[str, Any] = {"parser": parse_location, "metavar": "DIR|URL"}
 
 
 def no_ray_client(address: str | None) -> str | None:

@@ -21,7 +21,7 @@ REFRESH_SECONDS = 1.0  # of a live display
 LINE_SECONDS = 10.0  # between plain lines, where the output is not a terminal
 
 
-class Progress:
+class ProgressDisplay:
     """Shows how far a launch is: a live table on a terminal, a plain line now and then elsewhere."""
 
     def __init__(self, suite: Suite, console: Console, slots: int = 0):
@@ -31,7 +31,7 @@ class Progress:
         self.shown = time.monotonic()
         self.begun = time.monotonic()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressDisplay":
         if self.live:
             self.live.start()
         return self

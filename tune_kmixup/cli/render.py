@@ -84,8 +84,8 @@ def failure_lines(failures: dict[str, str]) -> list[str]:
 def ending_lines(done: "Outcome", out_dir: Path) -> list[str]:
     """What is to be said of a launch that did not come to a good end; nothing of one that did."""
     lines = failure_lines(done.failures)
-    if done.refused:
-        lines.append(f"out={str(out_dir)!r} cannot be written ({done.refused}): make room, or mend what keeps it.")
+    if done.disk_error:
+        lines.append(f"out={str(out_dir)!r} cannot be written ({done.disk_error}): make room, or mend what keeps it.")
     elif not done.failures and not done.finished:
         lines.append("Stopped before the end.")
     if done.failures:

@@ -11,7 +11,7 @@ from tune_kmixup.analysis.report import conclusions, render, tables
 from tune_kmixup.cli.render import table
 
 
-def conclude(
+def show_comparison(
     console: Console,
     runs: Runs,
     out: Path,

@@ -16,13 +16,13 @@ def rungs(epochs: int) -> tuple[int, ...]:
     return tuple(sorted({-(-epochs // FACTOR**2), -(-epochs // FACTOR)} - {epochs}))
 
 
-def goes_on(error: float, recorded: Collection[float]) -> bool:
+def should_continue(error: float, recorded: Collection[float]) -> bool:
     """Whether a trial is among the best max(1, ⌊n / 3⌋) of the n errors recorded at a rung so far, its own included.
 
     Equal errors rank alike, so the best so far always goes on, and so does what ties with it: on few validation rows
     errors tie often, and more than one in three go on. NaN counts as the worst.
     """
-    better = sum(worth(other) < worth(error) for other in recorded)
+    better = sum(nan_as_worst(other) < nan_as_worst(error) for other in recorded)
     return better < max(1, len(recorded) // FACTOR)
 
 
@@ -39,20 +39,20 @@ class Rungs:
             self.errors.setdefault(epoch, {})[index] = error
         return new
 
-    def goes_on(self, index: int, epoch: int) -> bool:
-        return goes_on(self.errors[epoch][index], self.errors[epoch].values())
+    def should_continue(self, index: int, epoch: int) -> bool:
+        return should_continue(self.errors[epoch][index], self.errors[epoch].values())
 
 
-def worth(error: float) -> float:
+def nan_as_worst(error: float) -> float:
     return math.inf if math.isnan(error) else error
 
 
-def written(errors: Mapping[int, float]) -> str | None:
+def format_rungs(errors: Mapping[int, float]) -> str | None:
     """Errors by epoch as a row holds them, exact; None where there are none."""
     return " ".join(f"{epoch}:{error!r}" for epoch, error in errors.items()) or None
 
 
-def read(text: str | None) -> dict[int, float]:
+def parse_rungs(text: str | None) -> dict[int, float]:
     """What `written` wrote."""
     pairs = (part.split(":") for part in (text or "").split())
     return {int(epoch): float(error) for epoch, error in pairs}

@@ -11,7 +11,7 @@ from filelock import FileLock
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import images, npz, tabular
 from tune_kmixup.data.registry import DATASETS, Dataset
-from tune_kmixup.data.validation import check
+from tune_kmixup.data.validation import check_arrays
 
 
 def default_data_dir() -> Path:
@@ -19,38 +19,38 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("TUNE_KMIXUP_DATA") or Path.home() / ".cache" / "tune-kmixup")
 
 
-def npz_of(dataset: str, data_dir: Path) -> Path:
+def npz_path(dataset: str, data_dir: Path) -> Path:
     """Where a data set is, or would be, kept."""
     file = DATASETS[dataset].file if dataset in DATASETS else ""
     return data_dir / f"{file or dataset}.npz"
 
 
-def own(dataset: str, data_dir: Path) -> Path | None:
+def user_file(dataset: str, data_dir: Path) -> Path | None:
     """A user's own data: `<name>.csv` with a column `label`, or a folder `<name>` with a folder of images per class."""
     return next((path for path in (data_dir / f"{dataset}.csv", data_dir / dataset) if path.exists()), None)
 
 
-def missing(dataset: str, data_dir: Path) -> str | None:
+def needs_download(dataset: str, data_dir: Path) -> str | None:
     """What would have to be downloaded before training, and from where; None where nothing is.
 
     Raises BadInput where the name is unknown and there is no such file either.
     """
-    if npz_of(dataset, data_dir).exists():
+    if npz_path(dataset, data_dir).exists():
         return None
     if dataset not in DATASETS:
-        if own(dataset, data_dir):
+        if user_file(dataset, data_dir):
             return None
         raise BadInput(
             f"dataset={dataset!r} is unknown, and there is no {dataset}.npz, {dataset}.csv or folder {dataset} in "
             f"{data_dir}: put one there (docs/data.md), or choose among {', '.join(DATASETS)}."
         )
     found = DATASETS[dataset]
-    if found.load is None or raw_of(found, data_dir):
+    if found.load is None or raw_path(found, data_dir):
         return None
     return f"{dataset}: {found.size} from {found.source}"
 
 
-def raw_of(found: Dataset, data_dir: Path) -> Path | None:
+def raw_path(found: Dataset, data_dir: Path) -> Path | None:
     return next((data_dir / path for path in found.raw if (data_dir / path).exists()), None)
 
 
@@ -60,8 +60,8 @@ def fetch(dataset: str, data_dir: Path) -> None:
     One process does it, others wait for it; nothing half-done is ever left in place. Raises BadInput where it cannot
     be had, saying what to put where instead.
     """
-    what = missing(dataset, data_dir)
-    path = npz_of(dataset, data_dir)
+    what = needs_download(dataset, data_dir)
+    path = npz_path(dataset, data_dir)
     found = DATASETS.get(dataset)
     if found is None or found.load is None or path.exists():
         return
@@ -70,7 +70,7 @@ def fetch(dataset: str, data_dir: Path) -> None:
         with FileLock(data_dir / f".{path.stem}.lock"):
             if path.exists():
                 return
-            if raw := raw_of(found, data_dir):
+            if raw := raw_path(found, data_dir):
                 what = f"{raw} is there, but is not whole: complete it, or remove it to download it anew"
                 arrays = found.load(data_dir, False)
             else:
@@ -86,22 +86,22 @@ def fetch(dataset: str, data_dir: Path) -> None:
         ) from error
 
 
-def arrays_of(dataset: str, data_dir: Path) -> dict[str, Any]:
+def load_arrays(dataset: str, data_dir: Path) -> dict[str, Any]:
     """A data set's arrays, checked; large ones stay on disk until rows of them are asked for."""
-    path = npz_of(dataset, data_dir)
+    path = npz_path(dataset, data_dir)
     found = DATASETS.get(dataset)
     if path.exists():
-        arrays: dict[str, Any] = dict(npz.opened(path))
+        arrays: dict[str, Any] = dict(npz.open_npz(path))
     elif found is not None and found.bundled:
         arrays = dict(found.bundled())
-    elif found is None and (mine := own(dataset, data_dir)):
+    elif found is None and (mine := user_file(dataset, data_dir)):
         path, arrays = mine, dict(images.image_folder(mine) if mine.is_dir() else tabular.csv_table(mine))
     else:
-        missing(dataset, data_dir)
+        needs_download(dataset, data_dir)
         raise BadInput(f"{path} does not exist: `tune-kmixup launch` makes it before the first trial; run that first.")
     if found is not None:
         arrays.pop(found.ignore, None)
         if found.relabel:
             arrays["y"] = np.unique(arrays["y"], return_inverse=True)[1].astype(np.int64)
-    check(str(path), arrays)
+    check_arrays(str(path), arrays)
     return arrays

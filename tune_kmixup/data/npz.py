@@ -16,7 +16,7 @@ PIECE = 2**24  # bytes read at once
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def read_errors(path: Path) -> Iterator[None]:
     """Turns whatever a damaged file raises into one error that names it."""
     try:
         yield
@@ -28,12 +28,12 @@ def readable(path: Path) -> Iterator[None]:
         raise BadInput(f"{path} cannot be read ({error}): delete it, and fetch it again or write it anew.") from error
 
 
-class Stored:
+class StoredArray:
     """An array inside an .npz that stays on disk: `len`, `shape`, `dtype`, and rows by their numbers."""
 
     def __init__(self, path: Path, key: str):
         self.path, self.key = path, key
-        with readable(path), self._file() as file:
+        with read_errors(path), self._file() as file:
             read_header = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
@@ -57,7 +57,7 @@ class Stored:
         """The rows in order, some at a time."""
         row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         at_once = max(1, PIECE // max(1, row_bytes))
-        with readable(self.path), self._file() as file:
+        with read_errors(self.path), self._file() as file:
             file.read(self._start)
             for start in range(0, len(self), at_once):
                 rows = min(at_once, len(self) - start)
@@ -78,20 +78,20 @@ class Stored:
         return found
 
 
-def pieces(x: NDArray[Any] | Stored) -> Iterator[NDArray[Any]]:
+def chunks(x: NDArray[Any] | StoredArray) -> Iterator[NDArray[Any]]:
     """The rows of an array in order, some at a time, wherever it is."""
-    if isinstance(x, Stored):
+    if isinstance(x, StoredArray):
         yield from x.pieces()
     else:
         yield x
 
 
-def opened(path: Path) -> dict[str, NDArray[Any] | Stored]:
+def open_npz(path: Path) -> dict[str, NDArray[Any] | StoredArray]:
     """The arrays of an .npz. Inputs (`x...`) stay on disk, everything else is small and is read."""
-    with readable(path), np.load(path, allow_pickle=False) as file:
-        found: dict[str, NDArray[Any] | Stored] = {}
+    with read_errors(path), np.load(path, allow_pickle=False) as file:
+        found: dict[str, NDArray[Any] | StoredArray] = {}
         for key in file.files:
-            stored = Stored(path, key)
+            stored = StoredArray(path, key)
             if stored.dtype.hasobject:
                 raise BadInput(f"{path} holds Python objects as {key}: store plain numbers.")
             found[key] = stored if key.startswith("x") and not stored.fortran_order else file[key]

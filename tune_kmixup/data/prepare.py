@@ -14,7 +14,7 @@ from tune_kmixup.core.config import Task, derived_seed
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import audio, npz, splits, validation
 from tune_kmixup.data.augment import AUGMENTATIONS
-from tune_kmixup.data.download import arrays_of, missing
+from tune_kmixup.data.download import load_arrays, needs_download
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 
 OUTER_FOLDS = 5  # of the cross-validation, where there is no official test set
@@ -87,21 +87,21 @@ def train_rows(task: Task, data_dir: Path) -> int:
     if found is not None and found.generate:
         check_split(task, official=True, toy=True)
         return check_rows(task, TOY_ROWS["train"])
-    if found is not None and (found.test_rows or missing(task.dataset, data_dir)):
+    if found is not None and (found.test_rows or needs_download(task.dataset, data_dir)):
         check_split(task, official=found.test_rows is not None)
         rest = found.rows if found.test_rows else found.rows - found.rows // OUTER_FOLDS
         share = VAL_SHARE["official" if found.test_rows else "cross-validated"]
         return check_rows(task, rest - (found.val_rows or rest // share))
-    train, _, _ = cut(task, arrays_of(task.dataset, data_dir))
+    train, _, _ = split_rows(task, load_arrays(task.dataset, data_dir))
     return len(train)
 
 
-def groups_of(arrays: dict[str, Any], x: str) -> splits.Index:
+def row_groups(arrays: dict[str, Any], x: str) -> splits.Index:
     """Numbers of the rows that must stay together: those of one group, or else equal rows."""
-    return arrays["group"] if "group" in arrays else splits.repeats(npz.pieces(arrays[x]))
+    return arrays["group"] if "group" in arrays else splits.duplicate_groups(npz.chunks(arrays[x]))
 
 
-def cut(task: Task, arrays: dict[str, Any]) -> tuple[splits.Index, splits.Index, splits.Index | None]:
+def split_rows(task: Task, arrays: dict[str, Any]) -> tuple[splits.Index, splits.Index, splits.Index | None]:
     """Row numbers of train, val and, where there is no official test set, test.
 
     Folds depend on data set and outer split alone, so test and validation rows are the same whatever `train_size`
@@ -114,15 +114,17 @@ def cut(task: Task, arrays: dict[str, Any]) -> tuple[splits.Index, splits.Index,
     if "part" in arrays:
         train, val, test = (np.flatnonzero(arrays["part"] == part) for part in (audio.TRAIN, audio.VAL, audio.TEST))
     else:
-        groups = groups_of(arrays, "x_train" if official else "x")
+        groups = row_groups(arrays, "x_train" if official else "x")
         rest, test = np.arange(len(y)), None
         if not official:
-            tested = splits.fold_of(y, groups, OUTER_FOLDS, derived_seed(task.dataset, "outer")) == task.outer_split
+            tested = (
+                splits.assign_folds(y, groups, OUTER_FOLDS, derived_seed(task.dataset, "outer")) == task.outer_split
+            )
             rest, test = np.flatnonzero(~tested), np.flatnonzero(tested)
         share = VAL_SHARE["official" if official else "cross-validated"]
-        inner = splits.fold_of(y[rest], groups[rest], share, derived_seed(task.dataset, task.outer_split, "val"))
+        inner = splits.assign_folds(y[rest], groups[rest], share, derived_seed(task.dataset, task.outer_split, "val"))
         train, val = rest[inner != 0], rest[inner == 0]
-    return cut_down(task, train, y), val, test
+    return subsample(task, train, y), val, test
 
 
 def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.device = "cpu") -> Data:
@@ -133,48 +135,48 @@ def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.devic
     names = ["train", "val", "test"] if test else ["train", "val"]
     found = DATASETS.get(task.dataset)
     if found is not None and found.generate:
-        raw, classes = generated(task, found, names), found.classes
+        raw, classes = synthetic_parts(task, found, names), found.classes
     else:
-        raw, classes = selected(task, data_dir, names)
+        raw, classes = stored_parts(task, data_dir, names)
     raw = standardised(raw) if raw["train"][0].dtype.kind == "f" else raw
     parts = {name: Part(*(torch.from_numpy(array).to(device) for array in pair)) for name, pair in raw.items()}
-    decode, normalise, shape = forms(parts["train"].x)
+    decode, normalise, shape = input_transforms(parts["train"].x)
     augment = AUGMENTATIONS[task.recipe.augment]
     return Data(parts["train"], parts["val"], parts.get("test"), classes, shape, decode, normalise, augment)
 
 
-def generated(task: Task, found: Dataset, names: list[str]) -> dict[str, Rows]:
+def synthetic_parts(task: Task, found: Dataset, names: list[str]) -> dict[str, Rows]:
     """The parts of a toy set, each drawn with a seed of its own."""
     assert found.generate is not None
     check_split(task, official=True, toy=True)
     seeds = {name: derived_seed(task.dataset, task.outer_split, name) for name in names}
     raw = {name: found.generate(TOY_ROWS[name], np.random.default_rng(seeds[name])) for name in names}
     x, y = raw["train"]
-    rows = cut_down(task, np.arange(len(y)), y)
+    rows = subsample(task, np.arange(len(y)), y)
     return raw | {"train": (x[rows], y[rows])}
 
 
-def cut_down(task: Task, train: splits.Index, y: splits.Index) -> splits.Index:
+def subsample(task: Task, train: splits.Index, y: splits.Index) -> splits.Index:
     """The rows of `train` that are trained on: all, or `train_size` of them, every class in proportion."""
     used = check_rows(task, len(train))
     if used == len(train):
         return train
     generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "train_size"))
-    return train[splits.first_rows(y[train], used, generator)]
+    return train[splits.stratified_sample(y[train], used, generator)]
 
 
-def selected(task: Task, data_dir: Path, names: list[str]) -> tuple[dict[str, Rows], int]:
+def stored_parts(task: Task, data_dir: Path, names: list[str]) -> tuple[dict[str, Rows], int]:
     """The parts of a stored data set, and its number of classes."""
-    arrays = arrays_of(task.dataset, data_dir)
+    arrays = load_arrays(task.dataset, data_dir)
     stem = "_train" if "x_train" in arrays else ""
     y = arrays[f"y{stem}"]
     raw = {}
-    for name, rows in zip(("train", "val", "test"), cut(task, arrays), strict=True):
+    for name, rows in zip(("train", "val", "test"), split_rows(task, arrays), strict=True):
         if name in names:
             where, labels = (f"x{stem}", y) if rows is not None else ("x_test", arrays["y_test"])
             rows = np.arange(len(labels)) if rows is None else rows
             x = arrays[where][rows]
-            validation.finite(f"{task.dataset}: {where}", x, rows)
+            validation.check_finite(f"{task.dataset}: {where}", x, rows)
             keep = (x.dtype == np.uint8 and x.ndim == 4) or "rate" in arrays
             raw[name] = (x if keep else x.astype(np.float32), labels[rows].astype(np.int64))
     return raw, int(y.max()) + 1
@@ -188,7 +190,7 @@ def standardised(raw: dict[str, Rows]) -> dict[str, Rows]:
     return {name: (((x - mean) / std).astype(np.float32), y) for name, (x, y) in raw.items()}
 
 
-def forms(train: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], tuple[int, ...]]:
+def input_transforms(train: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], tuple[int, ...]]:
     """`decode` and `normalise` of a stored training part, and the shape of one input of the network."""
     shape = tuple(train.shape[1:])
     if train.dtype == torch.int16:
@@ -213,7 +215,7 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float().to(images.device), std.float().to(images.device)
 
 
-def repeated(dataset: str, data_dir: Path) -> dict[str, float]:
+def duplicate_shares(dataset: str, data_dir: Path) -> dict[str, float]:
     """What repeated inputs do to a data set: shares of its rows. Reads all of it; empty for toy sets.
 
     `rows`: those whose inputs occur more than once. `irreducible`: those not of the commonest class of their inputs,
@@ -223,9 +225,9 @@ def repeated(dataset: str, data_dir: Path) -> dict[str, float]:
     found = DATASETS.get(dataset)
     if found is not None and found.generate:
         return {}
-    arrays = arrays_of(dataset, data_dir)
+    arrays = load_arrays(dataset, data_dir)
     inputs = [arrays[name] for name in ("x", "x_train", "x_test") if name in arrays]
-    numbers = splits.repeats(piece for x in inputs for piece in npz.pieces(x))
+    numbers = splits.duplicate_groups(piece for x in inputs for piece in npz.chunks(x))
     y = np.concatenate([arrays[name] for name in ("y", "y_train", "y_test") if name in arrays])
     pairs, counts = np.unique(np.stack([numbers, y]), axis=1, return_counts=True)
     commonest = np.zeros(numbers.max() + 1, np.int64)

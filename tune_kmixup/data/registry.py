@@ -48,12 +48,14 @@ class Dataset:
 TOY_ROWS = {"train": 200, "val": 200, "test": 2000}
 
 
-def toy(generate: Callable[[int, np.random.Generator], synthetic.Rows], columns: int) -> Dataset:
+def toy_dataset(generate: Callable[[int, np.random.Generator], synthetic.Rows], columns: int) -> Dataset:
     rows = TOY_ROWS["train"] + TOY_ROWS["val"]
     return Dataset("toy", rows, TOY_ROWS["test"], 2, (columns,), "generated", "none", generate=generate)
 
 
-def small(kind: Kind, rows: int, classes: int, shape: tuple[int, ...], bundled: Callable[[], Arrays]) -> Dataset:
+def bundled_dataset(
+    kind: Kind, rows: int, classes: int, shape: tuple[int, ...], bundled: Callable[[], Arrays]
+) -> Dataset:
     source = "ships inside scikit-learn (UCI)"
     return Dataset(kind, rows, None, classes, shape, source, "CC BY 4.0", bundled=bundled)
 
@@ -73,14 +75,14 @@ def digits_spoken(rows: int, test_rows: int | None, val_rows: int | None, ignore
 FREE = "no formal licence; cite the source"
 
 DATASETS: dict[str, Dataset] = {
-    "one_ring": toy(synthetic.one_ring, 2),
-    "four_bars": toy(synthetic.four_bars, 2),
-    "swiss_roll": toy(synthetic.swiss_roll, 3),
-    "two_spirals": toy(synthetic.two_spirals, 2),
-    "iris": small("table", 150, 3, (4,), tabular.bundled("iris")),
-    "wine": small("table", 178, 3, (13,), tabular.bundled("wine")),
-    "breast_cancer": small("table", 569, 2, (30,), tabular.bundled("breast_cancer")),
-    "digits": small("image", 1797, 10, (1, 8, 8), tabular.digits),
+    "one_ring": toy_dataset(synthetic.one_ring, 2),
+    "four_bars": toy_dataset(synthetic.four_bars, 2),
+    "swiss_roll": toy_dataset(synthetic.swiss_roll, 3),
+    "two_spirals": toy_dataset(synthetic.two_spirals, 2),
+    "iris": bundled_dataset("table", 150, 3, (4,), tabular.bundled("iris")),
+    "wine": bundled_dataset("table", 178, 3, (13,), tabular.bundled("wine")),
+    "breast_cancer": bundled_dataset("table", 569, 2, (30,), tabular.bundled("breast_cancer")),
+    "digits": bundled_dataset("image", 1797, 10, (1, 8, 8), tabular.digits),
     "abalone": Dataset(
         *("table", 4177, None, 28, (10,)),
         *("OpenML 183 (UCI 1)", "CC BY 4.0", "under 1 MB"),

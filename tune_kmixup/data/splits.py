@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 Index = NDArray[np.int64]
 
 
-def repeats(pieces: Iterable[NDArray[Any]]) -> Index:
+def duplicate_groups(pieces: Iterable[NDArray[Any]]) -> Index:
     """Group numbers, one per row of all pieces: equal rows, equal numbers."""
     seen: dict[bytes, int] = {}
     found = []
@@ -29,7 +29,7 @@ def strata(y: Index, folds: int) -> Index:
     return np.where(rare, counts.argmax() if rare.sum() < folds else len(counts), y)
 
 
-def fold_of(y: Index, groups: Index, folds: int, seed: int) -> Index:
+def assign_folds(y: Index, groups: Index, folds: int, seed: int) -> Index:
     """The fold, 0 to folds - 1, of every row: stratified by class, rows of one group together.
 
     Where groups are mostly single rows, that is where some rows repeat, one row of each is stratified and the others
@@ -41,13 +41,13 @@ def fold_of(y: Index, groups: Index, folds: int, seed: int) -> Index:
     if len(first) < len(y) / 4:
         folds = min(folds, len(first))
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        return numbered(splitter.split(y, strata(y, folds), groups), len(y))
+        return fold_numbers(splitter.split(y, strata(y, folds), groups), len(y))
     labels = strata(y[first], folds)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return numbered(splitter.split(labels, labels), len(first))[inverse]
+    return fold_numbers(splitter.split(labels, labels), len(first))[inverse]
 
 
-def numbered(split: Iterable[tuple[Index, Index]], rows: int) -> Index:
+def fold_numbers(split: Iterable[tuple[Index, Index]], rows: int) -> Index:
     """The number of the fold whose test part holds each row."""
     found = np.empty(rows, dtype=np.int64)
     for number, (_, test) in enumerate(split):
@@ -55,7 +55,7 @@ def numbered(split: Iterable[tuple[Index, Index]], rows: int) -> Index:
     return found
 
 
-def first_rows(y: Index, size: int, generator: Generator) -> Index:
+def stratified_sample(y: Index, size: int, generator: Generator) -> Index:
     """`size` row numbers, every class in proportion; with one generator state, a smaller choice is part of a larger."""
     order = generator.permutation(len(y))
     rank = np.empty(len(y))

@@ -11,7 +11,7 @@ from tune_kmixup.core.errors import BadInput
 FORMS = "uint8 N x C x H x W for images, numbers N x D for tables, int16 N x rate beside `rate` for recordings"
 
 
-def check(where: str, arrays: Mapping[str, Any]) -> None:
+def check_arrays(where: str, arrays: Mapping[str, Any]) -> None:
     """Names, shapes, types and labels, without reading inputs. Raises BadInput."""
     stems = ("_train", "_test") if "x_train" in arrays else ("",)
     wanted = [f"{axis}{stem}" for stem in stems for axis in "xy"]
@@ -20,7 +20,7 @@ def check(where: str, arrays: Mapping[str, Any]) -> None:
     x, y = arrays[f"x{stems[0]}"], arrays[f"y{stems[0]}"]
     for stem in stems:
         inputs, labels = arrays[f"x{stem}"], arrays[f"y{stem}"]
-        form(where, f"x{stem}", inputs, "rate" in arrays)
+        check_inputs(where, f"x{stem}", inputs, "rate" in arrays)
         if inputs.shape[1:] != x.shape[1:] or inputs.dtype != x.dtype:
             raise BadInput(f"{where}: x_train and x_test differ in shape or type of a row: make them alike.")
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -34,7 +34,7 @@ def check(where: str, arrays: Mapping[str, Any]) -> None:
     for name in ("group", "part"):
         if name in arrays and len(arrays[name]) != len(y):
             raise BadInput(f"{where}: {name} has {len(arrays[name])} rows, y has {len(y)}: store one number per row.")
-    classes(where, f"y{stems[0]}", y)
+    check_classes(where, f"y{stems[0]}", y)
     if stems[0]:
         strange = np.flatnonzero((arrays["y_test"] < 0) | (arrays["y_test"] > y.max()))
         if len(strange):
@@ -44,7 +44,7 @@ def check(where: str, arrays: Mapping[str, Any]) -> None:
             )
 
 
-def form(where: str, name: str, x: Any, recordings: bool) -> None:
+def check_inputs(where: str, name: str, x: Any, recordings: bool) -> None:
     """One of the three forms of inputs, with at least one row."""
     image = x.ndim == 4 and x.dtype == np.uint8
     table = x.ndim == 2 and x.dtype.kind in "fiub"
@@ -52,7 +52,7 @@ def form(where: str, name: str, x: Any, recordings: bool) -> None:
         raise BadInput(f"{where}: {name} is {x.dtype} of shape {x.shape}: store {FORMS}.")
 
 
-def classes(where: str, name: str, y: NDArray[np.int64]) -> None:
+def check_classes(where: str, name: str, y: NDArray[np.int64]) -> None:
     """Class numbers 0 to C-1, each with rows, C at least 2."""
     there = np.unique(y)
     if there[0] < 0:
@@ -66,7 +66,7 @@ def classes(where: str, name: str, y: NDArray[np.int64]) -> None:
         )
 
 
-def finite(where: str, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
+def check_finite(where: str, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
     """No NaN and no infinity. `rows` are the numbers of the rows of `x` in the file."""
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]

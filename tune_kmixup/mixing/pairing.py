@@ -55,26 +55,26 @@ def pair_runs(
     if k == 1 or rows < 2:
         return torch.arange(rows, device=x.device).expand(runs, rows)
     with torch.autocast(x.device.type, enabled=False):  # a caller's would round the products to 8 bits
-        costs = [block_costs(a, b, cost) for a, b in zip(blocks(x, k), blocks(partner, k), strict=True)]
+        costs = [block_costs(a, b, cost) for a, b in zip(split_blocks(x, k), split_blocks(partner, k), strict=True)]
     if solver == "sinkhorn":
         costs = [sinkhorn_costs(part) for part in costs]
     matrices = on_host(costs)
     if not all(np.isfinite(part).all() for part in matrices):
-        raise not_finite(x.flatten(0, 1), partner.flatten(0, 1))
+        raise not_finite_error(x.flatten(0, 1), partner.flatten(0, 1))
     assign = emd if solver == "emd" else hungarian
     sigma = np.concatenate([assignments(part, assign).reshape(runs, -1) for part in matrices], axis=1)
     sigma += np.arange(rows) // k * k
     return torch.from_numpy(sigma).to(x.device)
 
 
-def not_finite(x: Tensor, partner: Tensor) -> BadInput:
+def not_finite_error(x: Tensor, partner: Tensor) -> BadInput:
     bad = [int((~rows.reshape(len(rows), -1).isfinite().all(1)).sum()) for rows in (x, partner)]
     if not any(bad):
         return BadInput("x and partner are finite, but their squared distances are not: scale both down.")
     return BadInput(f"x holds {bad[0]} and partner {bad[1]} rows that are not finite: remove or repair them.")
 
 
-def blocks(x: Tensor, k: int) -> list[Tensor]:
+def split_blocks(x: Tensor, k: int) -> list[Tensor]:
     """R x B x ... as (blocks of all runs) x k x D, and their remainders as R x (rows left) x D; float32 or float64."""
     if x.device.type not in ("cpu", "cuda"):  # others lack float64
         x = x.cpu()

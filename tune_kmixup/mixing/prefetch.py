@@ -47,7 +47,7 @@ def prefetch_pairings(
     none. An error raised by `batches` or by the pairing reaches the consumer; a consumer that stops early (`close`)
     ends the thread.
     """
-    source = paired(batches, k, cost, solver, pair_runs if runs else pair)
+    source = timed_pairings(batches, k, cost, solver, pair_runs if runs else pair)
     if depth == 0 or k == 1:
         yield from source
         return
@@ -66,7 +66,7 @@ def prefetch_pairings(
         while (item := ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            wait_for(item)
+            record_use(item)
             yield item
     finally:
         stop.set()
@@ -75,7 +75,7 @@ def prefetch_pairings(
             worker.join(0.01)
 
 
-def paired(
+def timed_pairings(
     batches: Iterable[B], k: int, cost: Cost, solver: Solver, match: Callable[..., Tensor]
 ) -> Iterator[tuple[B, Tensor, float]]:
     for batch in batches:
@@ -103,7 +103,7 @@ def produce(source: Iterator[Any], ready: "queue.Queue[Any]", stop: threading.Ev
         ready.put(None)
 
 
-def wait_for(item: tuple[Any, Tensor, float]) -> None:
+def record_use(item: tuple[Any, Tensor, float]) -> None:
     """Tells CUDA's allocator that the training stream uses what another stream made."""
     for tensor in (*item[0], item[1]):
         if isinstance(tensor, Tensor) and tensor.is_cuda:

@@ -26,7 +26,7 @@ BEFORE_SUITE = ("launch.lock", "speedups.json", "memory.json")  # of a launch th
 GROWS = ("trials", "final_seeds")  # what may differ between a run directory and a later launch, upwards
 
 
-def draft(names: list[str], options: Mapping[str, Any]) -> Draft:
+def make_draft(names: list[str], options: Mapping[str, Any]) -> Draft:
     """The named suite, or one made of the named tasks, with the options that are given in place of its own."""
     given = {key: value for key, value in options.items() if value is not None and value != []}
     given |= {key: tuple(given[key]) for key in ("methods", "tune") if key in given}
@@ -40,7 +40,7 @@ def draft(names: list[str], options: Mapping[str, Any]) -> Draft:
     return Draft("custom", tuple(names), **given)
 
 
-def known(what: str, name: str, there: Iterable[str]) -> None:
+def check_known(what: str, name: str, there: Iterable[str]) -> None:
     there = list(there)
     if name not in there:
         near = get_close_matches(name, there, n=3, cutoff=0.4)
@@ -51,7 +51,7 @@ def known(what: str, name: str, there: Iterable[str]) -> None:
 def resolve_tasks(name: str) -> tuple[Task, ...]:
     """All outer splits of `iris/mlp`; the one of `iris/mlp@3`."""
     base, at, split = name.partition("@")
-    known("task", base, [*TASKS, *SUITES])
+    check_known("task", base, [*TASKS, *SUITES])
     if base in SUITES:
         raise BadInput(f"task={name!r} is a suite: name it alone.")
     if not at:
@@ -66,9 +66,9 @@ def resolve_tasks(name: str) -> tuple[Task, ...]:
 def build_suite(drafted: Draft, data_dir: Path) -> Suite:
     """The suite of a draft, every name and number checked. Raises BadInput; downloads nothing."""
     for method in drafted.methods:
-        known("method", method, methods.METHODS)
-    known("sampler", drafted.sampler, SAMPLERS)
-    known("scheduler", drafted.scheduler, SCHEDULERS)
+        check_known("method", method, methods.METHODS)
+    check_known("sampler", drafted.sampler, SAMPLERS)
+    check_known("scheduler", drafted.scheduler, SCHEDULERS)
     tasks = [task for name in drafted.tasks for task in resolve_tasks(name)]
     if drafted.epochs is not None:
         tasks = [
@@ -81,7 +81,7 @@ def build_suite(drafted: Draft, data_dir: Path) -> Suite:
                 f"scheduler='asha' has nothing to judge at epochs={task.recipe.epochs} of {task.name}: "
                 "choose epochs ≥ 2, or scheduler none."
             )
-        known("architecture", task.architecture, ARCHITECTURES)
+        check_known("architecture", task.architecture, ARCHITECTURES)
         rows = train_rows(task, data_dir)
         studies += [methods.study(task, method, rows, drafted.tune) for method in drafted.methods]
     return Suite(
@@ -102,11 +102,11 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
     Raises BadInput naming the fields that differ, and where the budget of a grid would grow.
     """
     if not run.exists():
-        if files.holds_other(run.path, BEFORE_SUITE):
+        if files.has_other_files(run.path, BEFORE_SUITE):
             raise BadInput(f"out={str(run.path)!r} holds something else: choose a folder that is empty or not there.")
         return suite
     old = run.suite()
-    differ = [f"{field} ({a} there, {b} here)" for field, a, b in differences(old, suite)]
+    differ = [f"{field} ({a} there, {b} here)" for field, a, b in suite_differences(old, suite)]
     if differ:
         raise BadInput(
             f"out={str(run.path)!r} holds another suite; these differ: {'; '.join(differ)}. "
@@ -127,7 +127,7 @@ def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, d
     the values: it becomes the first proposal. Raises BadInput where nothing fits.
     """
     found = {}
-    with run.at_hand() as here, earlier.at_hand() as there:
+    with run.local_copy() as here, earlier.local_copy() as there:
         for study in there.suite().studies:
             best = ranking(there.rows(study.name))[:1]
             same = [
@@ -137,14 +137,14 @@ def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, d
                 continue
             values = there.proposals(study.name)[best[0]]
             space = {name: json_to_distribution(json.dumps(value)) for name, value in same[0].space.items()}
-            if all(methods.holds(space[name], value) for name, value in values.items()):
+            if all(methods.contains(space[name], value) for name, value in values.items()):
                 found[study.name] = values
     if not found and not run.exists():
         raise BadInput(f"warm_start={str(earlier.path)!r} selected nothing that fits: name a run of the same tasks.")
     return found
 
 
-def differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:
+def suite_differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:
     """(field, old, new) of what keeps `new` from continuing `old`."""
     found: list[tuple[str, Any, Any]] = []
     for field in dataclasses.fields(Suite):
@@ -161,14 +161,14 @@ def study_differences(old: dict[str, Study], new: dict[str, Study]) -> list[tupl
         return [("studies", sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys()))]
     found = []
     for name in old:
-        a, b = flat(dataclasses.asdict(old[name])), flat(dataclasses.asdict(new[name]))
+        a, b = flatten(dataclasses.asdict(old[name])), flatten(dataclasses.asdict(new[name]))
         found += [(f"{name}: {key}", a.get(key), b.get(key)) for key in sorted(a | b) if a.get(key) != b.get(key)]
     return found
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested mapping as one of dotted keys."""
     items: dict[str, Any] = {}
     for key, inner in value.items():
-        items |= flat(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {f"{prefix}{key}": inner}
+        items |= flatten(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {f"{prefix}{key}": inner}
     return items

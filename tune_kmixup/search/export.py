@@ -25,11 +25,11 @@ def export(run: RunDir, to: Path) -> tuple[int, int]:
     early is PRUNED. Proposals without a result are WAITING, or FAIL with the last line of their error. Raises BadInput
     where `to` exists.
     """
-    with run.at_hand() as here:
-        return write(here, to)
+    with run.local_copy() as here:
+        return write_studies(here, to)
 
 
-def write(run: RunDir, to: Path) -> tuple[int, int]:
+def write_studies(run: RunDir, to: Path) -> tuple[int, int]:
     suite = run.suite()
     if to.exists():
         raise BadInput(f"to={str(to)!r} exists: choose another file, or remove it.")
@@ -42,18 +42,18 @@ def write(run: RunDir, to: Path) -> tuple[int, int]:
         made = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
         made.set_user_attr("task", study.task.name)
         made.set_user_attr("method", study.method)
-        found = frozen(run, study)
+        found = frozen_trials(run, study)
         made.add_trials(found)
         trials += len(found)
     return len(suite.studies), trials
 
 
-def judged(runs: list[Row]) -> dict[int, float]:
+def rung_errors(runs: list[Row]) -> dict[int, float]:
     """epoch -> validation error of the first seed, at the rungs that a configuration has reached."""
-    return {epoch: error for row in runs for epoch, error in asha.read(row.get("rungs")).items()}
+    return {epoch: error for row in runs for epoch, error in asha.parse_rungs(row.get("rungs")).items()}
 
 
-def with_result(
+def finished_trial(
     values: Mapping[str, Any], space: Mapping[str, BaseDistribution], runs: list[Row], attributes: Mapping[str, Any]
 ) -> optuna.trial.FrozenTrial:
     """A configuration with search runs: COMPLETE with its score, or PRUNED with its error where it was stopped."""
@@ -63,12 +63,12 @@ def with_result(
         params=dict(values),
         distributions=dict(space),
         value=runs[0]["val_error"] if early else score(runs)[0],
-        intermediate_values=judged(runs),
+        intermediate_values=rung_errors(runs),
         user_attrs=dict(attributes),
     )
 
 
-def frozen(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
+def frozen_trials(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
     """The proposals of a study, in order."""
     space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
     rows, failures = run.rows(study.name), run.failures(study.name)
@@ -83,7 +83,7 @@ def frozen(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
             finals = [row["test_error"] for row in final_rows(rows)] if index in best else []
             if finals:
                 attributes["test error of final runs"] = sum(finals) / len(finals)
-            trial = with_result(values, space, done[index], attributes)
+            trial = finished_trial(values, space, done[index], attributes)
         elif (name := f"search-{index:04d}") in failures:
             attributes["error"] = failures[name]
             trial = create_trial(params=values, distributions=space, state=TrialState.FAIL, user_attrs=attributes)

@@ -97,7 +97,7 @@ def sobol(seed: int, space: Mapping[str, BaseDistribution]) -> Point:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # one point at a time is no balanced set, and need not be
             shares = sequence.random(1)[0]
-        return {name: at(space[name], float(share)) for name, share in zip(names, shares, strict=True)}
+        return {name: value_at(space[name], float(share)) for name, share in zip(names, shares, strict=True)}
 
     return point
 
@@ -107,12 +107,12 @@ def grid(space: Mapping[str, BaseDistribution], trials: int) -> Point:
 
     Where nothing is continuous and the grid has fewer points, they come again.
     """
-    finite = {name: found for name in sorted(space) if (found := values(space[name]))}
+    finite = {name: found for name in sorted(space) if (found := finite_values(space[name]))}
     continuous = sorted(space.keys() - finite.keys())
     count, others = 1, math.prod(map(len, finite.values()))
     while continuous and count ** len(continuous) * others < trials:
         count += 1
-    axes = finite | {name: levels(space[name], count) for name in continuous}
+    axes = finite | {name: grid_levels(space[name], count) for name in continuous}
 
     def point(number: int) -> dict[str, Any]:
         found, shift = {}, 0
@@ -126,7 +126,7 @@ def grid(space: Mapping[str, BaseDistribution], trials: int) -> Point:
     return point
 
 
-def values(distribution: BaseDistribution) -> list[Any]:
+def finite_values(distribution: BaseDistribution) -> list[Any]:
     """All values of a distribution in order; empty where they are a continuum."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
@@ -137,16 +137,16 @@ def values(distribution: BaseDistribution) -> list[Any]:
     return [] if step is None else [low + i * step for i in range(round((high - low) / step) + 1)]
 
 
-def levels(distribution: BaseDistribution, count: int) -> list[float]:
+def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
     """`count` ≥ 1 levels of a continuum, evenly spaced from end to end; a single one is the middle."""
     assert isinstance(distribution, FloatDistribution)
     if count == 1:
-        return [at(distribution, 0.5)]
-    inner = [at(distribution, i / (count - 1)) for i in range(1, count - 1)]
+        return [value_at(distribution, 0.5)]
+    inner = [value_at(distribution, i / (count - 1)) for i in range(1, count - 1)]
     return [distribution.low, *inner, distribution.high]
 
 
-def at(distribution: BaseDistribution, share: float) -> Any:
+def value_at(distribution: BaseDistribution, share: float) -> Any:
     """The value at a share, 0 to 1, of the way through a distribution."""
     if isinstance(distribution, FloatDistribution):
         low, high = distribution.low, distribution.high
@@ -159,7 +159,7 @@ def at(distribution: BaseDistribution, share: float) -> Any:
     return distribution.choices[min(len(distribution.choices) - 1, int(share * len(distribution.choices)))]
 
 
-def sampler(kind: str, seed: int, space: Mapping[str, BaseDistribution], trials: int) -> BaseSampler:
+def make_sampler(kind: str, seed: int, space: Mapping[str, BaseDistribution], trials: int) -> BaseSampler:
     """The sampler of a study: `kind` is one of SAMPLERS, `seed` the study's own, `trials` ≥ 1 its budget."""
     if kind == "qmc":
         return PointSampler(sobol(seed, space))

@@ -17,7 +17,7 @@ from tune_kmixup.core.errors import BadInput
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}  # what a store needs beside this package
 
 
-def place(where: str | Path) -> Path:
+def parse_location(where: str | Path) -> Path:
     """A folder on a disk, or in an object store where `where` is a URL.
 
     Raises BadInput for a kind of store that is unknown, or whose package is not installed.
@@ -38,12 +38,12 @@ def place(where: str | Path) -> Path:
     return cast(Path, found)
 
 
-def remote(path: Path) -> bool:
+def is_remote(path: Path) -> bool:
     """Whether a place is in an object store: there are no folders there, and files appear whole by themselves."""
     return not isinstance(path, Path)
 
 
-def asked(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+def call_store(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """What a store answers; what its package raises becomes an OSError, and what is not there a FileNotFoundError."""
     try:
         return call(*args, **options)
@@ -54,21 +54,21 @@ def asked(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 def exists(path: Path) -> bool:
-    return bool(asked(path.exists))
+    return bool(call_store(path.exists))
 
 
 def read(path: Path) -> bytes:
     """In a store in one request: opened and then read, a file that is replaced in between is an error there."""
-    return cast(bytes, asked(store(path).cat_file, key(path)) if remote(path) else path.read_bytes())
+    return cast(bytes, call_store(store(path).cat_file, store_key(path)) if is_remote(path) else path.read_bytes())
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """A file to write into that appears under its name when it is complete: readers see the old one or the new one."""
-    if remote(path):
+    if is_remote(path):
         buffer = io.BytesIO()
         yield buffer
-        asked(store(path).pipe_file, key(path), buffer.getvalue())
+        call_store(store(path).pipe_file, store_key(path), buffer.getvalue())
         return
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -81,9 +81,9 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def holds_other(folder: Path, names: Collection[str]) -> bool:
+def has_other_files(folder: Path, names: Collection[str]) -> bool:
     """Whether a folder is there and holds anything but files of these names."""
-    return exists(folder) and any(path.name not in names for path in asked(list, folder.iterdir()))
+    return exists(folder) and any(path.name not in names for path in call_store(list, folder.iterdir()))
 
 
 def create(path: Path, content: bytes) -> bool:
@@ -91,42 +91,42 @@ def create(path: Path, content: bytes) -> bool:
 
     In a store that is one indivisible step; on a disk the caller has to hold the folder.
     """
-    if remote(path):
+    if is_remote(path):
         try:
-            asked(store(path).pipe_file, key(path), content, mode="create")
+            call_store(store(path).pipe_file, store_key(path), content, mode="create")
         except FileExistsError:
             return False
         return True
     if path.exists():
         return False
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
     return True
 
 
 def remove(path: Path) -> None:
     """Removes a file; one that is not there is no error."""
-    if not remote(path):
+    if not is_remote(path):
         path.unlink(missing_ok=True)
         return
     with suppress(FileNotFoundError):
-        asked(store(path).rm_file, key(path))
+        call_store(store(path).rm_file, store_key(path))
 
 
 def make_folder(path: Path) -> None:
     """Makes a folder and those above it, where there are folders."""
-    if not remote(path):
+    if not is_remote(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def copy(folder: Path, to: Path, leave_out: str) -> None:
     """Copies what is below a folder of a store to a disk, many files at once, but for its subfolder `leave_out`."""
-    root = key(folder).rstrip("/") + "/"
+    root = store_key(folder).rstrip("/") + "/"
     for last in (False, False, True):
-        found = [name for name in asked(store(folder).find, root) if not name.startswith(f"{root}{leave_out}/")]
+        found = [name for name in call_store(store(folder).find, root) if not name.startswith(f"{root}{leave_out}/")]
         try:
             if found:
-                asked(store(folder).get, found, [str(to / name.removeprefix(root)) for name in found])
+                call_store(store(folder).get, found, [str(to / name.removeprefix(root)) for name in found])
             return
         except FileNotFoundError:  # removed since it was listed, by a launch that goes on
             if last:
@@ -137,6 +137,6 @@ def store(path: Path) -> Any:
     return cast(Any, path).fs
 
 
-def key(path: Path) -> str:
+def store_key(path: Path) -> str:
     """The name of a file within its store."""
     return str(cast(Any, path).path)

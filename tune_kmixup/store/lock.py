@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store import files
-from tune_kmixup.store.run_dir import RunDir, written
+from tune_kmixup.store.run_dir import RunDir, encode_json
 from tune_kmixup.store.status import DEAD_AFTER, HEARTBEAT_SECONDS, alive
 
 
@@ -28,44 +28,44 @@ def run_lock(run: RunDir) -> Iterator[None]:
     On a disk a lock of the operating system ends with the process that took it. An object store has none: there the
     lock is a file that its holder renews, and that may be taken over when it has not for `DEAD_AFTER` seconds.
     """
-    with leased(run) if files.remote(run.path) else locked(run):
+    with store_lease(run) if files.is_remote(run.path) else file_lock(run):
         yield
 
 
 @contextmanager
-def locked(run: RunDir) -> Iterator[None]:
+def file_lock(run: RunDir) -> Iterator[None]:
     lock = FileLock(run.path / "launch.lock", timeout=0)
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise in_use(run, run.launch()) from None
+        raise in_use_error(run, run.launch()) from None
     except OSError as error:
-        raise unwritable(run, error) from error
+        raise unwritable_error(run, error) from error
     try:
         last = run.launch()
         # Not every file system carries locks from one machine to another: a fresh heartbeat says as much.
         if last and not last["ended"] and last["host"] != socket.gethostname() and alive(last):
-            raise in_use(run, last)
+            raise in_use_error(run, last)
         yield
     finally:
         lock.release()
 
 
 @contextmanager
-def leased(run: RunDir) -> Iterator[None]:
+def store_lease(run: RunDir) -> Iterator[None]:
     lock, now = run.path / "launch.lock", time.time()
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "updated": now, "by": uuid.uuid4().hex}
     try:
-        if not files.create(lock, written(mine)):
-            holder = read(lock)
+        if not files.create(lock, encode_json(mine)):
+            holder = read_lock(lock)
             if holder and alive(holder):
-                raise in_use(run, holder)
+                raise in_use_error(run, holder)
             files.remove(lock)
-            if not files.create(lock, written(mine)):  # another was faster
-                raise in_use(run, read(lock))
+            if not files.create(lock, encode_json(mine)):  # another was faster
+                raise in_use_error(run, read_lock(lock))
     except OSError as error:
-        raise unwritable(run, error) from error
+        raise unwritable_error(run, error) from error
     over = Event()
     renewal = Thread(target=renew, args=(lock, mine, over), name="lease", daemon=True)
     renewal.start()
@@ -75,7 +75,7 @@ def leased(run: RunDir) -> Iterator[None]:
         over.set()
         renewal.join()
         with suppress(OSError):
-            if read(lock).get("by") == mine["by"]:
+            if read_lock(lock).get("by") == mine["by"]:
                 files.remove(lock)
 
 
@@ -87,22 +87,22 @@ def renew(lock: Path, mine: dict[str, Any], over: Event) -> None:
     """
     while not over.wait(HEARTBEAT_SECONDS):
         with suppress(OSError):  # what cannot be written now may be later; results that cannot be end the launch
-            if read(lock).get("by", mine["by"]) != mine["by"]:
+            if read_lock(lock).get("by", mine["by"]) != mine["by"]:
                 print(f"{lock.parent} has been taken over by another launch: this one stops.", file=sys.stderr)
                 signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # wakes it where it waits
                 return
-            with files.whole(lock) as file:
-                file.write(written(mine | {"updated": time.time()}))
+            with files.atomic_write(lock) as file:
+                file.write(encode_json(mine | {"updated": time.time()}))
 
 
-def read(lock: Path) -> dict[str, Any]:
+def read_lock(lock: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(files.read(lock)))
     except (FileNotFoundError, TypeError, ValueError):
         return {}
 
 
-def in_use(run: RunDir, by: Mapping[str, Any]) -> BadInput:
+def in_use_error(run: RunDir, by: Mapping[str, Any]) -> BadInput:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(by.get("since")))
     return BadInput(
         f"out={str(run.path)!r} is in use by process {by.get('pid')} on {by.get('host')} since {since}: "
@@ -110,5 +110,5 @@ def in_use(run: RunDir, by: Mapping[str, Any]) -> BadInput:
     )
 
 
-def unwritable(run: RunDir, error: OSError) -> BadInput:
+def unwritable_error(run: RunDir, error: OSError) -> BadInput:
     return BadInput(f"out={str(run.path)!r} cannot be written ({error.strerror or error}): choose another --out.")

@@ -37,11 +37,11 @@ class CorruptFile(BadInput):
         super().__init__(f"{path} cannot be read ({why}): delete it and launch again to make it anew.")
 
 
-def unreadable(path: Path, why: OSError) -> BadInput:
+def unreadable_error(path: Path, why: OSError) -> BadInput:
     return BadInput(f"{str(path)!r} cannot be read ({why}): mend the way there, and the right to read it.")
 
 
-def written(value: object) -> bytes:
+def encode_json(value: object) -> bytes:
     """As JSON. Raises ValueError for a number that JSON does not have."""
     return json.dumps(value, allow_nan=False).encode()
 
@@ -50,25 +50,25 @@ class RunDir:
     """The files of one launch, on a disk or in an object store. Reading creates nothing.
 
     What is one file (`suite`, `launch`, `speedups`) is read where it is. Results are many: they are read on a disk, see
-    `at_hand`. Raises BadInput where the disk or the store refuses to be read.
+    `local_copy`. Raises BadInput where the disk or the store refuses to be read.
     """
 
     def __init__(self, path: str | Path, copy_of: Path | None = None):
-        self.path = files.place(path)
+        self.path = files.parse_location(path)
         self.named = copy_of or self.path  # what messages name
-        self.written = False  # whether a suite was written: from then on it has to be there
+        self.suite_written = False  # whether a suite was written: from then on it has to be there
 
     @contextmanager
-    def at_hand(self) -> Iterator["RunDir"]:
+    def local_copy(self) -> Iterator["RunDir"]:
         """The run directory on a disk, to be read: itself, or a copy of one in an object store as it is now."""
-        if not files.remote(self.path):
+        if not files.is_remote(self.path):
             yield self
             return
         with tempfile.TemporaryDirectory(prefix="tune-kmixup-") as folder:
             try:
                 files.copy(self.path, Path(folder), leave_out="checkpoints")
             except OSError as error:
-                raise unreadable(self.path, error) from error
+                raise unreadable_error(self.path, error) from error
             yield RunDir(folder, copy_of=self.path)
 
     def checkpoint(self, trial: Trial) -> Path:
@@ -78,7 +78,7 @@ class RunDir:
         try:
             return files.exists(self.path / "suite.json")
         except OSError as error:
-            raise unreadable(self.path, error) from error
+            raise unreadable_error(self.path, error) from error
 
     def suite(self) -> Suite:
         if not self.exists():
@@ -86,7 +86,7 @@ class RunDir:
         try:
             return from_json(files.read(self.path / "suite.json").decode())
         except OSError as error:
-            raise unreadable(self.path, error) from error
+            raise unreadable_error(self.path, error) from error
         except (KeyError, TypeError, ValueError) as error:
             path = self.named / "suite.json"
             raise BadInput(f"{path} is not a suite ({error!r}): restore it, or launch into a new --out.") from error
@@ -132,29 +132,29 @@ class RunDir:
 
     def launch(self) -> dict[str, Any]:
         """The last heartbeat (pid, host, since, updated, slots, running, earlier launches); empty if there is none."""
-        return self._noted("launch.json")
+        return self._read_cache("launch.json")
 
     def speedups(self) -> dict[str, dict[int, float]]:
         """task without its split -> runs together -> how many times faster than in turn; what has been measured."""
-        found = self._noted("speedups.json")
+        found = self._read_cache("speedups.json")
         return {task: {int(runs): ratio for runs, ratio in sizes.items()} for task, sizes in found.items()}
 
     def memory(self) -> dict[int, dict[str, dict[int, int | None]]]:
         """bytes of a GPU -> task without its split -> runs together -> bytes that a trial needs (None: more)."""
-        found = self._noted("memory.json")
+        found = self._read_cache("memory.json")
         return {
             int(gpu): {task: {int(runs): need for runs, need in sizes.items()} for task, sizes in tasks.items()}
             for gpu, tasks in found.items()
         }
 
-    def _noted(self, name: str) -> dict[str, Any]:
+    def _read_cache(self, name: str) -> dict[str, Any]:
         """What can be made anew at no loss: one that is garbled counts as none."""
         try:
             return dict(json.loads(files.read(self.path / name)))
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise unreadable(self.path / name, error) from error
+            raise unreadable_error(self.path / name, error) from error
         except (TypeError, ValueError):
             return {}
 
@@ -174,16 +174,16 @@ class RunDir:
         for study in suite.studies:
             files.make_folder(self.path / "checkpoints" / study.name)
         self._write(self.path / "suite.json", json.loads(to_json(suite)))
-        self.written = True
+        self.suite_written = True
 
     def write_proposal(self, study: str, index: int, values: Mapping[str, float]) -> None:
         self._write(self.folder(study) / f"proposal-{index:04d}.json", {"values": dict(values)})
 
     def write_rows(self, trial: Trial, rows: list[Row]) -> None:
         """Never overwrites: a result that is there stays."""
-        self._still_there()
+        self._check_exists()
         files.make_folder(self.folder(trial.study))
-        files.create(self.file(trial), written(rows))
+        files.create(self.file(trial), encode_json(rows))
         files.remove(self.file(trial).with_suffix(".failed.json"))
         files.remove(self.checkpoint(trial))
 
@@ -200,12 +200,12 @@ class RunDir:
         self._write(self.path / "launch.json", dict(heartbeat))
 
     def _write(self, path: Path, value: object) -> None:
-        self._still_there()
+        self._check_exists()
         files.make_folder(path.parent)
-        with files.whole(path) as file:
-            file.write(written(value))
+        with files.atomic_write(path) as file:
+            file.write(encode_json(value))
 
-    def _still_there(self) -> None:
+    def _check_exists(self) -> None:
         """A folder that vanished is not made again, half empty; in a store there are none."""
-        if self.written and not files.remote(self.path) and not self.exists():
+        if self.suite_written and not files.is_remote(self.path) and not self.exists():
             raise FileNotFoundError(errno.ENOENT, "the run directory has vanished", str(self.path))

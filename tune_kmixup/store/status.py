@@ -92,13 +92,13 @@ def seconds_left(studies: list[StudyStatus], slots: float, shares: Mapping[str, 
     return left / slots if left else 0.0
 
 
-def read(run: RunDir) -> LaunchStatus:
+def launch_status(run: RunDir) -> LaunchStatus:
     """Works while a launch is writing: files appear whole."""
-    with run.at_hand() as here:
-        return read_here(here)
+    with run.local_copy() as here:
+        return local_launch_status(here)
 
 
-def read_here(run: RunDir) -> LaunchStatus:
+def local_launch_status(run: RunDir) -> LaunchStatus:
     suite, launch = run.suite(), run.launch()
     if not launch:
         state = "not launched"
@@ -113,7 +113,7 @@ def read_here(run: RunDir) -> LaunchStatus:
         study_status(suite, s, run.rows(s.name), run.failures(s.name), running.get(s.name, [])) for s in suite.studies
     ]
     spent = [(study.task, study.seconds) for study in studies]
-    return LaunchStatus(studies, launch.get("slots", 0), launch.get("shares", {}), state, busy(launch, spent))
+    return LaunchStatus(studies, launch.get("slots", 0), launch.get("shares", {}), state, busy_share(launch, spent))
 
 
 def alive(launch: Mapping[str, Any]) -> bool:
@@ -121,7 +121,7 @@ def alive(launch: Mapping[str, Any]) -> bool:
     return time.time() - float(launch["updated"]) < DEAD_AFTER
 
 
-def busy(launch: Mapping[str, Any], seconds: Iterable[tuple[str, float]]) -> float | None:
+def busy_share(launch: Mapping[str, Any], seconds: Iterable[tuple[str, float]]) -> float | None:
     """Share of the slots' time in which runs that are done trained and were evaluated, over all launches so far.
 
     `seconds`: of these runs, each beside its task without its split. Where trials have shares of GPUs, a slot is a

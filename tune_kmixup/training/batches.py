@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     y_partner: Tensor | None = None
 
 
-def stream(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
+def generator_for(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
     """The random generator of one purpose: same seed and purpose, same numbers."""
     return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
 
@@ -50,7 +50,7 @@ def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], firs
     per_epoch = len(y) // recipe.batch_size
 
     def permuted(purpose: str, epoch: int) -> Tensor:
-        orders = [torch.randperm(len(y), generator=stream(seed, purpose, epoch)) for seed in seeds]
+        orders = [torch.randperm(len(y), generator=generator_for(seed, purpose, epoch)) for seed in seeds]
         return torch.stack(orders).to(y.device)
 
     def draw(orders: Tensor, step: int, who: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,7 +58,7 @@ def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], firs
         rows = orders[:, start : start + recipe.batch_size]
         stored = x[rows.flatten()]
         if data.augment is not None:
-            streams = [stream(seed, "augment", who, step, device=x.device) for seed in seeds]
+            streams = [generator_for(seed, "augment", who, step, device=x.device) for seed in seeds]
             pieces = zip(stored.split(recipe.batch_size), streams, strict=True)
             stored = torch.cat([data.augment(piece, generator) for piece, generator in pieces])
         inputs = data.inputs(stored)
@@ -67,14 +67,14 @@ def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], firs
     for epoch in range(first_step // per_epoch, recipe.epochs):
         orders = permuted("order", epoch)
         partners = permuted("partner", epoch) if alpha > 0 else None
-        drawn = [sample_lambda(alpha, per_epoch, stream(seed, "lambda", epoch)) for seed in seeds]
+        drawn = [sample_lambda(alpha, per_epoch, generator_for(seed, "lambda", epoch)) for seed in seeds]
         lam = torch.stack(drawn, 1).to(x.device, torch.float32)
         for step in range(max(first_step, epoch * per_epoch), (epoch + 1) * per_epoch):
             clean = Batch(step, *draw(orders, step, "batch"), lam[step % per_epoch])
             yield clean if partners is None else Batch(*clean[:5], *draw(partners, step, "partner"))
 
 
-def paired(source: Iterator[Batch], k: int, cost: Cost) -> Generator[tuple[Batch, float], None, None]:
+def pair_batches(source: Iterator[Batch], k: int, cost: Cost) -> Generator[tuple[Batch, float], None, None]:
     """Partners permuted by the pairing of blocks of k, solved ahead of their use; and the seconds that took."""
     for batch, sigma, seconds in prefetch_pairings(source, k, cost=cost, runs=True):
         if k == 1:

@@ -28,7 +28,7 @@ def save(path: Path, belongs_to: str, rows: list[Row], bundle: dict[str, Any] | 
 
     One that cannot be written, on a full disk for instance, is left out: it may cost time later, never the trial.
     """
-    with suppress(OSError, RuntimeError), files.whole(path) as file:  # torch makes a RuntimeError of an OSError
+    with suppress(OSError, RuntimeError), files.atomic_write(path) as file:  # torch makes a RuntimeError of an OSError
         torch.save({"identity": belongs_to, "rows": json.dumps(rows), "bundle": bundle}, file)
 
 

@@ -20,21 +20,21 @@ from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import mean_cross_entropy, mix, mixed_cross_entropy
 from tune_kmixup.models.ensemble import can_batch
 from tune_kmixup.training import checkpoint
-from tune_kmixup.training.batches import Batch, batches, paired
-from tune_kmixup.training.record import MEASURED_STEPS, row_of, rung_row, steps_per_epoch
+from tune_kmixup.training.batches import Batch, batches, pair_batches
+from tune_kmixup.training.record import MEASURED_STEPS, make_row, rung_row, steps_per_epoch
 from tune_kmixup.training.state import TrainingState, initial_state
 
 REPORT_SECONDS = 1.0  # between two signs of life: Ray carries some 50 reports a second over a whole cluster
 
 
-class Progress(NamedTuple):
+class TrainingProgress(NamedTuple):
     """How far a trial is."""
 
     share: float  # done, 0 to 1
     rung: Row | None = None  # at a rung: the row that the trial leaves if it is stopped here
 
 
-def losses_of(model: nn.Module, batch: Batch) -> Tensor:
+def step_losses(model: nn.Module, batch: Batch) -> Tensor:
     """Mean loss of each run in one training step, on a batch whose partner has been permuted. R losses."""
     if batch.partner is None or batch.y_partner is None:
         return mean_cross_entropy(model(batch.x), batch.y)
@@ -50,48 +50,48 @@ def learning_rate(recipe: Recipe, step: int, per_epoch: int) -> float:
     return recipe.lr * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
 
 
-def steps(bundle: TrainingState, chosen: Configuration, data: Data) -> Iterator[list[int]]:
-    """Trains a bundle from where it stands to its end, one step at a time.
+def steps(state: TrainingState, chosen: Configuration, data: Data) -> Iterator[list[int]]:
+    """Trains from where the state stands to its end, one step at a time.
 
     Yields the positions of the runs that have just ended: all at the last step; one whose loss is not finite, at the
     end of that epoch.
     """
-    recipe, model = chosen.recipe, bundle.model
+    recipe, model = chosen.recipe, state.model
     device = data.train.x.device
     per_epoch = steps_per_epoch(recipe, data)
     half = recipe.precision == "bfloat16" and device.type == "cuda"
     draws_at_random = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in model.modules())
-    source = batches(data, chosen.alpha, recipe, bundle.seeds, bundle.step)
+    source = batches(data, chosen.alpha, recipe, state.seeds, state.step)
     pairs: Generator[tuple[Batch, float], None, None]
-    pairs = paired(source, chosen.k, recipe.cost) if chosen.alpha > 0 else ((batch, 0.0) for batch in source)
-    ones = torch.ones(len(bundle.seeds), device=device)
+    pairs = pair_batches(source, chosen.k, recipe.cost) if chosen.alpha > 0 else ((batch, 0.0) for batch in source)
+    ones = torch.ones(len(state.seeds), device=device)
     model.train()
     with closing(pairs):
         for batch, pairing_seconds in pairs:
             if batch.step % per_epoch == 0:
-                bundle.loss = torch.zeros_like(bundle.loss)
+                state.loss = torch.zeros_like(state.loss)
             if batch.step < MEASURED_STEPS:
-                bundle.describe(batch)
+                state.measure_pairing(batch)
             if draws_at_random:  # only ever one run
-                torch.manual_seed(derived_seed(bundle.seeds[0], "dropout", batch.step))
-            for group in bundle.optimizer.param_groups:
+                torch.manual_seed(derived_seed(state.seeds[0], "dropout", batch.step))
+            for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, batch.step, per_epoch)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                losses = losses_of(model, batch)
-            bundle.optimizer.zero_grad()
+                losses = step_losses(model, batch)
+            state.optimizer.zero_grad()
             torch.autograd.backward(losses, ones)  # of their sum: the gradient of each run is that of its own loss
-            bundle.optimizer.step()
-            bundle.loss += losses.detach()
-            bundle.pairing_seconds += pairing_seconds
-            bundle.step += 1
-            yield bundle.ended(bundle.step == recipe.epochs * per_epoch) if bundle.step % per_epoch == 0 else []
-            if not bundle.live:
+            state.optimizer.step()
+            state.loss += losses.detach()
+            state.pairing_seconds += pairing_seconds
+            state.step += 1
+            yield state.finish_epoch(state.step == recipe.epochs * per_epoch) if state.step % per_epoch == 0 else []
+            if not state.live:
                 return
 
 
 def train(
     task: Task, trial: Trial, data: Data, *, saved: Path | None = None, save_every: float = 30.0
-) -> Generator[Progress, None, list[Row]]:
+) -> Generator[TrainingProgress, None, list[Row]]:
     """Trains a trial once per seed and returns its rows: all seeds together where the trial is `batched` and can be.
 
     A generator, so that whoever runs it decides when to go on: it yields its progress, at most once a second and at
@@ -102,40 +102,40 @@ def train(
     chosen = configuration(task.recipe, trial.values)
     total = chosen.recipe.epochs * steps_per_epoch(chosen.recipe, data)
     identity = checkpoint.identity(task, trial)
-    state = checkpoint.load(saved, identity) if saved else None
-    rows: list[Row] = state["rows"] if state else []
+    resumed = checkpoint.load(saved, identity) if saved else None
+    rows: list[Row] = resumed["rows"] if resumed else []
     reported = written = time.monotonic()
-    for seeds, begun in bundles(task, trial, data, state):
-        bundle = initial_state(task, chosen, data, seeds)
+    for seeds, begun in pending_seeds(task, trial, data, resumed):
+        state = initial_state(task, chosen, data, seeds)
         if begun:
-            bundle.load(begun)
-        clock = time.perf_counter() - bundle.seconds
+            state.load(begun)
+        clock = time.perf_counter() - state.seconds
         rung = None
         try:
             # Looked at once before the first step: a checkpoint may be of a rung at which nothing was decided yet.
-            for ended in chain([[]], steps(bundle, chosen, data)):
-                bundle.seconds = time.perf_counter() - clock
-                rows += [row_of(bundle, run, task, chosen, trial, data) for run in ended]
+            for ended in chain([[]], steps(state, chosen, data)):
+                state.seconds = time.perf_counter() - clock
+                rows += [make_row(state, run, task, chosen, trial, data) for run in ended]
                 if saved and time.monotonic() - written > save_every:
-                    checkpoint.save(saved, identity, rows, bundle.state() if bundle.live else None)
+                    checkpoint.save(saved, identity, rows, state.state() if state.live else None)
                     written = time.monotonic()
-                rung = rung_row(bundle, task, chosen, trial, data)
-                if rung or (bundle.live and time.monotonic() - reported > REPORT_SECONDS):
+                rung = rung_row(state, task, chosen, trial, data)
+                if rung or (state.live and time.monotonic() - reported > REPORT_SECONDS):
                     reported = time.monotonic()
-                    yield Progress((len(rows) + len(bundle.live) * bundle.step / total) / len(trial.seeds), rung)
+                    yield TrainingProgress((len(rows) + len(state.live) * state.step / total) / len(trial.seeds), rung)
         except GeneratorExit:  # closed in the middle; at a rung, perhaps for good
             if saved and not rung:
-                checkpoint.save(saved, identity, rows, bundle.state())
+                checkpoint.save(saved, identity, rows, state.state())
             raise
     return sorted(rows, key=lambda row: trial.seeds.index(row["seed"]))
 
 
-def bundles(
-    task: Task, trial: Trial, data: Data, state: dict[str, Any] | None
+def pending_seeds(
+    task: Task, trial: Trial, data: Data, resumed: dict[str, Any] | None
 ) -> Iterator[tuple[tuple[int, ...], dict[str, Any] | None]]:
-    """The seeds still to be trained, by bundles, the one that a checkpoint left in the middle first, with its state."""
-    begun = state["bundle"] if state else None
-    over = {row["seed"] for row in state["rows"]} if state else set()
+    """The seeds still to be trained, together or one by one. First those that a checkpoint left in the middle, with their state."""
+    begun = resumed["bundle"] if resumed else None
+    over = {row["seed"] for row in resumed["rows"]} if resumed else set()
     if begun:
         seeds = tuple(begun["plain"]["seeds"])
         over |= {*seeds}

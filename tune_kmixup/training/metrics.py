@@ -16,7 +16,7 @@ FGSM = (0.01, 0.03, 0.1)  # in [0, 1] units of images, [-1, 1] of waveforms, sta
 FEWEST_VALUES = 10  # a column with no more distinct values is a category, which no small step moves
 
 
-def pieces(rows: Tensor) -> tuple[Tensor, ...]:
+def chunks(rows: Tensor) -> tuple[Tensor, ...]:
     return torch.split(rows, ROWS_AT_ONCE.get(rows.device.type, 128))
 
 
@@ -24,10 +24,10 @@ def pieces(rows: Tensor) -> tuple[Tensor, ...]:
 def predict(model: nn.Module, x: Tensor, data: Data) -> Tensor:
     """Logits, float32, N x classes, of rows in their stored form."""
     model.eval()
-    return torch.cat([model(data.inputs(rows)).float() for rows in pieces(x)])
+    return torch.cat([model(data.inputs(rows)).float() for rows in chunks(x)])
 
 
-def right(logits: Tensor, y: Tensor) -> Tensor:
+def correct(logits: Tensor, y: Tensor) -> Tensor:
     """Which rows are classified correctly.
 
     A row whose logits are not all finite is wrong, whatever its label: a diverged network gets no credit for the class
@@ -37,7 +37,7 @@ def right(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def error(logits: Tensor, y: Tensor) -> float:
-    return 1 - right(logits, y).double().mean().item()
+    return 1 - correct(logits, y).double().mean().item()
 
 
 def scores(logits: Tensor, y: Tensor) -> Scores:
@@ -47,10 +47,10 @@ def scores(logits: Tensor, y: Tensor) -> Scores:
     """
     nll = F.cross_entropy(logits.double(), y)
     brier = (logits.double().softmax(1) - F.one_hot(y, logits.shape[1])).square().sum(1).mean()
-    return {"error": error(logits, y), "nll": finite(nll), "brier": finite(brier)}
+    return {"error": error(logits, y), "nll": finite_or_none(nll), "brier": finite_or_none(brier)}
 
 
-def finite(value: Tensor) -> float | None:
+def finite_or_none(value: Tensor) -> float | None:
     return value.item() if value.isfinite() else None
 
 
@@ -58,7 +58,7 @@ def evaluate(model: nn.Module, part: Part, data: Data) -> Scores:
     return scores(predict(model, part.x, data), part.y)
 
 
-def examine(model: nn.Module, part: Part, data: Data) -> Scores:
+def evaluate_final(model: nn.Module, part: Part, data: Data) -> Scores:
     """`evaluate`, and calibration, error per class, under Gaussian noise and under FGSM: what final runs record."""
     logits = predict(model, part.x, data)
     found = scores(logits, part.y) | calibration(logits, part.y)
@@ -76,7 +76,7 @@ def calibration(logits: Tensor, y: Tensor) -> Scores:
     if not logits.isfinite().all():
         return {"ece": None, "ece_adaptive": None, "ece_floor": None, "reliability": None}
     confidence = logits.double().softmax(1).amax(1).cpu()
-    hit = right(logits, y).double().cpu()
+    hit = correct(logits, y).double().cpu()
     order = confidence.argsort()
     mass = torch.empty(len(y), dtype=torch.long)
     mass[order] = torch.arange(len(y)) * BINS // len(y)
@@ -118,7 +118,7 @@ def robustness(model: nn.Module, part: Part, data: Data) -> Scores:
     wrong = dict.fromkeys(names, 0)
     flat = 0
     generator = torch.Generator().manual_seed(0)
-    for x, y in zip(pieces(part.x), pieces(part.y), strict=True):
+    for x, y in zip(chunks(part.x), chunks(part.y), strict=True):
         clean = data.decode(x).detach().requires_grad_()
         noise = torch.randn(clean.shape, generator=generator).to(clean.device) * moves
         loss = F.cross_entropy(model(data.normalise(clean)).float(), y, reduction="sum")
@@ -128,7 +128,7 @@ def robustness(model: nn.Module, part: Part, data: Data) -> Scores:
         with torch.no_grad():
             for name, by in zip(names, [s * noise for s in NOISE] + [s * step for s in FGSM], strict=True):
                 moved = data.normalise(clip(clean + by, data))
-                wrong[name] += int((~right(model(moved).float(), y)).sum())
+                wrong[name] += int((~correct(model(moved).float(), y)).sum())
     found |= {name: count / len(part.y) for name, count in wrong.items()}
     return found | {"fgsm_zero_gradient": flat / len(part.y)}
 

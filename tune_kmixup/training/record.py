@@ -8,7 +8,7 @@ from tune_kmixup.core.config import Configuration, Recipe, Task, Trial
 from tune_kmixup.core.rows import COLUMNS, Row
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import perturbation_factor
-from tune_kmixup.training.metrics import evaluate, examine
+from tune_kmixup.training.metrics import evaluate, evaluate_final
 from tune_kmixup.training.provenance import provenance
 from tune_kmixup.training.state import TrainingState
 
@@ -19,24 +19,24 @@ def steps_per_epoch(recipe: Recipe, data: Data) -> int:
     return len(data.train.y) // recipe.batch_size
 
 
-def row_of(bundle: TrainingState, run: int, task: Task, chosen: Configuration, trial: Trial, data: Data) -> Row:
+def make_row(state: TrainingState, run: int, task: Task, chosen: Configuration, trial: Trial, data: Data) -> Row:
     """Evaluates a run that ended and describes it in one row (see `columns.COLUMNS`)."""
     clock = time.perf_counter()
-    bundle.model.copy_to(bundle.network, run)
-    found = {f"val_{name}": value for name, value in evaluate(bundle.network, data.val, data).items()}
+    state.model.copy_to(state.network, run)
+    found = {f"val_{name}": value for name, value in evaluate(state.network, data.val, data).items()}
     if data.test is not None:
-        found |= {f"test_{name}": value for name, value in examine(bundle.network, data.test, data).items()}
-    recipe, runs = chosen.recipe, len(bundle.seeds)
-    loss = bundle.loss[run].item()
+        found |= {f"test_{name}": value for name, value in evaluate_final(state.network, data.test, data).items()}
+    recipe, runs = chosen.recipe, len(state.seeds)
+    loss = state.loss[run].item()
     finite = math.isfinite(loss) and found["val_nll"] is not None
-    measured = min(bundle.step, MEASURED_STEPS)
+    measured = min(state.step, MEASURED_STEPS)
     mixes = chosen.alpha > 0
-    distance = bundle.distance[run].item() / measured
+    distance = state.distance[run].item() / measured
     pairing = {
         "matched_distance": distance if mixes else None,
         "perturbation": perturbation_factor(chosen.alpha) * distance if mixes else 0.0,
-        "self_pair_share": bundle.self_pairs[run].item() / measured if mixes else None,
-        "cross_class_share": bundle.cross_class[run].item() / measured if mixes else None,
+        "self_pair_share": state.self_pairs[run].item() / measured if mixes else None,
+        "cross_class_share": state.cross_class[run].item() / measured if mixes else None,
     }
     return {
         "task": task.base,
@@ -54,31 +54,31 @@ def row_of(bundle: TrainingState, run: int, task: Task, chosen: Configuration, t
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "cost": recipe.cost,
-        "seed": bundle.seeds[run],
+        "seed": state.seeds[run],
         "status": "ok" if finite else "diverged",
         "train_loss": loss / steps_per_epoch(recipe, data) if math.isfinite(loss) else None,
         **{name: None for name in COLUMNS if name.startswith("test_")},
         **found,
         **pairing,
-        "rungs": asha.written(bundle.rungs if run == 0 else {}),
+        "rungs": asha.format_rungs(state.rungs if run == 0 else {}),
         "batched": runs,
-        "pairing_seconds": bundle.pairing_seconds / runs,
-        "seconds": bundle.seconds / runs + time.perf_counter() - clock,
-        "started": bundle.started,
+        "pairing_seconds": state.pairing_seconds / runs,
+        "seconds": state.seconds / runs + time.perf_counter() - clock,
+        "started": state.started,
         **provenance(data.train.x.device),
     }
 
 
-def rung_row(bundle: TrainingState, task: Task, chosen: Configuration, trial: Trial, data: Data) -> Row | None:
+def rung_row(state: TrainingState, task: Task, chosen: Configuration, trial: Trial, data: Data) -> Row | None:
     """At a rung: what the trial leaves if it is stopped here, one row of its first seed. None elsewhere.
 
     The first seed is the same for every configuration, so that those judged had the same initial weights and batches.
     """
-    epoch, rest = divmod(bundle.step, steps_per_epoch(chosen.recipe, data))
-    if rest or epoch not in trial.rungs or bundle.seeds[0] != trial.seeds[0] or 0 not in bundle.live:
+    epoch, rest = divmod(state.step, steps_per_epoch(chosen.recipe, data))
+    if rest or epoch not in trial.rungs or state.seeds[0] != trial.seeds[0] or 0 not in state.live:
         return None
-    row = row_of(bundle, 0, task, chosen, trial, data)
-    bundle.model.train()  # a network that is alone was evaluated where it stands
-    bundle.rungs[epoch] = row["val_error"]
-    spent = {name: row[name] * len(bundle.seeds) for name in ("seconds", "pairing_seconds")}  # the others leave no row
-    return row | spent | {"status": "stopped", "epochs": epoch, "rungs": asha.written(bundle.rungs)}
+    row = make_row(state, 0, task, chosen, trial, data)
+    state.model.train()  # a network that is alone was evaluated where it stands
+    state.rungs[epoch] = row["val_error"]
+    spent = {name: row[name] * len(state.seeds) for name in ("seconds", "pairing_seconds")}  # the others leave no row
+    return row | spent | {"status": "stopped", "epochs": epoch, "rungs": asha.format_rungs(state.rungs)}

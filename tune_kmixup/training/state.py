@@ -48,14 +48,14 @@ class TrainingState:
         for name, value in state["plain"].items():
             setattr(self, name, value.to(self.loss.device) if isinstance(value, Tensor) else value)
 
-    def ended(self, last: bool) -> list[int]:
+    def finish_epoch(self, last: bool) -> list[int]:
         """Positions of the runs that end with this epoch: all with the last one, else those whose loss diverged."""
         finite = self.loss.isfinite().tolist()
         gone = [run for run in self.live if last or not finite[run]]
         self.live = [run for run in self.live if run not in gone]
         return gone
 
-    def describe(self, batch: Batch) -> None:
+    def measure_pairing(self, batch: Batch) -> None:
         """Adds what the pairings of this step look like."""
         if batch.partner is None or batch.partner_rows is None or batch.y_partner is None:
             return

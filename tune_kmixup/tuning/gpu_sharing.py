@@ -18,7 +18,7 @@ STAYS = 2.0
 Needs = Mapping[str, int | None]  # task without its split -> bytes of a GPU; None: more than there are
 
 
-def shares(needs: Needs, memory: int, cpus: float) -> dict[str, float]:
+def gpu_shares(needs: Needs, memory: int, cpus: float) -> dict[str, float]:
     """task -> the share of a GPU that one of its trials takes, 1/n where n of them fit with a margin.
 
     memory: bytes of a GPU. cpus: how many trials the CPUs of a GPU carry; no more are put there, so that a GPU whose
@@ -61,7 +61,7 @@ class GpuSharing:
         """The share of a GPU that a trial of a task takes; of a slot, where all are alike: 1."""
         return self.shares.get(task, 1.0)
 
-    def urgency(self, task: str, seconds: float) -> tuple[float, float]:
+    def priority(self, task: str, seconds: float) -> tuple[float, float]:
         """By which trials are handed out, the greatest first: the work left in slot-seconds; of equals, the share."""
         share = self.weight(task)
         return seconds * share * (STAYS if share == self.warm else 1.0), share
@@ -72,7 +72,7 @@ class GpuSharing:
     def parts(self, task: str) -> int:
         return round(PARTS * self.weight(task))
 
-    def take(self, ray_id: str, task: str) -> None:
+    def acquire(self, ray_id: str, task: str) -> None:
         """Takes a share for a trial that fits."""
         if task in self.shares:
             parts = self.parts(task)
@@ -81,7 +81,7 @@ class GpuSharing:
             self.held[ray_id] = gpu, parts
             self.warm = None
 
-    def give_back(self, ray_id: str) -> None:
+    def release(self, ray_id: str) -> None:
         gpu, parts = self.held.pop(ray_id, (0, 0))
         if parts:
             self.free[gpu] += parts

@@ -46,7 +46,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
             "earlier": self.earlier,
             "running": {} if ended else running,
         }
-        with self.searcher.writing():
+        with self.searcher.stop_on_disk_error():
             self.run.write_launch(heartbeat)
         self.last_beat = time.monotonic()
 
@@ -57,4 +57,4 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         lines = Path(trial.error_file).read_text().strip().splitlines() if trial.error_file else []
-        self.searcher.explain(trial.trial_id, lines[-1] if lines else "its worker died")
+        self.searcher.record_error(trial.trial_id, lines[-1] if lines else "its worker died")

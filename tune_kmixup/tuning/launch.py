@@ -19,7 +19,7 @@ from tune_kmixup.tuning import loggers
 from tune_kmixup.tuning.cluster import connected
 from tune_kmixup.tuning.gpu_sharing import GpuSharing
 from tune_kmixup.tuning.heartbeat import Heartbeat
-from tune_kmixup.tuning.profiling import gpu_sharing, speedups
+from tune_kmixup.tuning.profiling import load_or_measure_speedups, plan_gpu_sharing
 from tune_kmixup.tuning.scheduler import SuiteScheduler
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.worker import TrialActor
@@ -34,12 +34,12 @@ class Outcome:
     Attributes:
         failures: study/trial -> last line of its error, of the trials that failed.
         finished: whether nothing is left to be run but those.
-        refused: the error of the disk, where a file could not be written.
+        disk_error: the error of the disk, where a file could not be written.
     """
 
     failures: dict[str, str]
     finished: bool
-    refused: OSError | None
+    disk_error: OSError | None
 
 
 def launch(
@@ -77,8 +77,8 @@ def launch(
     for dataset in {study.task.dataset for study in suite.studies}:
         fetch(dataset, data_dir)
     with connected(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
-        measured = speedups(suite, run, data_dir, plugins, resources)
-        sharing = gpu_sharing(suite, run, data_dir, plugins, resources, measured, slots)
+        measured = load_or_measure_speedups(suite, run, data_dir, plugins, resources)
+        sharing = plan_gpu_sharing(suite, run, data_dir, plugins, resources, measured, slots)
         run.write_suite(suite)  # only now: what cannot run leaves nothing behind but what was measured
         for study, values in (first or {}).items():
             run.write_proposal(study, 0, values)
@@ -97,7 +97,7 @@ def launch(
         heartbeat.beat(ended=True)
         for logger in started_loggers:
             logger.finish()
-    return Outcome(searcher.failures(), searcher.finished(), searcher.refused)
+    return Outcome(searcher.failures(), searcher.finished(), searcher.disk_error)
 
 
 def fit(

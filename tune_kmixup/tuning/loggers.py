@@ -47,13 +47,15 @@ def start(names: Sequence[str], suite: Suite, run: RunDir) -> list["BackgroundLo
     """The loggers as callbacks of a launch. Raises BadInput where one cannot begin: no package, server or key."""
     found = []
     for name in check_names(names):
-        if name == "tensorboard" and files.remote(run.path):
+        if name == "tensorboard" and files.is_remote(run.path):
             raise BadInput(f"log_to={name!r} writes a folder, and out={str(run.path)!r} is none: leave it out.")
         try:
             logger = ray_logger(name, suite)
             logger.setup()
         except Exception as error:
-            raise BadInput(f"log_to={name!r} cannot begin ({in_a_line(error)}): mend that, or leave it out.") from error
+            raise BadInput(
+                f"log_to={name!r} cannot begin ({first_line(error)}): mend that, or leave it out."
+            ) from error
         found.append(BackgroundLogger(name, logger, suite, run))
     return found
 
@@ -91,7 +93,7 @@ class LoggedTrial:
         self.name = f"{trial.study}/{trial.name}"
         self.experiment_dir_name = trial.study  # W&B groups by it
         self.folder = folder / trial.study / trial.name
-        self.config = self.evaluated_params = flat(suite, trial)
+        self.config = self.evaluated_params = flat_config(suite, trial)
 
     def __str__(self) -> str:
         return self.name
@@ -108,7 +110,7 @@ class LoggedTrial:
         return str(self.folder)
 
 
-def flat(suite: Suite, trial: Trial) -> dict[str, Any]:
+def flat_config(suite: Suite, trial: Trial) -> dict[str, Any]:
     """Everything that a trial trains with."""
     chosen = configuration(suite.study(trial.study).task.recipe, trial.values)
     recipe = asdict(chosen.recipe)
@@ -117,7 +119,7 @@ def flat(suite: Suite, trial: Trial) -> dict[str, Any]:
     return named | recipe | {"seeds": " ".join(map(str, trial.seeds))}
 
 
-def means(rows: Sequence[Row]) -> dict[str, float]:
+def mean_metrics(rows: Sequence[Row]) -> dict[str, float]:
     """Means over the runs of a trial; without those that a run has not: test metrics in search, what diverged."""
     columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in METRICS}
     found = {name: fmean(values) for name, values in columns.items() if values and None not in values}
@@ -130,7 +132,7 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
     def __init__(self, name: str, logger: Any, suite: Suite, run: RunDir):
         self.name, self.logger, self.suite = name, logger, suite
         # Beside an object store, whose results need no disk, these files have no place to stay.
-        self.folder = Path(mkdtemp(prefix="tune-kmixup-")) if files.remote(run.path) else run.path.absolute() / name
+        self.folder = Path(mkdtemp(prefix="tune-kmixup-")) if files.is_remote(run.path) else run.path.absolute() / name
         self.shown: dict[str, LoggedTrial] = {}  # trials that are running, by Ray's trial id
         self.failed = False
         self.calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -147,7 +149,7 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
                 call()
         except Exception as error:
             self.failed = True
-            self.say(f"has failed ({in_a_line(error)}) and is left out from here on")
+            self.say(f"has failed ({first_line(error)}) and is left out from here on")
 
     def log(self, call: Callable[[], None]) -> None:
         if not self.failed:
@@ -168,7 +170,7 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
         """Results at rungs and the last one, reduced to numbers; loggers give them the epochs trained as their step."""
         if rows := result.get("rows") or result.get("rung"):  # at a rung, the first seed's
             shown = self.shown[trial.trial_id]
-            told = means(rows) | {"training_iteration": rows[0]["epochs"]}
+            told = mean_metrics(rows) | {"training_iteration": rows[0]["epochs"]}
             self.log(partial(self.logger.log_trial_result, iteration, shown, told))
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
@@ -192,5 +194,5 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
             self.say(f"has not sent everything within {LAST_WORDS:.0f} s and is not waited for")
 
 
-def in_a_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

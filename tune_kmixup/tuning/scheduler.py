@@ -21,7 +21,7 @@ class SuiteScheduler(FIFOScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Where it says STOP, Ray ends the trial at once, as one that is complete."""
         queue, rung = self.searcher.queue_of(trial.trial_id), result.get("rung", [])
-        return str(self.CONTINUE if all(queue.goes_on(trial.trial_id, row) for row in rung) else self.STOP)
+        return str(self.CONTINUE if all(queue.should_continue(trial.trial_id, row) for row in rung) else self.STOP)
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """None: trials are started in the order in which they were handed out."""

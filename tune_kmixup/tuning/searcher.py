@@ -25,15 +25,15 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
     def __init__(self, suite: Suite, run: RunDir, speedups: Speedups | None = None, sharing: GpuSharing | None = None):
         super().__init__()  # no metric: what a trial is worth is known here, from its rows
         self.suite, self.run_dir, self.sharing = suite, run, sharing or GpuSharing()
-        with run.at_hand() as here:
+        with run.local_copy() as here:
             self.queues = {study.name: StudyQueue(suite, study, run, here, speedups or {}) for study in suite.studies}
         self.tasks: dict[str, list[StudyQueue]] = {}  # queues by base name of the task
         for queue in self.queues.values():
             self.tasks.setdefault(queue.study.task.base, []).append(queue)
         self.started: dict[str, float] = {}  # ray id -> Unix time
-        self.ended_badly: dict[str, Trial] = {}  # by Ray's trial id
+        self.lost_trials: dict[str, Trial] = {}  # by Ray's trial id
         self.stopping = False  # set to hand out nothing more
-        self.refused: OSError | None = None  # what the disk said when a file could not be written
+        self.disk_error: OSError | None = None  # what the disk said when a file could not be written
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial that fits, of the study with the most work left; None: ask again later; FINISHED: done."""
@@ -41,23 +41,23 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
             return str(Searcher.FINISHED)
         fitting = (queue for queue in self.queues.values() if self.sharing.fits(queue.study.task.base))
         for queue in sorted(fitting, key=self.work_left, reverse=True):
-            with self.writing():
-                trial = queue.next(trial_id)
+            with self.stop_on_disk_error():
+                trial = queue.next_trial(trial_id)
             if self.stopping:
                 return str(Searcher.FINISHED)
             if trial:
                 self.started[trial_id] = time.time()
-                self.sharing.take(trial_id, queue.study.task.base)
+                self.sharing.acquire(trial_id, queue.study.task.base)
                 return {"study": trial.study, **vars(trial)}
         return str(Searcher.FINISHED) if all(queue.runs_left() == 0 for queue in self.queues.values()) else None
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def stop_on_disk_error(self) -> Iterator[None]:
         """Where the disk refuses a file, nothing more is handed out; what is running ends, and is kept if it can be."""
         try:
             yield
         except OSError as error:
-            self.refused, self.stopping = error, True
+            self.disk_error, self.stopping = error, True
 
     def work_left(self, queue: StudyQueue) -> tuple[float, float]:
         """Estimated from the runs of the same task that are done; unbounded, so first, where there is none."""
@@ -65,29 +65,29 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         alike = self.tasks[base]
         runs = sum(len(other.rows) for other in alike)
         left = queue.runs_left() * sum(other.seconds for other in alike) / runs if runs else float("inf")
-        return self.sharing.urgency(base, left)
+        return self.sharing.priority(base, left)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Progress alone; what counts comes at the end."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.started.pop(trial_id, None)
-        self.sharing.give_back(trial_id)
+        self.sharing.release(trial_id)
         queue = self.queue_of(trial_id)
-        early = queue.early.pop(trial_id, None)
+        early = queue.stopping.pop(trial_id, None)
         rows = None if error else (result or {}).get("rows", early and [early])
         if rows is None:
-            self.ended_badly[trial_id] = queue.running[trial_id]
-        with self.writing():
-            queue.ended(trial_id, rows)
+            self.lost_trials[trial_id] = queue.running[trial_id]
+        with self.stop_on_disk_error():
+            queue.finish(trial_id, rows)
 
-    def explain(self, trial_id: str, error: str) -> None:
+    def record_error(self, trial_id: str, error: str) -> None:
         """Keeps the last line of the error of a trial that failed, its retries included."""
-        trial = self.ended_badly.pop(trial_id)
+        trial = self.lost_trials.pop(trial_id)
         failed = self.queues[trial.study].failed
         if trial.name in failed:
             failed[trial.name] = error
-            with self.writing():
+            with self.stop_on_disk_error():
                 self.run_dir.write_failure(trial, error)
 
     def failures(self) -> dict[str, str]:

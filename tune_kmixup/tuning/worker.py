@@ -77,7 +77,7 @@ def cached_data(task: Task, data_dir: Path, test: bool, device: str) -> Data:
     return found
 
 
-def measure(
+def measure_speedups(
     task: Task, data_dir: Path, plugins: Plugins, resources: Resources, sizes: Iterable[int]
 ) -> dict[int, float]:
     """`profile.measure_speedups` of a task with the device and the threads that its trials have."""
@@ -86,14 +86,14 @@ def measure(
     return profile.measure_speedups(task, cached_data(task, data_dir, False, resources.device), sizes)
 
 
-def measure_memory(task: Task, data_dir: Path, plugins: Plugins, resources: Resources, runs: int) -> int | None:
+def measure_gpu_memory(task: Task, data_dir: Path, plugins: Plugins, resources: Resources, runs: int) -> int | None:
     """`profile.measure_gpu_memory` of a task with so many runs together."""
     plugins.load()
     torch.set_num_threads(resources.threads)
     return profile.measure_gpu_memory(task, cached_data(task, data_dir, True, resources.device), runs)
 
 
-def node_memory(plugins: Plugins) -> int:
+def total_gpu_memory(plugins: Plugins) -> int:
     """`profile.total_gpu_memory` of the node that this runs on."""
     plugins.load()
     return profile.total_gpu_memory()
