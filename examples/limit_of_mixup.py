@@ -1,8 +1,8 @@
 """Is mixup with a vanishing α the same training as ERM?  python examples/limit_of_mixup.py [data sets]
 
-As α falls to zero, λ ~ Beta(α, α) becomes a coin: the batch as it is, or the partner batch as it is. No image is mixed,
-but the partner comes from an order of its own, so that an epoch sees a row twice, once or not at all. Folded to at
-least one half, λ leaves the batch as it is, and every row is seen once, as in ERM. Nothing here is tuned.
+As α falls to zero, λ ~ Beta(α, α) becomes a coin toss between the batch and the partner batch. Nothing is mixed then,
+but the partner batch comes from an order of its own. So an epoch sees a row twice, once or not at all. If λ is folded
+to at least one half, the batch stays as it is, and an epoch sees every row once, as in ERM. Nothing here is tuned.
 """
 
 import sys
@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tune_kmixup.analysis.gains import t_interval
 from tune_kmixup.analysis.report.tables import format_estimate
+from tune_kmixup.analysis.stats import t_interval
 from tune_kmixup.core.config import Trial
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.mixing.step import sample_lambda
@@ -22,7 +22,7 @@ from tune_kmixup.training import batches
 from tune_kmixup.training.loop import train_to_end
 
 
-def folded(alpha, size, generator):
+def sample_folded_lambda(alpha, size, generator):
     lam = sample_lambda(alpha, size, generator)
     return lam.maximum(1 - lam)
 
@@ -34,14 +34,14 @@ for task in resolve_tasks("two_spirals/mlp")[: int(sys.argv[1]) if len(sys.argv)
     for label, alpha, draw in (
         ("ERM", 0.0, sample_lambda),
         ("mixup, α = 0.0001", 1e-4, sample_lambda),
-        ("mixup, α = 0.0001, λ ≥ 1/2", 1e-4, folded),
+        ("mixup, α = 0.0001, λ ≥ 1/2", 1e-4, sample_folded_lambda),
         ("mixup, α = 0.1", 0.1, sample_lambda),
-        ("mixup, α = 0.1, λ ≥ 1/2", 0.1, folded),
+        ("mixup, α = 0.1, λ ≥ 1/2", 0.1, sample_folded_lambda),
     ):
         batches.sample_lambda = draw
         rows = train_to_end(task, Trial("limit", 0, "final", {"alpha": alpha}, (1_000_000, 1_000_001), True), data)
         errors.setdefault(label, []).append(np.mean([row["test_error"] for row in rows]))
 table = pd.DataFrame(errors)
-for label, found in table.items():
-    gain = format_estimate(t_interval(table["ERM"] - found), signed=True)
-    print(f"{label:28} test error {100 * found.mean():.2f} %, gain over ERM {gain}")
+for label, test_errors in table.items():
+    gain = format_estimate(t_interval(table["ERM"] - test_errors), signed=True)
+    print(f"{label:28} test error {100 * test_errors.mean():.2f} %, gain over ERM {gain}")

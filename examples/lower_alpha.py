@@ -1,4 +1,4 @@
-"""α from 1e-4 in place of 0.01: is it the range that keeps mixup from coming as near to ERM as it could?
+"""Searches α from 1e-4 instead of 0.01: is it the range of α that keeps mixup away from ERM?
 
 tune-kmixup launch two_spirals/mlp --load examples/lower_alpha.py --trials 24 --search-seeds 1 --final-seeds 2 \
     --out runs/lower-alpha

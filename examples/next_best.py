@@ -1,8 +1,9 @@
-"""The method, or the draw of the search?  python examples/next_best.py RUN_DIR DATA_DIR [ranks] [seeds]
+"""Is it the method, or the luck of the search?  python examples/next_best.py RUN_DIR DATA_DIR [ranks] [seeds]
 
-The interval of a gain is over the final runs of the one configuration that was selected. That another search would have
-selected another is not in it where a task has one split. So here the configurations ranked next by validation error
-are trained afresh as well, on the same final seeds; those of rank 1 are in the run directory.
+The interval of a gain is over the final runs of the one configuration that was selected. Another search might have
+selected another configuration. If a task has one split, the interval does not cover that. So this script also trains
+the configurations that rank next by validation error, on the same final seeds. The final runs of rank 1 are in the run
+directory.
 """
 
 import argparse
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from tune_kmixup.analysis.gains import t_interval
 from tune_kmixup.analysis.report.tables import format_estimate
+from tune_kmixup.analysis.stats import t_interval
 from tune_kmixup.core.selection import final_rows, ranking
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.store.run_dir import RunDir
@@ -34,20 +35,21 @@ if __name__ == "__main__":
     parser.add_argument("seeds", type=int, nargs="?", default=6)
     options = parser.parse_args()
     run = RunDir(options.run_dir)
-    suite, found = run.suite(), {}
+    suite, runs = run.suite(), {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for study in suite.studies:
             rows, values = run.rows(study.name), run.proposals(study.name)
             for rank, index in enumerate(ranking(rows)[: options.ranks], 1):
-                there = final_rows(rows)[: options.seeds] if rank == 1 else []
-                left = suite.final_trials(study, index, values[index], {row["seed"] for row in there}, at_once=1)
-                trained = [
+                finished = final_rows(rows)[: options.seeds] if rank == 1 else []
+                finished_seeds = {row["seed"] for row in finished}
+                missing = suite.final_trials(study, index, values[index], finished_seeds, seeds_per_trial=1)
+                futures = [
                     pool.submit(final_run, study.task, trial, options.data_dir)
-                    for trial in islice(left, options.seeds - len(there))
+                    for trial in islice(missing, options.seeds - len(finished))
                 ]
-                found[study.name, rank] = there, trained
-        for (name, rank), (there, trained) in found.items():
-            rows = [*there, *(row for future in trained for row in future.result())]
+                runs[study.name, rank] = finished, futures
+        for (name, rank), (finished, futures) in runs.items():
+            rows = [*finished, *(row for future in futures for row in future.result())]
             error = format_estimate(t_interval([row["test_error"] for row in rows]))
             chosen = f"α {rows[0]['alpha']:.2g}, k {rows[0]['k']:2}"
             print(f"{name:28} rank {rank}: {chosen}, test error {error} %", flush=True)

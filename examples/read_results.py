@@ -1,4 +1,4 @@
-"""Two questions that the report does not answer, from the published rows alone: docs/results/cpu/results.parquet.
+"""Answers two questions that the report leaves open, from the published rows in docs/results/cpu/results.parquet.
 
 python examples/read_results.py [results.parquet]
 """

@@ -1,1 +1,1 @@
-"""What may vary: methods (α, k), tasks (recipes), suites (budgets)."""
+"""What is compared: methods (ranges of α and k), tasks (data sets, networks, recipes), suites (budgets)."""

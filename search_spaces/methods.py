@@ -1,4 +1,4 @@
-"""What a method is: the coordinates it leaves free, and their ranges."""
+"""The methods: for each, its free coordinates and their ranges."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,16 +15,18 @@ from optuna.distributions import (
 from tune_kmixup.core.config import Recipe, Study, Task, configuration
 from tune_kmixup.core.errors import BadInput
 
-# The lower end must come near ERM: the expected squared displacement at α = 0.01 is under 1 % of the largest possible.
-# Where that is still too much (two_spirals), `examples/lower_alpha.py` shows how to search below.
+# The lower end must be close to ERM: at α = 0.01 the expected squared displacement is under 1 % of its maximum. For
+# two_spirals that is still too much; `examples/lower_alpha.py` shows how to search lower values.
 ALPHA = FloatDistribution(0.01, 64.0, log=True)
 
 
 def log2_k(task: Task, train_rows: int) -> IntDistribution:
-    """k = 2, 4, 8, ... up to the batch size and a quarter of the training rows; never 1, which is mixup.
+    """The range of k as its binary logarithm, so that the sampler knows the order of the values.
 
-    Searched on the exponent, so that the sampler knows the order of the values.
-    Raises BadInput where not even k = 2 fits.
+    k is 2, 4, 8, ... up to the batch size and to a quarter of the training rows. It is never 1, which is mixup.
+
+    Raises:
+        BadInput: if not even k = 2 fits.
     """
     largest = min(task.recipe.batch_size, train_rows // 4)
     if largest < 2:
@@ -35,43 +37,51 @@ def log2_k(task: Task, train_rows: int) -> IntDistribution:
     return IntDistribution(1, largest.bit_length() - 1)
 
 
-Coordinate = BaseDistribution | Callable[[Task, int], BaseDistribution]
+Coordinate = BaseDistribution | Callable[[Task, int], BaseDistribution]  # a function of task and training rows
 
 METHODS: dict[str, dict[str, Coordinate]] = {
     "erm": {},
     "mixup": {"alpha": ALPHA},
     "kmixup": {"alpha": ALPHA, "log2_k": log2_k},
-    # mixup with a coordinate that does nothing: its gain over mixup is what the pipeline shows where there is nothing.
+    # mixup with a coordinate that does nothing: its gain over mixup shows what gain the search finds by chance alone.
     "placebo": {"alpha": ALPHA, "dummy": FloatDistribution(0.0, 1.0)},
 }
 
-# Recipe values that `--tune` frees, for every method alike.
-RECIPE: dict[str, Callable[[Recipe], BaseDistribution]] = {
+# Recipe values that `--tune` makes free coordinates of every method.
+TUNABLE: dict[str, Callable[[Recipe], BaseDistribution]] = {
     "lr": lambda recipe: FloatDistribution(recipe.lr / 10, recipe.lr * 10, log=True),
     "weight_decay": lambda recipe: FloatDistribution(1e-6, 1e-1, log=True),
 }
 
 
-def study(task: Task, method: str, train_rows: int, tune: tuple[str, ...] = ()) -> Study:
-    """The study of one method on one task, `tune` naming the recipe values freed beside the method's own.
+def make_study(task: Task, method: str, train_rows: int, tune: tuple[str, ...] = ()) -> Study:
+    """The study of one method on one task.
 
-    Raises BadInput where a value that the space holds could not be trained with, such as a k above the batch size.
+    Args:
+        task: what is trained.
+        method: key of METHODS.
+        train_rows: number of training rows of the task.
+        tune: keys of TUNABLE, to search as well.
+
+    Raises:
+        BadInput: if a value in the search space cannot be trained with, e.g. k above the batch size, or `tune` names
+            anything else.
     """
     space: dict[str, BaseDistribution] = {}
     for name, coordinate in METHODS[method].items():
         space[name] = coordinate if isinstance(coordinate, BaseDistribution) else coordinate(task, train_rows)
     for name in tune:
-        if name not in RECIPE:
-            raise BadInput(f"tune={name!r} cannot be freed: choose among {', '.join(RECIPE)}.")
-        space[name] = RECIPE[name](task.recipe)
+        if name not in TUNABLE:
+            raise BadInput(f"tune={name!r} cannot be tuned: choose among {', '.join(TUNABLE)}.")
+        space[name] = TUNABLE[name](task.recipe)
     for name, distribution in space.items():
-        for value in ends(distribution):
-            configuration(task.recipe, {name: value})  # refuses what could not be trained with
-    return Study(task, method, {name: as_json(distribution) for name, distribution in space.items()})
+        for value in bounds(distribution):
+            configuration(task.recipe, {name: value})  # raises BadInput if it cannot be trained with
+    return Study(task, method, {name: to_json_dict(distribution) for name, distribution in space.items()})
 
 
-def ends(distribution: BaseDistribution) -> tuple[Any, ...]:
-    """The least and the greatest value, or all choices."""
+def bounds(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """The smallest and the largest value, or all choices of a categorical distribution."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     assert isinstance(distribution, FloatDistribution | IntDistribution)
@@ -79,11 +89,12 @@ def ends(distribution: BaseDistribution) -> tuple[Any, ...]:
 
 
 def contains(distribution: BaseDistribution, value: float) -> bool:
-    """Whether a distribution could give the value."""
-    values = ends(distribution)
+    """Whether a value is a choice of a categorical distribution, or lies within the bounds of another one."""
+    values = bounds(distribution)
     return value in values if isinstance(distribution, CategoricalDistribution) else values[0] <= value <= values[1]
 
 
-def as_json(distribution: BaseDistribution) -> Mapping[str, Any]:
-    value: Mapping[str, Any] = json.loads(distribution_to_json(distribution))
-    return value
+def to_json_dict(distribution: BaseDistribution) -> Mapping[str, Any]:
+    """A distribution in Optuna's JSON form, parsed."""
+    parsed: Mapping[str, Any] = json.loads(distribution_to_json(distribution))
+    return parsed

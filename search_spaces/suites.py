@@ -1,11 +1,11 @@
-"""Suites that have a name: tasks, methods and budgets of one launch."""
+"""SUITES: the named suites, each with the tasks, methods and budgets of one launch."""
 
 from dataclasses import replace
 
 from tune_kmixup.core.config import Draft
 
 SUITES: dict[str, Draft] = {
-    # Real data that ship inside scikit-learn, cut to training sizes at which a regulariser can matter.
+    # Real data sets of scikit-learn, cut to training sizes at which a regulariser can matter.
     "demo": Draft(
         "demo",
         tasks=("digits-200/small_cnn", "breast_cancer-40/mlp", "wine-40/mlp"),
@@ -13,8 +13,8 @@ SUITES: dict[str, Draft] = {
         search_seeds=2,
         final_seeds=4,
     ),
-    # What two cores can carry in some hours: `docs/results/cpu`. In parts, which `report` merges.
-    # Toy sets are drawn afresh 25 times, so two final runs on each make 25 independent units.
+    # The results in docs/results/cpu, which take two cores some hours. `report` merges the parts.
+    # Toy data sets are drawn 25 times, so two final runs on each draw give 25 independent units.
     "cpu-toys": Draft(
         "cpu-toys",
         tasks=("one_ring/mlp", "four_bars/mlp", "swiss_roll/mlp", "two_spirals/mlp"),
@@ -33,7 +33,7 @@ SUITES: dict[str, Draft] = {
         search_seeds=2,
         final_seeds=20,
     ),
-    # One search seed: their thousands of validation rows tell configurations apart.
+    # One search seed is enough: thousands of validation rows tell configurations apart.
     "cpu-images": Draft(
         "cpu-images",
         tasks=("mnist-2000/lenet", "fashion_mnist-2000/lenet"),
@@ -50,8 +50,8 @@ SUITES: dict[str, Draft] = {
     ),
 }
 
-# The same again with learning rate and weight decay tuned for every method, and with random search in place of TPE on
-# three tasks: does the recipe, or the engine, tilt the comparison? The smaller tables first.
+# Does the recipe or the sampler favour a method? These suites repeat the comparison with learning rate and weight decay
+# tuned for every method, and on three tasks with random search instead of TPE.
 LARGE = ("abalone/mlp", "phishing/mlp", "digits/small_cnn")
 TUNED = {
     "cpu-small-tuned": replace(
@@ -59,7 +59,9 @@ TUNED = {
     ),
     "cpu-large-tuned": replace(SUITES["cpu-tables"], tasks=LARGE),
     "cpu-images-tuned": SUITES["cpu-images"],
-    "cpu-toys-tuned": replace(SUITES["cpu-toys"], tasks=("swiss_roll/mlp", "two_spirals/mlp")),  # ERM errs on these
+    "cpu-toys-tuned": replace(
+        SUITES["cpu-toys"], tasks=("swiss_roll/mlp", "two_spirals/mlp")
+    ),  # ERM makes errors on these
     "cpu-audio-tuned": SUITES["cpu-audio"],
 }
 SUITES |= {name: replace(draft, name=name, tune=("lr", "weight_decay")) for name, draft in TUNED.items()}

@@ -1,4 +1,4 @@
-"""Bad input is refused before Ray starts, with an error that names value, rule and remedy."""
+"""Building a suite, continuing one, warm starts, and the errors for bad input before Ray starts."""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from search_spaces.methods import ALPHA, METHODS, Coordinate, as_json
+from search_spaces.methods import ALPHA, METHODS, Coordinate, to_json_dict
+from search_spaces.suites import SUITES
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.cli.commands import resume
 from tune_kmixup.core.config import Draft, Recipe, Suite, configuration
@@ -21,27 +22,27 @@ IRIS = Draft("custom", ("iris/mlp",))
 
 def test_all_outer_splits_or_one(tmp_path: Path) -> None:
     assert len(build_suite(IRIS, tmp_path).studies) == 5 * 3
-    one = build_suite(dataclasses.replace(IRIS, tasks=("iris/mlp@3",)), tmp_path)
-    assert [study.name for study in one.studies] == ["iris/mlp@3/erm", "iris/mlp@3/mixup", "iris/mlp@3/kmixup"]
+    suite = build_suite(dataclasses.replace(IRIS, tasks=("iris/mlp@3",)), tmp_path)
+    assert [study.name for study in suite.studies] == ["iris/mlp@3/erm", "iris/mlp@3/mixup", "iris/mlp@3/kmixup"]
 
 
-def test_options_replace_a_suite_s_own() -> None:
-    assert make_draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None}).trials == 3
-    assert make_draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None}).methods == ("erm",)
+def test_options_replace_values_of_a_named_suite() -> None:
+    draft = make_draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None})
+    assert draft == dataclasses.replace(SUITES["demo"], trials=3, methods=("erm",))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"tasks": ("irsi/mlp",)}, "task='irsi/mlp' is unknown: did you mean iris/mlp"),
-        ({"tasks": ("iris/mlp@7",)}, "task='iris/mlp@7' names an outer split that there is not: choose among"),
+        ({"tasks": ("iris/mlp@7",)}, "task='iris/mlp@7' names an outer split that does not exist: choose among"),
         ({"methods": ("kmixpu",)}, "method='kmixpu' is unknown: did you mean kmixup"),
         ({"sampler": "tpee"}, "sampler='tpee' is unknown: did you mean tpe"),
         ({"trials": 0}, "trials=0 is too small: choose trials ≥ 1"),
         ({"search_seeds": 0}, "search_seeds=0 is too small"),
         ({"final_seeds": -1}, "final_seeds=-1 is too small"),
         ({"epochs": 0}, "epochs=0 is too small: choose epochs ≥ 1"),
-        ({"tune": ("momentun",)}, "tune='momentun' cannot be freed: choose among"),
+        ({"tune": ("momentun",)}, "tune='momentun' cannot be tuned: choose among"),
         ({"tasks": ("iris/mlp", "iris/mlp@1")}, "appear more than once"),
         ({"tasks": ("../../etc/mlp",)}, "is unknown"),
     ],
@@ -59,7 +60,7 @@ def test_bad_drafts(change: dict[str, object], message: str, tmp_path: Path) -> 
         ({"alpha": float("nan")}, "alpha=nan"),
         ({"alpha": 1.0, "k": 16}, "k=16 does not fit batch_size=10: choose k ≤ 10"),
         ({"alpha": 1.0, "k": 0}, "k=0 is too small"),
-        ({"alhpa": 1.0}, "are no coordinates"),
+        ({"alhpa": 1.0}, "are not coordinates"),
     ],
 )
 def test_bad_values(values: dict[str, float], message: str) -> None:
@@ -68,29 +69,29 @@ def test_bad_values(values: dict[str, float], message: str) -> None:
     assert message in str(error.value)
 
 
-def test_values_replace_the_recipe_s_own() -> None:
+def test_values_replace_those_of_the_recipe() -> None:
     chosen = configuration(Recipe(epochs=1, batch_size=50, lr=0.1), {"alpha": 2.0, "log2_k": 3, "lr": 0.5, "dummy": 1})
     assert (chosen.alpha, chosen.k, chosen.recipe.lr) == (2.0, 8, 0.5)
 
 
-def test_nothing_to_run_is_refused() -> None:
+def test_names_must_be_one_suite_or_tasks() -> None:
     with pytest.raises(BadInput, match="name a suite or at least one task"):
         make_draft([], {})
     with pytest.raises(BadInput, match="name one suite, or tasks alone"):
         make_draft(["demo", "iris/mlp"], {})
 
 
-def test_another_suite_in_the_run_directory_is_refused_by_field(run_dir: RunDir, suite: Suite) -> None:
+def test_a_run_directory_of_another_suite_is_refused_with_the_differences(run_dir: RunDir, suite: Suite) -> None:
     run_dir.write_suite(suite)
     assert check_continues(run_dir, dataclasses.replace(suite, trials=9, final_seeds=9)).trials == 9
-    with pytest.raises(BadInput, match=r"trials \(4 there, 3 here\).*may grow"):
+    with pytest.raises(BadInput, match=r"trials \(was 4, now 3\).*may grow"):
         check_continues(run_dir, dataclasses.replace(suite, trials=3))
-    with pytest.raises(BadInput, match=r"seed \(0 there, 1 here\)"):
+    with pytest.raises(BadInput, match=r"seed \(was 0, now 1\)"):
         check_continues(run_dir, dataclasses.replace(suite, seed=1))
     study = suite.studies[0]
     task = dataclasses.replace(study.task, recipe=dataclasses.replace(study.task.recipe, lr=0.2))
     changed = (dataclasses.replace(study, task=task), *suite.studies[1:])
-    with pytest.raises(BadInput, match=r"iris/mlp@0/erm: task\.recipe\.lr \(0\.1 there, 0\.2 here\)"):
+    with pytest.raises(BadInput, match=r"iris/mlp@0/erm: task\.recipe\.lr \(was 0\.1, now 0\.2\)"):
         check_continues(run_dir, dataclasses.replace(suite, studies=changed))
     with pytest.raises(BadInput, match="studies"):
         check_continues(run_dir, dataclasses.replace(suite, studies=suite.studies[1:]))
@@ -101,17 +102,17 @@ def test_the_budget_of_a_grid_cannot_grow(run_dir: RunDir) -> None:
     run_dir.write_suite(suite)
     assert check_continues(run_dir, dataclasses.replace(suite, final_seeds=9)).final_seeds == 9
     message = (
-        r"trials=9 does not fit out=.* for trials=4: the points of a grid depend on.* Choose --trials 4, or another"
+        "trials=9 does not fit out=.* for trials=4: the points of a grid depend on.* Choose --trials 4, or another"
     )
     with pytest.raises(BadInput, match=message):
         check_continues(run_dir, dataclasses.replace(suite, trials=9))
     with pytest.raises(BadInput, match=message):
         resume(run_dir.path, trials=9)
-    with pytest.raises(BadInput, match=r"trials \(4 there, 3 here\)"):
+    with pytest.raises(BadInput, match=r"trials \(was 4, now 3\)"):
         check_continues(run_dir, dataclasses.replace(suite, trials=3))
 
 
-def test_a_folder_with_something_else_is_refused(tmp_path: Path, suite: Suite) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path, suite: Suite) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(BadInput, match="holds something else"):
         check_continues(RunDir(tmp_path), suite)
@@ -123,18 +124,18 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path, suite: Suite) -
     [
         ({"alpha": FloatDistribution(-1.0, 1.0)}, "alpha=-1.0 is not a finite number ≥ 0"),
         ({"alpha": ALPHA, "k": CategoricalDistribution((8, 64))}, "k=64 does not fit batch_size=50: choose k ≤ 50"),
-        ({"beta": FloatDistribution(0.0, 1.0)}, r"values=\['beta'\] are no coordinates"),
+        ({"beta": FloatDistribution(0.0, 1.0)}, r"values=\['beta'\] are not coordinates"),
     ],
 )
-def test_a_method_that_could_not_be_trained_is_refused(
+def test_a_method_with_values_that_cannot_be_trained_is_refused(
     space: dict[str, Coordinate], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(METHODS, "mine", space)
+    monkeypatch.setitem(METHODS, "custom", space)
     with pytest.raises(BadInput, match=message):
-        build_suite(Draft("mine", ("iris/mlp",), methods=("mine",)), tmp_path)
+        build_suite(dataclasses.replace(IRIS, methods=("custom",)), tmp_path)
 
 
-def test_a_warm_start_offers_what_an_earlier_run_selected(tmp_path: Path) -> None:
+def test_a_warm_start_proposes_what_an_earlier_run_selected(tmp_path: Path) -> None:
     suite, earlier = small_suite(), RunDir(tmp_path / "earlier")
     earlier.write_suite(suite)
     study = suite.study("iris/mlp@0/mixup")
@@ -145,15 +146,15 @@ def test_a_warm_start_offers_what_an_earlier_run_selected(tmp_path: Path) -> Non
     best = earlier.proposals(study.name)[ranking(earlier.rows(study.name))[0]]
     new = RunDir(tmp_path / "new")
     assert warm_start_values(small_suite(trials=9), new, earlier) == {study.name: best}
-    narrow = dataclasses.replace(study, space={"alpha": as_json(FloatDistribution(10.0, 20.0))})
+    narrow = dataclasses.replace(study, space={"alpha": to_json_dict(FloatDistribution(10.0, 20.0))})
     with pytest.raises(BadInput, match="selected nothing that fits"):
         warm_start_values(dataclasses.replace(suite, studies=(narrow,)), new, earlier)
     new.write_proposal(study.name, 0, {"alpha": 1.0})
     new.write_suite(suite)
-    assert warm_start_values(suite, new, earlier) == {}, "what has begun is not begun again"
+    assert warm_start_values(suite, new, earlier) == {}, "the study has a proposal already"
 
 
-def test_offered_configurations_are_run_first(tmp_path: Path) -> None:
+def test_existing_proposals_run_first(tmp_path: Path) -> None:
     suite, run = small_suite(), RunDir(tmp_path / "run")
     study = suite.study("iris/mlp@0/mixup")
     run.write_proposal(study.name, 0, {"alpha": 0.123})

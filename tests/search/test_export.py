@@ -1,4 +1,4 @@
-"""A run directory as Optuna studies, read back by Optuna."""
+"""The Optuna studies exported from a run directory, read back by Optuna."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from optuna.trial import TrialState
 from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.selection import ranking, score
+from tune_kmixup.core.selection import ranking, validation_score
 from tune_kmixup.search.export import export
 from tune_kmixup.store.run_dir import RunDir
 
 
 @pytest.fixture
 def half_done(run_dir: RunDir, suite: Suite) -> RunDir:
-    """Of one study: two configurations with rows, one that failed, one that was interrupted; nothing was trained."""
+    """A study with two finished configurations, one that failed, and one that was interrupted. The rows are made up."""
     run_dir.write_suite(suite)
     study = suite.study("iris/mlp@0/kmixup")
     for index, values in enumerate([{"alpha": 0.5, "log2_k": 1}, {"alpha": 2.0, "log2_k": 3}] * 2):
@@ -36,15 +36,15 @@ def test_states_values_and_attributes(half_done: RunDir, tmp_path: Path) -> None
     assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
     rows = half_done.rows("iris/mlp@0/kmixup")
     assert study.best_trial.user_attrs["index"] == ranking(rows)[0]
-    assert study.best_value == score(r for r in rows if r["trial"] == ranking(rows)[0])[0]
+    assert study.best_value == validation_score(r for r in rows if r["trial"] == ranking(rows)[0])[0]
     assert study.trials[1].params == {"alpha": 2.0, "log2_k": 3}
     assert study.trials[2].user_attrs["error"] == "out of memory"
     assert study.user_attrs == {"task": "iris/mlp@0", "method": "kmixup"}
 
 
-def test_nothing_is_overwritten(half_done: RunDir, tmp_path: Path) -> None:
-    (tmp_path / "there.db").write_text("mine")
+def test_no_file_is_overwritten(half_done: RunDir, tmp_path: Path) -> None:
+    (tmp_path / "existing.db").write_text("")
     with pytest.raises(BadInput, match="exists: choose another file"):
-        export(half_done, tmp_path / "there.db")
-    with pytest.raises(BadInput, match="a folder that there is not"):
+        export(half_done, tmp_path / "existing.db")
+    with pytest.raises(BadInput, match="is in a folder that does not exist"):
         export(half_done, tmp_path / "nowhere" / "optuna.db")

@@ -1,4 +1,4 @@
-"""Every task of the comparison fits its data set and its network, and says where its recipe is from."""
+"""The recipe of every task fits its data set and network, and has a source."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from search_spaces.tasks import TASKS
 from tune_kmixup.data.augment import AUGMENTATIONS
-from tune_kmixup.data.prepare import outer_splits, prepare, train_rows
+from tune_kmixup.data.prepare import count_train_rows, outer_splits, prepare
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
 
@@ -16,10 +16,10 @@ from tune_kmixup.models.architectures import ARCHITECTURES
 @pytest.mark.parametrize("name", TASKS)
 def test_an_entry_holds_all_outer_splits_of_one_task(name: str) -> None:
     tasks = TASKS[name]
-    found = DATASETS[tasks[0].dataset]
+    spec = DATASETS[tasks[0].dataset]
     assert {task.base for task in tasks} == {name}
-    official = found.test_rows is not None
-    assert [task.outer_split for task in tasks] == list(outer_splits(official, found.generate is not None))
+    official = spec.test_rows is not None
+    assert [task.outer_split for task in tasks] == list(outer_splits(official, spec.generate is not None))
     assert len({task.recipe for task in tasks}) == 1
 
 
@@ -27,7 +27,7 @@ def test_an_entry_holds_all_outer_splits_of_one_task(name: str) -> None:
 def test_recipes_fit_the_data_and_have_a_source(name: str, tmp_path: Path) -> None:
     task = TASKS[name][0]
     recipe = task.recipe
-    rows = train_rows(task, tmp_path)  # raises where the batch is larger
+    rows = count_train_rows(task, tmp_path)  # raises if the batch is larger
     assert recipe.source
     assert recipe.batch_size >= 50 or recipe.batch_size == rows
     assert recipe.warmup_epochs < recipe.epochs
@@ -39,15 +39,15 @@ def test_recipes_fit_the_data_and_have_a_source(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", TASKS)
 def test_networks_fit_the_data(name: str) -> None:
     task = TASKS[name][0]
-    found = DATASETS[task.dataset]
-    with torch.device("meta"):  # shapes alone
-        model = ARCHITECTURES[task.architecture](found.shape, found.classes)
-        logits = model(torch.empty(2, *found.shape))
-    assert logits.shape == (2, found.classes)
+    spec = DATASETS[task.dataset]
+    with torch.device("meta"):  # shapes without values
+        model = ARCHITECTURES[task.architecture](spec.shape, spec.classes)
+        logits = model(torch.empty(2, *spec.shape))
+    assert logits.shape == (2, spec.classes)
 
 
 @pytest.mark.parametrize("name", [name for name, tasks in TASKS.items() if DATASETS[tasks[0].dataset].load is None])
-def test_what_is_at_hand_starts_to_learn(name: str, tmp_path: Path) -> None:
+def test_training_on_included_data_lowers_the_loss(name: str, tmp_path: Path) -> None:
     task = TASKS[name][-1]
     data = prepare(task, tmp_path, test=False)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Run directories in an object store: a real S3 API, moto's server, on loopback."""
+"""Run directories in an object store, tested with moto's S3 server on the loopback interface."""
 
 import json
 import os
@@ -18,7 +18,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from ray.util import get_node_ip_address
 
-from tests.helpers.launches import LONG, descendants, reproducible, tune, workers
+from tests.helpers.launches import LONG, descendants, reproducible, run_cli, run_cli_in_process, workers
 from tests.helpers.suites import made_up_rows
 from tune_kmixup.analysis.load import load
 from tune_kmixup.core.config import Suite
@@ -36,17 +36,21 @@ BUCKET = "experiments"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ThreadedMotoServer]:
-    """An S3 of one's own; what is run from here finds it by its environment."""
-    found = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    found.start()
-    host, port = found.get_host_and_port()
-    keys = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_DEFAULT_REGION": "us-east-1"}
+    """An S3 server. This process and those it starts find it by their environment."""
+    moto_server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto_server.start()
+    host, port = moto_server.get_host_and_port()
+    credentials = {
+        "AWS_ACCESS_KEY_ID": "made-up",
+        "AWS_SECRET_ACCESS_KEY": "made-up",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+        for name, value in {**credentials, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
             patch.setenv(name, value)
         boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield found
-    found.stop()
+        yield moto_server
+    moto_server.stop()
 
 
 @pytest.fixture
@@ -56,11 +60,11 @@ def run(server: ThreadedMotoServer, request: pytest.FixtureRequest) -> RunDir:
 
 def keys(run: RunDir) -> set[str]:
     prefix = files.store_key(run.path).removeprefix(f"{BUCKET}/") + "/"
-    found = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-    return {one["Key"].removeprefix(prefix) for one in found}
+    objects = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+    return {entry["Key"].removeprefix(prefix) for entry in objects}
 
 
-def test_what_is_written_is_read(run: RunDir, suite: Suite) -> None:
+def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
     assert not run.exists() and check_continues(run, suite) == suite
     run.write_suite(suite)
     study = suite.studies[1]
@@ -68,19 +72,19 @@ def test_what_is_written_is_read(run: RunDir, suite: Suite) -> None:
     rows = made_up_rows(suite, trial)
     run.write_proposal(study.name, 0, {"alpha": 0.5})
     run.write_failure(trial, "went wrong")
-    with run.local_copy() as here:
-        assert here.failures(study.name) == {"search-0000": "went wrong"}
+    with run.local_copy() as local:
+        assert local.failures(study.name) == {"search-0000": "went wrong"}
     run.write_rows(trial, rows)
-    run.write_rows(trial, [{"seed": 1}])  # never overwritten
+    run.write_rows(trial, [{"seed": 1}])  # does not overwrite
     run.write_launch({"ended": True, "slots": 2, "since": 0.0, "updated": 1.0})
     run.write_speedups({"iris/mlp": {2: 1.5}})
-    again = RunDir(str(run.path))
-    assert again.suite() == suite and again.speedups() == {"iris/mlp": {2: 1.5}}
-    with again.local_copy() as here:
-        assert here.rows(study.name) == rows and here.failures(study.name) == {}
-        assert here.proposals(study.name) == {0: {"alpha": 0.5}}
-        copied = here.path
-    assert not copied.exists(), "the copy is not left"
+    reopened = RunDir(str(run.path))
+    assert reopened.suite() == suite and reopened.speedups() == {"iris/mlp": {2: 1.5}}
+    with reopened.local_copy() as local:
+        assert local.rows(study.name) == rows and local.failures(study.name) == {}
+        assert local.proposals(study.name) == {0: {"alpha": 0.5}}
+        copy_path = local.path
+    assert not copy_path.exists(), "the copy is removed"
     assert keys(run) == {
         "suite.json",
         "launch.json",
@@ -97,7 +101,7 @@ def test_checkpoints(run: RunDir, suite: Suite) -> None:
     path = run.checkpoint(trial)
     assert checkpoint.load(path, "me") is None
     checkpoint.save(path, "me", [{"seed": 0}], None)
-    assert checkpoint.load(path, "me") == {"rows": [{"seed": 0}], "bundle": None}
+    assert checkpoint.load(path, "me") == ([{"seed": 0}], None)
     with pytest.raises(BadInput, match="of another trial"):
         checkpoint.load(path, "another")
 
@@ -109,13 +113,13 @@ def test_a_write_that_fails_leaves_nothing(run: RunDir) -> None:
     assert keys(run) == set()
 
 
-def test_what_is_replaced_while_it_is_read_is_read_whole(run: RunDir) -> None:
-    path, over = run.path / "launch.lock", threading.Event()
+def test_a_file_that_is_replaced_meanwhile_is_read_whole(run: RunDir) -> None:
+    path, done = run.path / "launch.lock", threading.Event()
     contents = [bytes([letter]) * size for letter, size in ((1, 10_000), (2, 20_000))]
     files.create(path, contents[0])
 
     def replace() -> None:
-        while not over.is_set():
+        while not done.is_set():
             for content in contents:
                 with files.atomic_write(path) as file:
                     file.write(content)
@@ -125,22 +129,22 @@ def test_what_is_replaced_while_it_is_read_is_read_whole(run: RunDir) -> None:
     try:
         assert {files.read(path) for _ in range(50)} <= set(contents)
     finally:
-        over.set()
+        done.set()
         writer.join()
 
 
-def test_a_garbled_result_is_named_where_it_is(run: RunDir, suite: Suite) -> None:
+def test_a_corrupt_result_is_named_by_its_url(run: RunDir, suite: Suite) -> None:
     run.write_suite(suite)
-    path = run.file(suite.search_trial(suite.studies[1], 0, {}))
+    path = run.rows_path(suite.search_trial(suite.studies[1], 0, {}))
     assert files.create(path, b"[{")
     with pytest.raises(CorruptFile, match=str(path)):
         launch_status(run)
     files.remove(path)
-    files.remove(path)  # not there any more: no error
+    files.remove(path)  # no error if it does not exist
     launch_status(run)
 
 
-def test_what_holds_something_else_is_refused(run: RunDir, suite: Suite) -> None:
+def test_a_location_with_other_files_is_refused(run: RunDir, suite: Suite) -> None:
     files.create(run.path / "thesis.tex", b"")
     with pytest.raises(BadInput, match="holds something else"):
         check_continues(run, suite)
@@ -149,148 +153,148 @@ def test_what_holds_something_else_is_refused(run: RunDir, suite: Suite) -> None
 def test_one_launch_at_a_time(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.1)
     with run_lock(run):
-        first = lock.read_lock(run.path / "launch.lock")
+        first = lock.read_lease(run.path / "launch.lock")
         with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on "), run_lock(run):
             pass
-        until = time.monotonic() + 10
-        while lock.read_lock(run.path / "launch.lock")["updated"] == first["updated"] and time.monotonic() < until:
+        deadline = time.monotonic() + 10
+        while lock.read_lease(run.path / "launch.lock")["updated"] == first["updated"] and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert lock.read_lock(run.path / "launch.lock")["updated"] > first["updated"], "signs of life"
+        assert lock.read_lease(run.path / "launch.lock")["updated"] > first["updated"], "the lease is renewed"
     assert keys(run) == set()
     with run_lock(run):
         pass
 
 
 def test_of_many_at_once_one_holds_it(run: RunDir) -> None:
-    held_by, refused, over = [], [], threading.Barrier(8)
+    holders, refused, all_tried = [], [], threading.Barrier(8)
 
-    def begin(number: int) -> None:
+    def acquire(number: int) -> None:
         try:
             with run_lock(run):
-                held_by.append(number)
-                over.wait(30)
+                holders.append(number)
+                all_tried.wait(30)
         except BadInput:
             refused.append(number)
-            over.wait(30)
+            all_tried.wait(30)
 
-    threads = [threading.Thread(target=begin, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=acquire, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(held_by) == 1 and len(refused) == 7
+    assert len(holders) == 1 and len(refused) == 7
 
 
 def test_a_lock_left_by_a_dead_process_is_taken_over(run: RunDir) -> None:
-    dead = {"host": "another", "pid": 1, "since": 0.0, "updated": time.time() - 60, "by": "it"}
-    files.create(run.path / "launch.lock", json.dumps(dead).encode())
+    lease = {"host": "another", "pid": 1, "since": 0.0, "updated": time.time() - 60, "by": "it"}
+    files.create(run.path / "launch.lock", json.dumps(lease).encode())
     with run_lock(run):
-        assert lock.read_lock(run.path / "launch.lock")["pid"] == os.getpid()
+        assert lock.read_lease(run.path / "launch.lock")["pid"] == os.getpid()
 
 
 def test_a_launch_that_was_taken_over_stops(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt), run_lock(run):
-        for _ in range(20):  # a renewal that has just read its own lock writes it once more
+        for _ in range(20):  # a renewal that has just read its own lease writes it once more
             with files.atomic_write(run.path / "launch.lock") as file:
                 file.write(json.dumps({"host": "another", "pid": 1, "by": "it", "since": 0, "updated": 0}).encode())
             time.sleep(0.5)
-    assert lock.read_lock(run.path / "launch.lock")["by"] == "it", "the lock of the other stays"
+    assert lock.read_lease(run.path / "launch.lock")["by"] == "it", "the other launch keeps its lease"
 
 
 @pytest.mark.slow
 def test_a_store_that_is_not_there_is_said_in_a_line(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    nowhere = RunDir("s3://no-such-bucket/run")
-    with pytest.raises(BadInput, match="cannot be written"), run_lock(nowhere):
+    no_bucket = RunDir("s3://no-such-bucket/run")
+    with pytest.raises(BadInput, match="cannot be written"), run_lock(no_bucket):
         pass
     with pytest.raises(BadInput, match=r"cannot be read .*bucket does not exist"):
-        launch_status(nowhere)
+        launch_status(no_bucket)
     with pytest.raises(BadInput, match=r"holds no suite\.json"):
         launch_status(run)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    files.store(nowhere.path).clear_instance_cache()  # whoever asks next reads that variable
+    files.filesystem(no_bucket.path).clear_instance_cache()  # so that the variable is read again
     with pytest.raises(BadInput, match=r"cannot be read .*Could not connect"):
         launch_status(RunDir("s3://another-bucket/run"))
-    files.store(nowhere.path).clear_instance_cache()  # nor does anyone after this test read it
+    files.filesystem(no_bucket.path).clear_instance_cache()  # later tests need the previous value
 
 
 LAUNCH = ["launch", "iris/mlp@0", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2", "--epochs", "20"]
 
 
 @pytest.mark.slow
-def test_a_launch_into_a_store_from_the_command_line(run: RunDir, tmp_path: Path) -> None:
-    url = str(run.path)
-    assert f"Done: every run in {url} is finished" in tune(*LAUNCH, "--out", url)
-    assert "Nothing to do" in tune("resume", url)
-    assert "3/3" in tune("status", url) and "2/2" in tune("status", url)
-    assert "iris/mlp" in tune("report", url, "--out", tmp_path / "report", "--format", "md")
-    assert "3 studies, 7 trials" in tune("export", url, "--to", tmp_path / "optuna.db")
+@pytest.mark.xdist_group("ray")
+def test_a_launch_into_a_store_from_the_command_line(run: RunDir, ray_address: str, tmp_path: Path) -> None:
+    url, on_ray = str(run.path), ["--address", ray_address, "--batch-seeds", "off"]
+    assert f"Done: every run in {url} is finished" in run_cli_in_process(*LAUNCH, *on_ray, "--out", url)
+    assert "Nothing to do" in run_cli_in_process("resume", url)
+    assert "3/3" in run_cli_in_process("status", url) and "2/2" in run_cli_in_process("status", url)
+    assert "iris/mlp" in run_cli_in_process("report", url, "--out", tmp_path / "report", "--format", "md")
+    assert "3 studies, 7 trials" in run_cli_in_process("export", url, "--to", tmp_path / "optuna.db")
     assert not {key for key in keys(run) if key.startswith("checkpoints") or key.endswith("lock")}
-    more = tune("launch", *LAUNCH[1:], "--warm-start", url, "--out", tmp_path / "more", "--batch-seeds", "off")
+    more = run_cli_in_process("launch", *LAUNCH[1:], "--warm-start", url, "--out", tmp_path / "more", *on_ray)
     assert "Done" in more
-    assert "leave it out" in tune("resume", url, "--trials", "4", "--log-to", "tensorboard", code=2)
+    assert "leave it out" in run_cli_in_process("resume", url, "--trials", "4", "--log-to", "tensorboard", code=2)
 
 
 @pytest.mark.parametrize(
-    ("where", "message"),
+    ("location", "message"),
     [("nothing://a/b", "name a folder, s3://"), ("gs://a/b", "pip install gcsfs")],
 )
-def test_a_store_without_its_package_is_refused(where: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_without_its_package_is_refused(location: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(BadInput, match=message):
-        files.parse_location(where)
+        files.parse_location(location)
 
 
-SHARED_NOTHING = """
+ON_OWN_DISK = """
 mount -t tmpfs tmpfs "$DISK" && mkdir -p "$DISK/home" "$DISK/ray" && cd "$DISK" && exec "$@"
 """
 
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """A folder in whose place every node has a disk of its own. Its path is short, for sockets' sake."""
+    """A folder where each node mounts a disk of its own. Its path is short enough for sockets."""
     with tempfile.TemporaryDirectory() as folder:
         if subprocess.run(
             ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True
         ).returncode:
-            pytest.skip("a disk of one's own cannot be mounted here")
+            pytest.skip("this process may not mount a disk")
         yield Path(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_nodes_that_share_no_disk(run: RunDir, disk: Path, tmp_path: Path) -> None:
-    """What was interrupted on two nodes is continued on one of them, from the store, bit for bit."""
+    """A launch is interrupted on two nodes and resumed from the store on one of them. Results are equal bit by bit."""
     ray = str(Path(sys.executable).with_name("ray"))
     env = os.environ | {"DISK": str(disk), "HOME": f"{disk}/home", "TMPDIR": str(disk), "RAY_TMPDIR": f"{disk}/ray"}
     env |= {"TUNE_KMIXUP_DATA": f"{disk}/data", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"{get_node_ip_address()}:{free.getsockname()[1]}"
+    with socket.socket() as free_port:
+        free_port.bind(("127.0.0.1", 0))
+        address = f"{get_node_ip_address()}:{free_port.getsockname()[1]}"
     quiet = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
-    def node(*which: str) -> "subprocess.Popen[bytes]":
-        start = [ray, "start", "--block", "--num-cpus=1", "--dashboard-agent-listen-port=0", *which]
-        alone = ["unshare", "--mount", "bash", "-c", SHARED_NOTHING, "node", *start]
-        return subprocess.Popen(alone, **quiet)  # type: ignore[call-overload, no-any-return]
+    def start_node(*options: str) -> "subprocess.Popen[bytes]":
+        start = [ray, "start", "--block", "--num-cpus=1", "--dashboard-agent-listen-port=0", *options]
+        command = ["unshare", "--mount", "bash", "-c", ON_OWN_DISK, "node", *start]
+        return subprocess.Popen(command, **quiet)  # type: ignore[call-overload, no-any-return]
 
-    def command(*args: str) -> "subprocess.Popen[str]":
-        """On the first node."""
-        there = ["nsenter", "--mount", f"--target={head.pid}", f"--wd={disk}", sys.executable, "-m", "tune_kmixup"]
+    def start_on_head(*args: str) -> "subprocess.Popen[str]":
+        command = ["nsenter", "--mount", f"--target={head.pid}", f"--wd={disk}", sys.executable, "-m", "tune_kmixup"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": env}
-        return subprocess.Popen([*there, *args, "--address", address], **pipes)  # type: ignore[call-overload, no-any-return]
+        return subprocess.Popen([*command, *args, "--address", address], **pipes)  # type: ignore[call-overload, no-any-return]
 
-    head = node("--head", f"--port={address.rpartition(':')[2]}", "--include-dashboard=false")
-    until = time.monotonic() + 60
+    head = start_node("--head", f"--port={address.rpartition(':')[2]}", "--include-dashboard=false")
+    deadline = time.monotonic() + 60
     while socket.socket().connect_ex((address.partition(":")[0], int(address.partition(":")[2]))):
-        assert time.monotonic() < until and head.poll() is None
+        assert time.monotonic() < deadline and head.poll() is None
         time.sleep(0.2)
-    other = node(f"--address={address}")
+    other = start_node(f"--address={address}")
     try:
-        launched = command("launch", *LONG[1:], "--out", str(run.path))
-        until = time.monotonic() + 120
-        while len(workers(os.getpid())) < 2 and launched.poll() is None and time.monotonic() < until:
+        launched = start_on_head("launch", *LONG[1:], "--out", str(run.path))
+        deadline = time.monotonic() + 120
+        while len(workers(os.getpid())) < 2 and launched.poll() is None and time.monotonic() < deadline:
             time.sleep(0.2)
-        time.sleep(2)  # in the middle of it
+        time.sleep(2)  # both are in training then
         launched.send_signal(signal.SIGINT)
         printed, _ = launched.communicate(timeout=60)
         assert launched.returncode == 130, printed
@@ -299,7 +303,7 @@ def test_nodes_that_share_no_disk(run: RunDir, disk: Path, tmp_path: Path) -> No
             f"checkpoints/iris/mlp@0/{method}/search-0000.pt" for method in ("erm", "mixup")
         }
         other.kill()
-        resumed = command("resume", str(run.path))
+        resumed = start_on_head("resume", str(run.path))
         printed, _ = resumed.communicate(timeout=200)
         assert resumed.returncode == 0, printed
     finally:
@@ -308,7 +312,7 @@ def test_nodes_that_share_no_disk(run: RunDir, disk: Path, tmp_path: Path) -> No
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.wait()
-    assert not list(disk.iterdir()), "each node wrote on its own disk alone"
-    tune(*LONG, "--out", tmp_path / "alone")
-    with run.local_copy() as here:
-        assert reproducible(here) == reproducible(RunDir(tmp_path / "alone"))
+    assert not list(disk.iterdir()), "each node wrote only to its own disk"
+    run_cli(*LONG, "--out", tmp_path / "uninterrupted")
+    with run.local_copy() as local:
+        assert reproducible(local) == reproducible(RunDir(tmp_path / "uninterrupted"))

@@ -1,1 +1,1 @@
-"""Nouns and rules: recipes, tasks, suites, rows, selection, ASHA. Standard library only."""
+"""Recipes, tasks, suites and rows, and the rules on them: selection, ASHA, batched seeds. Standard library only."""

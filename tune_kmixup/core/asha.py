@@ -1,58 +1,86 @@
-"""Early stopping by asynchronous successive halving (ASHA): when a trial is judged, and whether it goes on.
+"""Early stopping by asynchronous successive halving (ASHA): after which epochs a trial is judged, and by which rule.
 
-Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, arXiv 1810.05934, in the form that decides
-at once and stops trials where they stand, as Ray Tune's ASHAScheduler does, in place of pausing and promoting them.
+Source: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, arXiv 1810.05934. The paper pauses
+a trial at a rung and may promote it later. Here it is continued or stopped at once, as in Ray Tune's ASHAScheduler.
 """
 
 import math
 from collections.abc import Collection, Mapping
 
 SCHEDULERS = ("none", "asha")
-FACTOR = 3  # one in so many goes on from a rung
+REDUCTION_FACTOR = 3  # about one in three trials continues at each rung
 
 
-def rungs(epochs: int) -> tuple[int, ...]:
-    """The numbers of epochs after which a trial of `epochs` is judged: a ninth and a third of them, rounded up."""
-    return tuple(sorted({-(-epochs // FACTOR**2), -(-epochs // FACTOR)} - {epochs}))
+def rung_epochs(epochs: int) -> tuple[int, ...]:
+    """The epochs after which a trial is judged: a ninth and a third of its training, rounded up.
 
+    Args:
+        epochs: epochs of a whole training, ≥ 1.
 
-def should_continue(error: float, recorded: Collection[float]) -> bool:
-    """Whether a trial is among the best max(1, ⌊n / 3⌋) of the n errors recorded at a rung so far, its own included.
-
-    Equal errors rank alike, so the best so far always goes on, and so does what ties with it: on few validation rows
-    errors tie often, and more than one in three go on. NaN counts as the worst.
+    Returns:
+        Numbers of epochs, ascending, each at least 1 and less than `epochs`. Empty for a single epoch.
     """
-    better = sum(nan_as_worst(other) < nan_as_worst(error) for other in recorded)
-    return better < max(1, len(recorded) // FACTOR)
+    thirds = {math.ceil(epochs / REDUCTION_FACTOR**2), math.ceil(epochs / REDUCTION_FACTOR)}
+    return tuple(sorted(thirds - {epochs}))
 
 
-class Rungs:
-    """The errors that the configurations of one study have had at its rungs."""
+def should_continue(error: float, errors: Collection[float]) -> bool:
+    """Whether a trial is among the best max(1, ⌊n / 3⌋) of the n errors recorded at a rung so far.
 
-    def __init__(self) -> None:
-        self.errors: dict[int, dict[int, float]] = {}  # epoch -> configuration -> error
+    Equal errors have equal ranks. So the best trial so far always continues, and so does every trial that ties with it.
+    With few validation rows ties are frequent, and more than one in three continue.
 
-    def record(self, index: int, errors: Mapping[int, float]) -> dict[int, float]:
-        """Keeps a configuration's errors by epoch, and gives those that are new."""
-        new = {epoch: error for epoch, error in errors.items() if index not in self.errors.get(epoch, {})}
-        for epoch, error in new.items():
-            self.errors.setdefault(epoch, {})[index] = error
-        return new
-
-    def should_continue(self, index: int, epoch: int) -> bool:
-        return should_continue(self.errors[epoch][index], self.errors[epoch].values())
+    Args:
+        error: validation error of the trial; NaN counts as the worst.
+        errors: the n errors recorded at this rung, including `error`.
+    """
+    better = sum(nan_as_worst(other) < nan_as_worst(error) for other in errors)
+    return better < max(1, len(errors) // REDUCTION_FACTOR)
 
 
 def nan_as_worst(error: float) -> float:
     return math.inf if math.isnan(error) else error
 
 
+class StudyRungs:
+    """The validation errors that the configurations of one study had at its rungs."""
+
+    def __init__(self) -> None:
+        self.errors: dict[int, dict[int, float]] = {}  # epoch -> index of the configuration -> error
+
+    def record(self, index: int, errors: Mapping[int, float]) -> dict[int, float]:
+        """Records the errors of a configuration. An error that is already recorded stays as it is.
+
+        Args:
+            index: index of the configuration.
+            errors: epoch -> validation error.
+
+        Returns:
+            The part of `errors` that was not recorded before.
+        """
+        new = {epoch: error for epoch, error in errors.items() if index not in self.errors.get(epoch, {})}
+        for epoch, error in new.items():
+            self.errors.setdefault(epoch, {})[index] = error
+        return new
+
+    def should_continue(self, index: int, epoch: int) -> bool:
+        """Whether a configuration continues past a rung where its error is recorded; see the function of this name."""
+        return should_continue(self.errors[epoch][index], self.errors[epoch].values())
+
+
 def format_rungs(errors: Mapping[int, float]) -> str | None:
-    """Errors by epoch as a row holds them, exact; None where there are none."""
+    """Formats errors at rungs for the column `rungs` of a row, without rounding.
+
+    Args:
+        errors: epoch -> validation error.
+
+    Returns:
+        `epoch:error` pairs separated by spaces; None if there are none.
+    """
     return " ".join(f"{epoch}:{error!r}" for epoch, error in errors.items()) or None
 
 
 def parse_rungs(text: str | None) -> dict[int, float]:
-    """What `written` wrote."""
-    pairs = (part.split(":") for part in (text or "").split())
+    """Reads what `format_rungs` returned: epoch -> validation error."""
+    pairs = (pair.split(":") for pair in (text or "").split())
     return {int(epoch): float(error) for epoch, error in pairs}

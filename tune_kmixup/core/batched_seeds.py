@@ -1,26 +1,35 @@
-"""Whether the seeds of a trial are trained together: the rule, from measured speedups."""
+"""Decides from measured speedups whether the seeds of a trial are trained together as one batch of networks."""
 
 from collections.abc import Mapping
 
 from tune_kmixup.core.config import Suite, Task
 
-Speedups = Mapping[str, Mapping[int, float]]  # task without its split -> seeds together -> times faster than in turn
+# Task without its split -> number of seeds -> speedup of training them together over training them one by one.
+Speedups = Mapping[str, Mapping[int, float]]
 
-WORTHWHILE = 1.1  # a smaller speedup does not justify another order of sums
-MAX_BATCHED = 10  # seeds together at most: more gain little, and keep other slots waiting at the end
+MIN_SPEEDUP = 1.1  # a smaller one does not justify that sums are rounded in another order
+MAX_BATCHED = 10  # seeds per trial: more gain little, and leave slots idle at the end of a launch
 
 
-def pays(speedups: Speedups, task: Task, seeds: int) -> bool:
-    """Whether so many seeds of a task are trained together. The nearest number that was measured decides."""
+def should_batch(speedups: Speedups, task: Task, seeds: int) -> bool:
+    """Whether so many seeds of a task are trained together.
+
+    The speedup of the nearest measured number of seeds decides: it must be at least `MIN_SPEEDUP`.
+
+    Args:
+        speedups: what was measured. A task without measurements is never batched.
+        task: any split of the task.
+        seeds: seeds of one trial, ≥ 1. A single seed is never batched.
+    """
     measured = speedups.get(task.base, {})
-    return seeds > 1 and bool(measured) and measured[min(measured, key=lambda size: abs(size - seeds))] >= WORTHWHILE
+    return seeds > 1 and bool(measured) and measured[min(measured, key=lambda size: abs(size - seeds))] >= MIN_SPEEDUP
 
 
 def batch_sizes(suite: Suite) -> set[int]:
-    """How many seeds the trials of a suite, search and final, can train together."""
+    """The numbers of seeds that search and final trials of a suite train together if that is worthwhile."""
     return {suite.search_seeds, min(MAX_BATCHED, suite.final_seeds)}
 
 
 def largest_batch(speedups: Speedups, suite: Suite, task: Task) -> int:
-    """The most seeds of a task that a trial of the suite trains together."""
-    return max((size for size in batch_sizes(suite) if pays(speedups, task, size)), default=1)
+    """The largest number of seeds of a task that a trial of the suite trains together; 1 if none are batched."""
+    return max((size for size in batch_sizes(suite) if should_batch(speedups, task, size)), default=1)

@@ -1,4 +1,4 @@
-"""The nouns of the suite as frozen dataclasses: recipe, task, study, trial, suite.
+"""Recipe, task, study, suite and trial as frozen dataclasses, and their JSON.
 
 Standard library only, so that reading results needs neither torch nor Ray.
 """
@@ -16,16 +16,29 @@ from tune_kmixup.core.errors import BadInput
 
 Phase = Literal["search", "final"]
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-FINAL_SEED_OFFSET = 1_000_000  # final runs never reuse a search seed
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # names become parts of paths
+FINAL_SEED_OFFSET = 1_000_000  # keeps the seeds of final runs apart from those of search runs
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is held fixed in training, for every method of a task alike.
+    """The training settings that are the same for every method of a task.
 
-    The learning rate rises linearly over `warmup_epochs` and falls to zero along a cosine. A last partial batch is
-    dropped. `source` says where the numbers come from.
+    Attributes:
+        epochs: epochs of one training, ≥ 1.
+        batch_size: rows per batch, ≥ 1. An incomplete last batch of an epoch is dropped.
+        lr: peak learning rate, > 0. It rises linearly over `warmup_epochs`, then falls to zero along a cosine.
+        weight_decay: ≥ 0.
+        optimizer: `sgd` or `adamw`.
+        momentum: momentum of SGD; AdamW ignores it.
+        warmup_epochs: epochs of warm-up, ≥ 0.
+        augment: name of the augmentation.
+        precision: number format of the forward pass.
+        cost: cost of a pair in the pairing of k-mixup, from the distance between its inputs.
+        source: where the numbers come from.
+
+    Raises:
+        BadInput: if a number is out of range.
     """
 
     epochs: int
@@ -33,27 +46,35 @@ class Recipe:
     lr: float
     weight_decay: float = 0.0
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    momentum: float = 0.9  # SGD only
+    momentum: float = 0.9
     warmup_epochs: int = 0
     augment: Literal["none", "crop_flip", "shift_gain"] = "none"
     precision: Literal["float32", "bfloat16"] = "float32"
-    cost: Literal["sqeuclidean", "euclidean"] = "sqeuclidean"  # of the pairing
+    cost: Literal["sqeuclidean", "euclidean"] = "sqeuclidean"
     source: str = ""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch_size", 1), ("warmup_epochs", 0), ("weight_decay", 0)):
-            if getattr(self, name) < low:
-                raise BadInput(f"{name}={getattr(self, name)} is too small: choose {name} ≥ {low}.")
+        for name, minimum in (("epochs", 1), ("batch_size", 1), ("warmup_epochs", 0), ("weight_decay", 0)):
+            if getattr(self, name) < minimum:
+                raise BadInput(f"{name}={getattr(self, name)} is too small: choose {name} ≥ {minimum}.")
         if self.lr <= 0:
             raise BadInput(f"lr={self.lr} is not positive: choose lr > 0.")
 
 
 @dataclass(frozen=True)
 class Task:
-    """Data set + architecture + recipe + outer split.
+    """A data set, an architecture, a recipe and an outer split.
 
-    `train_size` cuts the training part down to so many rows (None: all). `outer_split` is None where the data set
-    has an official test set, else the number of the cross-validation fold that is held out as test data.
+    Attributes:
+        dataset: key of DATASETS.
+        architecture: key of ARCHITECTURES.
+        recipe: how to train.
+        train_size: number of training rows to keep; None keeps all.
+        outer_split: number of the cross-validation fold that is held out as test data, or of the draw of a toy data
+            set. None if the data set has an official test set.
+
+    Raises:
+        BadInput: if a name or number could not be part of a path.
     """
 
     dataset: str
@@ -64,9 +85,9 @@ class Task:
 
     def __post_init__(self) -> None:
         for name in (self.dataset, self.architecture):
-            if not NAME.fullmatch(name):
+            if not NAME_PATTERN.fullmatch(name):
                 raise BadInput(f"name={name!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
-        for name in ("train_size", "outer_split"):  # parts of a path, and in a suite.json they may be anything
+        for name in ("train_size", "outer_split"):  # they become parts of a path, and a suite.json may hold any value
             if not isinstance(value := getattr(self, name), int | None):
                 raise BadInput(f"{name}={value!r} is not allowed: choose a whole number, or None.")
 
@@ -84,10 +105,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Study:
-    """One task x one method: the coordinates left free and their ranges.
+    """The search of one method on one task.
 
-    `space` maps a coordinate to an Optuna distribution in Optuna's own JSON form; an empty space has one
-    configuration, which needs no search.
+    Attributes:
+        task: what is trained.
+        method: key of METHODS.
+        space: free coordinate -> Optuna distribution in Optuna's JSON form. An empty space has a single configuration,
+            which needs no search.
+
+    Raises:
+        BadInput: if the name of the method could not be part of a path.
     """
 
     task: Task
@@ -95,26 +122,41 @@ class Study:
     space: Mapping[str, Mapping[str, Any]] = field(hash=False)
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.method):
+        if not NAME_PATTERN.fullmatch(self.method):
             raise BadInput(f"method={self.method!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
 
     @property
     def name(self) -> str:
+        """The full name, e.g. `iris/mlp@3/kmixup`; also the folder of the study's results."""
         return f"{self.task.name}/{self.method}"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """The studies, budgets and seeds of one launch; frozen in the run directory as `suite.json`."""
+    """The studies, budgets and seeds of one launch. The run directory keeps it as `suite.json`.
+
+    Attributes:
+        name: name of the suite; `custom` if it was made of tasks.
+        studies: one per task and method, at least one.
+        trials: configurations to search in each study that has a free coordinate, ≥ 1.
+        search_seeds: runs of each configuration in the search, scored on validation data, ≥ 1.
+        final_seeds: runs of the selected configuration, scored on test data as well, ≥ 1.
+        sampler: which sampler proposes configurations.
+        seed: seed of the whole suite.
+        scheduler: `asha` stops search trials early, `none` does not.
+
+    Raises:
+        BadInput: if a budget is too small, or a study is missing or repeated.
+    """
 
     name: str
     studies: tuple[Study, ...]
-    trials: int  # configurations tried per study with a free coordinate
-    search_seeds: int  # runs per configuration, scored on validation data
-    final_seeds: int  # runs of the selected configuration, scored on test data
+    trials: int
+    search_seeds: int
+    final_seeds: int
     sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
     seed: int = 0
-    scheduler: Literal["none", "asha"] = "none"  # whether search trials are stopped early
+    scheduler: Literal["none", "asha"] = "none"
 
     def __post_init__(self) -> None:
         if not self.studies:
@@ -127,33 +169,63 @@ class Suite:
             raise BadInput(f"studies={sorted(repeated)} appear more than once: name each task and method once.")
 
     def study(self, name: str) -> Study:
+        """The study of this name, which must exist."""
         return next(study for study in self.studies if study.name == name)
 
     def trial_count(self, study: Study) -> int:
-        """Configurations to search: `trials`, or one where nothing is free."""
+        """The number of configurations to search: `trials`, or 1 if the study has no free coordinate."""
         return self.trials if study.space else 1
 
     def search_trial(self, study: Study, index: int, values: Mapping[str, float]) -> "Trial":
+        """The search trial of configuration `index`, with the rungs at which ASHA judges it.
+
+        Args:
+            study: one of the studies of the suite.
+            index: index of the configuration in the study, ≥ 0.
+            values: free coordinate -> value.
+        """
         seeds = tuple(self.seed + i for i in range(self.search_seeds))
-        early = self.scheduler == "asha" and study.space  # one configuration has none to be compared with
-        rungs = asha.rungs(study.task.recipe.epochs) if early else ()
+        stops_early = self.scheduler == "asha" and study.space  # a single configuration has no competitors
+        rungs = asha.rung_epochs(study.task.recipe.epochs) if stops_early else ()
         return Trial(study.name, index, "search", dict(values), seeds, rungs=rungs)
 
     def final_trials(
-        self, study: Study, index: int, values: Mapping[str, float], done: Collection[int], at_once: int
+        self,
+        study: Study,
+        index: int,
+        values: Mapping[str, float],
+        finished_seeds: Collection[int],
+        seeds_per_trial: int,
     ) -> Iterator["Trial"]:
-        """The final runs of configuration `index` whose seeds are not `done`, at most `at_once` to a trial."""
-        seeds = [seed for i in range(self.final_seeds) if (seed := self.seed + FINAL_SEED_OFFSET + i) not in done]
-        for start in range(0, len(seeds), at_once):
-            yield Trial(study.name, index, "final", dict(values), tuple(seeds[start : start + at_once]))
+        """The final trials of configuration `index` that are still missing.
+
+        Args:
+            study: one of the studies of the suite.
+            index: index of the configuration in the study.
+            values: free coordinate -> value.
+            finished_seeds: seeds whose final runs exist already.
+            seeds_per_trial: largest number of seeds in one trial, ≥ 1.
+
+        Yields:
+            Trials that cover each missing seed once.
+        """
+        seeds = [self.seed + FINAL_SEED_OFFSET + i for i in range(self.final_seeds)]
+        missing = [seed for seed in seeds if seed not in finished_seeds]
+        for start in range(0, len(missing), seeds_per_trial):
+            yield Trial(study.name, index, "final", dict(values), tuple(missing[start : start + seeds_per_trial]))
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A suite before its data are known: what `SUITES` holds and the command line alters.
+    """A suite by the names of its tasks and methods, before its search spaces are built: an entry of SUITES.
 
-    `tasks` are names, with or without an outer split; `tune` names recipe values freed for every method alike;
-    `epochs` replaces the recipes' own.
+    Attributes:
+        name: name of the suite.
+        tasks: names of tasks, e.g. `iris/mlp` for all outer splits or `iris/mlp@3` for one.
+        methods: keys of METHODS.
+        trials: see `Suite`, as for `search_seeds`, `final_seeds`, `sampler`, `seed` and `scheduler`.
+        tune: names of recipe values that every method searches as well.
+        epochs: replaces the epochs of every recipe; None keeps them.
     """
 
     name: str
@@ -173,8 +245,14 @@ class Draft:
 class Trial:
     """One configuration of a study, to be trained once per seed in one phase.
 
-    `batched`: all seeds at once. `rungs`: numbers of epochs after which the run of the first seed is judged, and the
-    trial perhaps stopped.
+    Attributes:
+        study: name of the study.
+        index: index of the configuration in the study.
+        phase: `search` (scored on validation data) or `final` (scored on test data as well).
+        values: free coordinate -> value.
+        seeds: seeds of the runs.
+        batched: whether all seeds are trained together; otherwise one after another.
+        rungs: numbers of epochs after which the run of the first seed is judged, and the trial may be stopped.
     """
 
     study: str
@@ -187,15 +265,18 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Names the trial within its study, e.g. `search-0003` or `final-0003-1000000`: the stem of its file."""
+        """The name within the study, e.g. `search-0003` or `final-0003-1000000`; also the stem of its file."""
         return f"{self.phase}-{self.index:04d}" + (f"-{self.seeds[0]}" if self.phase == "final" else "")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a run trains with: the values of a trial, with everything they leave out filled in from the recipe.
+    """What a run trains with: the values of a trial, and the recipe for everything else.
 
-    `alpha` = 0 is ERM; `k` = 1 with `alpha` > 0 is mixup.
+    Attributes:
+        alpha: parameter of Beta(α, α), ≥ 0; 0 is ERM.
+        k: rows per pairing block, from 1 to the batch size; 1 with `alpha` > 0 is mixup.
+        recipe: the recipe of the task, with the recipe values of the trial.
     """
 
     alpha: float
@@ -204,17 +285,23 @@ class Configuration:
 
 
 def configuration(recipe: Recipe, values: Mapping[str, float]) -> Configuration:
-    """Reads a trial's values: `alpha`, `k` or its exponent `log2_k`, `dummy` (ignored), and any field of the recipe.
+    """The configuration that the values of a trial stand for.
 
-    Raises BadInput for another name, alpha < 0 (or NaN), k < 1, or k above the batch size.
+    Args:
+        recipe: recipe of the task.
+        values: any of `alpha` (0 if missing), `k` (1 if missing) or its binary logarithm `log2_k`, `dummy` (ignored),
+            and fields of the recipe, which they replace.
+
+    Raises:
+        BadInput: for another name, alpha < 0 or not finite, k < 1, k above the batch size, or a bad recipe value.
     """
-    rest = dict(values)
-    rest.pop("dummy", None)
-    alpha = float(rest.pop("alpha", 0.0))
-    k = 2 ** int(rest.pop("log2_k")) if "log2_k" in rest else int(rest.pop("k", 1))
-    if unknown := rest.keys() - {f.name for f in dataclasses.fields(Recipe)}:
-        raise BadInput(f"values={sorted(unknown)} are no coordinates: use alpha, k, log2_k, dummy or a recipe field.")
-    recipe = dataclasses.replace(recipe, **rest)  # type: ignore[arg-type]
+    recipe_values = dict(values)
+    recipe_values.pop("dummy", None)
+    alpha = float(recipe_values.pop("alpha", 0.0))
+    k = 2 ** int(recipe_values.pop("log2_k")) if "log2_k" in recipe_values else int(recipe_values.pop("k", 1))
+    if unknown := recipe_values.keys() - {recipe_field.name for recipe_field in dataclasses.fields(Recipe)}:
+        raise BadInput(f"values={sorted(unknown)} are not coordinates: use alpha, k, log2_k, dummy or a recipe field.")
+    recipe = dataclasses.replace(recipe, **recipe_values)  # type: ignore[arg-type]
     if not 0 <= alpha < float("inf"):
         raise BadInput(f"alpha={alpha} is not a finite number ≥ 0: choose 0 for ERM, or α > 0.")
     if k < 1:
@@ -225,16 +312,28 @@ def configuration(recipe: Recipe, values: Mapping[str, float]) -> Configuration:
 
 
 def derived_seed(*parts: object) -> int:
-    """A 63-bit seed from what it is for; the same parts give the same seed on every machine and Python."""
+    """Derives a seed from its purpose, e.g. `derived_seed(seed, "batches", epoch)`.
+
+    Args:
+        parts: values that JSON can hold.
+
+    Returns:
+        A 63-bit seed: a hash of the parts, the same on every machine and Python version.
+    """
     return int.from_bytes(blake2b(json.dumps(parts).encode(), digest_size=8).digest(), "big") >> 1
 
 
 def to_json(suite: Suite) -> str:
+    """Writes a suite as JSON text."""
     return json.dumps(dataclasses.asdict(suite), indent=1)
 
 
 def from_json(text: str) -> Suite:
-    """Reads what `to_json` wrote. Raises KeyError, TypeError or ValueError where it is something else."""
+    """Reads a suite that `to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: if the text is not a suite.
+    """
     raw = json.loads(text)
     studies = []
     for study in raw.pop("studies"):

@@ -1,5 +1,5 @@
-"""The one error that a person can fix."""
+"""The error for input that the user can correct."""
 
 
 class BadInput(ValueError):
-    """Something a person can mend: the message names the argument, its value, the rule and the remedy."""
+    """Input that the user can correct. The message names the argument, its value, the rule and the remedy."""

@@ -1,12 +1,12 @@
-"""What a run's row holds."""
+"""The columns of a result row. There is one row per run."""
 
 from typing import Any
 
 Row = dict[str, Any]
 
-RENAMED = {"fused": "batched"}  # columns of version 0.1.0 and before, by what they are called now
+RENAMED = {"fused": "batched"}  # column name up to version 0.1.0 -> current name
 
-# What a row holds: column -> (type, meaning). `docs/results-schema.md` is made from it.
+# column -> (type, meaning). The table in `docs/results-schema.md` is generated from this.
 COLUMNS: dict[str, tuple[str, str]] = {
     "suite": ("str", "name of the suite; added when a run directory is read"),
     "task": ("str", "data set, training size and architecture, without the outer split, e.g. digits-200/small_cnn"),
@@ -50,23 +50,29 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "test_error_noise_0.3": (
         "float",
-        "of 0.3; in [0, 1] units of images, [-1, 1] of waveforms, standardised columns",
+        "the same at 0.3; units: images in [0, 1], waveforms in [-1, 1], standardised columns",
     ),
     "test_error_fgsm_0.01": ("float", "test_error after a signed gradient step of 0.01, in the same units"),
-    "test_error_fgsm_0.03": ("float", "of 0.03"),
-    "test_error_fgsm_0.1": ("float", "of 0.1; noise and steps leave out columns with ten or fewer distinct values"),
+    "test_error_fgsm_0.03": ("float", "the same at 0.03"),
+    "test_error_fgsm_0.1": (
+        "float",
+        "the same at 0.1; noise and steps leave out columns with ten or fewer distinct values",
+    ),
     "test_fgsm_zero_gradient": ("float", "share of test rows whose gradient is zero, which FGSM cannot move"),
     "matched_distance": ("float", "mean squared Euclidean distance of the pairs trained on; empty for erm"),
     "perturbation": ("float", "E[min(λ,1-λ)²] times matched_distance: expected squared displacement; 0 for erm"),
     "self_pair_share": ("float", "share of training rows paired with themselves; empty for erm"),
     "cross_class_share": ("float", "share of training rows paired with another class; empty for erm"),
-    "rungs": ("str", "of the first search seed with asha: epoch:val_error where it was judged, separated by spaces"),
-    "batched": ("int", "runs trained together, this one among them; 1 if alone"),
+    "rungs": (
+        "str",
+        "epoch:val_error where asha judged the first search seed, separated by spaces; empty for other runs",
+    ),
+    "batched": ("int", "number of runs trained together, including this one; 1 if alone"),
     "seconds": (
         "float",
-        "wall-clock seconds of the run, training and evaluation; its share of those trained together, all if stopped",
+        "wall-clock seconds of training and evaluation; shared equally if trained together; the whole trial if stopped",
     ),
-    "pairing_seconds": ("float", "of these, seconds spent computing pairings"),
+    "pairing_seconds": ("float", "part of `seconds` spent computing pairings"),
     "started": ("float", "start of the run, Unix time"),
     "device": ("str", "device the run trained on"),
     "machine": ("str", "processor architecture, cores and Python of the machine"),
@@ -76,5 +82,5 @@ COLUMNS: dict[str, tuple[str, str]] = {
 
 
 def with_current_names(row: Row) -> Row:
-    """A row with the column names of this version, whichever version wrote it."""
+    """Renames the columns of a row that an earlier version wrote to the current names."""
     return {RENAMED.get(name, name): value for name, value in row.items()}

@@ -1,15 +1,20 @@
-"""From a study's rows to the configuration that counts: the one selection rule. Standard library only."""
+"""The selection rule: which configuration of a study is selected, from its rows."""
 
 from collections.abc import Iterable
 
 from tune_kmixup.core.rows import Row
 
 
-def score(rows: Iterable[Row]) -> tuple[float, float]:
-    """Validation error and NLL of one configuration, averaged over its search runs.
+def validation_score(rows: Iterable[Row]) -> tuple[float, float]:
+    """Scores one configuration on validation data: the smaller, the better.
 
-    A prediction that is not finite counts as wrong, so a diverged run has an error, but no finite NLL: its NLL is
-    infinite.
+    A prediction that is not finite counts as wrong. So a diverged run has an error, but no finite NLL.
+
+    Args:
+        rows: its search runs, at least one.
+
+    Returns:
+        Mean validation error, a fraction, and mean validation NLL in nats, infinite if that of any run is not finite.
     """
     rows = list(rows)
     nlls = [float("inf") if row["val_nll"] is None else row["val_nll"] for row in rows]
@@ -17,42 +22,56 @@ def score(rows: Iterable[Row]) -> tuple[float, float]:
 
 
 def by_configuration(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    """index -> the search runs of that configuration."""
-    found: dict[int, list[Row]] = {}
+    """Groups the search runs of one study by configuration.
+
+    Args:
+        rows: rows of the study; final runs are left out.
+
+    Returns:
+        Index of the configuration -> its search runs.
+    """
+    groups: dict[int, list[Row]] = {}
     for row in rows:
         if row["phase"] == "search":
-            found.setdefault(row["trial"], []).append(row)
-    return found
+            groups.setdefault(row["trial"], []).append(row)
+    return groups
 
 
-def stopped(rows: Iterable[Row]) -> set[int]:
-    """The configurations that were stopped early. Each has one row alone, of its first seed."""
+def stopped_configurations(rows: Iterable[Row]) -> set[int]:
+    """The indices of the configurations that were stopped early. Each has a single row, that of its first seed."""
     return {row["trial"] for row in rows if row["status"] == "stopped"}
 
 
-def completed(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    """`by_configuration` without those that were stopped early: what is scored."""
+def completed_configurations(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """Like `by_configuration`, without the configurations that were stopped early."""
     return by_configuration(row for row in rows if row["status"] != "stopped")
 
 
 def ranking(rows: Iterable[Row]) -> list[int]:
-    """The configurations of a study, best first: the one selection rule. Those stopped early are out.
+    """Ranks the configurations of one study by the selection rule. Test data play no part.
 
-    Least validation error of the last epoch, averaged over the search seeds; among equals the lower NLL, then the
-    smaller α, then the smaller k (the milder regulariser), then the earlier trial. Test data play no part.
+    The first is the one with the smallest validation error after the last epoch, averaged over the search seeds. Ties
+    go to the smaller mean NLL, then to the smaller α, then to the smaller k (the milder regulariser), then to the
+    earlier trial.
+
+    Args:
+        rows: rows of the study; final runs and configurations that were stopped early are left out.
+
+    Returns:
+        Indices of the configurations, the selected one first.
     """
-    runs = completed(rows)
-    return sorted(runs, key=lambda i: (*score(runs[i]), runs[i][0]["alpha"], runs[i][0]["k"], i))
-
-
-def tied(rows: Iterable[Row]) -> int:
-    """How many configurations share the least validation error: more than one means that a tie was broken."""
-    errors = [score(runs)[0] for runs in completed(rows).values()]
-    return errors.count(min(errors)) if errors else 0
+    runs = completed_configurations(rows)
+    return sorted(runs, key=lambda i: (*validation_score(runs[i]), runs[i][0]["alpha"], runs[i][0]["k"], i))
 
 
 def final_rows(rows: Iterable[Row]) -> list[Row]:
-    """The final runs that count: those of the configuration that the selection rule chooses now."""
+    """The final runs of one study that count: those of the configuration that is selected now.
+
+    A larger search budget can change the selection. The final runs of the earlier selection then no longer count.
+
+    Args:
+        rows: all rows of the study.
+    """
     rows = list(rows)
-    best = ranking(rows)[:1]
-    return [row for row in rows if row["phase"] == "final" and row["trial"] in best]
+    selected = ranking(rows)[:1]
+    return [row for row in rows if row["phase"] == "final" and row["trial"] in selected]

@@ -1,1 +1,1 @@
-"""From what was asked for to a suite: names, budgets, resources, plugins."""
+"""Prepares a launch: builds the suite from names and budgets, the resources of trials, and plugins."""

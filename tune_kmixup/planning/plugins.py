@@ -1,4 +1,4 @@
-"""A user's own data sets, architectures, tasks and methods: `--load my_tasks.py`."""
+"""Loads a user's own data sets, architectures, tasks and methods: `--load my_tasks.py`."""
 
 import hashlib
 import sys
@@ -11,15 +11,19 @@ from tune_kmixup.core.errors import BadInput
 
 @dataclass(frozen=True)
 class Plugins:
-    """Modules that add to the dicts (DATASETS, ARCHITECTURES, TASKS, METHODS): path and text of each.
+    """Modules that add entries to DATASETS, ARCHITECTURES, TASKS or METHODS.
 
-    The text travels to the workers, so that every node runs what the launching machine read.
+    Their text is sent to the workers, so that every node runs what the launching process read.
+
+    Attributes:
+        modules: path and text of each module.
     """
 
     modules: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def read(cls, paths: list[Path]) -> "Plugins":
+        """Reads Python files. Raises BadInput if one cannot be read as text."""
         try:
             return cls(tuple((str(path), path.read_text()) for path in paths))
         except (OSError, UnicodeDecodeError) as error:
@@ -28,7 +32,7 @@ class Plugins:
             ) from error
 
     def load(self) -> None:
-        """Runs each module once per process, under a name made of its text."""
+        """Runs each module once per process. Modules of the same text count as one."""
         for path, text in self.modules:
             name = f"tune_kmixup_loaded_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
             if name in sys.modules:

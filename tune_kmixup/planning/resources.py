@@ -1,4 +1,4 @@
-"""Where and with what trials run."""
+"""The resources that trials run on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,13 +11,25 @@ BatchSeeds = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True)
 class Resources:
-    """Where and with what the trials run. It changes no result beyond rounding (`batch_seeds`)."""
+    """The resources that trials run on. No field changes a result, except that `batch_seeds` changes rounding.
 
-    address: str | None = None  # of a Ray cluster; None: a Ray of one's own on this machine
+    Attributes:
+        address: address of a Ray cluster; None starts Ray on this machine.
+        cpus_per_trial: CPUs of one trial, > 0.
+        gpus_per_trial: GPUs of one trial, ≥ 0; `auto` chooses a share of a GPU for each task by its measured memory.
+        max_concurrent: largest number of trials at once, ≥ 1; None sets no limit.
+        batch_seeds: whether the seeds of a trial are trained together: `on`, `off`, or `auto` for tasks where it is
+            measured to be faster.
+
+    Raises:
+        BadInput: if a value is out of range.
+    """
+
+    address: str | None = None
     cpus_per_trial: float = 1.0
-    gpus_per_trial: float | Literal["auto"] = 0.0  # auto: by the memory that a trial of its task is measured to need
+    gpus_per_trial: float | Literal["auto"] = 0.0
     max_concurrent: int | None = None
-    batch_seeds: BatchSeeds = "auto"  # train the seeds of a trial together: where measured to pay, always, never
+    batch_seeds: BatchSeeds = "auto"
 
     def __post_init__(self) -> None:
         if self.cpus_per_trial <= 0:
@@ -26,8 +38,8 @@ class Resources:
             raise BadInput(f"gpus_per_trial={self.gpus_per_trial} is not a number ≥ 0: choose 0 to train on CPUs.")
         if self.address and self.address.startswith("ray://"):
             raise BadInput(
-                f"address={self.address!r} is Ray's client, through which a launch would write its results elsewhere: "
-                "run it on the cluster with `ray job submit`, and use address='auto' there."
+                f"address={self.address!r} is the address of Ray Client, which is not supported: "
+                "run the launch on the cluster with `ray job submit`, and use address='auto' there."
             )
         if self.batch_seeds not in get_args(BatchSeeds):
             raise BadInput(f"batch_seeds={self.batch_seeds!r} is unknown: choose auto, on or off.")
@@ -35,36 +47,48 @@ class Resources:
             raise BadInput(f"max_concurrent={self.max_concurrent} is too small: choose max_concurrent ≥ 1.")
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> "Resources":
-        """From what was typed, other options among it; `gpus_per_trial` as text. Raises BadInput."""
-        given = {field.name: options[field.name] for field in fields(cls) if field.name in options}
-        text = given.get("gpus_per_trial", "0")
+    def from_options(cls, options: Mapping[str, Any]) -> "Resources":
+        """Takes the resources from the options of a command.
+
+        Args:
+            options: option -> value. `gpus_per_trial` is text. Options that are not fields are ignored.
+
+        Raises:
+            BadInput: if a value is out of range, or `gpus_per_trial` is neither a number nor `auto`.
+        """
+        values = {field.name: options[field.name] for field in fields(cls) if field.name in options}
+        text = values.get("gpus_per_trial", "0")
         try:
             gpus = text if text == "auto" else float(text)
         except ValueError:
             raise BadInput(f"gpus_per_trial={text!r} is neither a number nor auto: choose 0.5, or auto.") from None
-        return cls(**given | {"gpus_per_trial": gpus})
+        return cls(**values | {"gpus_per_trial": gpus})
 
     @property
-    def each(self) -> str:
-        """What a trial gets, in words."""
+    def per_trial(self) -> str:
+        """The resources of one trial in words, e.g. `1 CPU 0.5 GPU`."""
         if self.gpus_per_trial == "auto":
             return f"{self.cpus_per_trial:g} CPU, a share of a GPU as measured"
         return f"{self.cpus_per_trial:g} CPU" + (f" {self.gpus_per_trial:g} GPU" if self.gpus_per_trial else "")
 
     @property
     def threads(self) -> int:
-        """Threads of a trial: its share of the CPUs, so that trials side by side do not crowd each other."""
+        """Threads of a trial: its CPUs, rounded down, at least 1. More would compete with those of other trials."""
         return max(1, int(self.cpus_per_trial))
 
     @property
     def device(self) -> str:
+        """`cuda` if a trial uses a GPU, else `cpu`."""
         return "cuda" if self.gpus_per_trial else "cpu"
 
     def slots(self, cpus: float, gpus: float) -> int:
-        """How many trials run at once on so many CPUs and GPUs; of `auto`, on how many GPUs one or more can.
+        """The number of trials that run at once on so many CPUs and GPUs.
 
-        Raises BadInput where not even one fits.
+        Returns:
+            At least 1. With `gpus_per_trial='auto'`, the number of GPUs that have enough CPUs for at least one trial.
+
+        Raises:
+            BadInput: if no trial fits.
         """
         auto = self.gpus_per_trial == "auto"
         if auto and gpus < 1:
@@ -73,11 +97,11 @@ class Resources:
                 "choose gpus_per_trial=0 to train on CPUs, or --address of a cluster with GPUs."
             )
         gpus_per_trial = 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial
-        for name, needed, there in (("cpus", self.cpus_per_trial, cpus), ("gpus", gpus_per_trial, gpus)):
-            if needed > there:
+        for name, needed, available in (("cpus", self.cpus_per_trial, cpus), ("gpus", gpus_per_trial, gpus)):
+            if needed > available:
                 raise BadInput(
-                    f"{name}_per_trial={needed:g} does not fit: there are {there:g} {name.upper()[:-1]}s. "
-                    f"Choose {name}_per_trial ≤ {there:g}, or --address of a larger cluster."
+                    f"{name}_per_trial={needed:g} does not fit: there are {available:g} {name.upper()[:-1]}s. "
+                    f"Choose {name}_per_trial ≤ {available:g}, or --address of a larger cluster."
                 )
         fit = int(cpus / self.cpus_per_trial + 1e-9)
         if gpus_per_trial:

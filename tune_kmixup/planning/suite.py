@@ -1,4 +1,4 @@
-"""From names and budgets to a suite, and from a suite to what would run."""
+"""Builds a suite from names and budgets, and checks that it can run in a run directory."""
 
 import dataclasses
 import json
@@ -12,163 +12,204 @@ from optuna.distributions import json_to_distribution
 from search_spaces import methods
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
-from tune_kmixup.core.asha import SCHEDULERS, rungs
+from tune_kmixup.core.asha import SCHEDULERS, rung_epochs
 from tune_kmixup.core.config import Draft, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import ranking
-from tune_kmixup.data.prepare import train_rows
+from tune_kmixup.data.prepare import count_train_rows
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.search.samplers import SAMPLERS
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 
-BEFORE_SUITE = ("launch.lock", "speedups.json", "memory.json")  # of a launch that ended before its first trial
-GROWS = ("trials", "final_seeds")  # what may differ between a run directory and a later launch, upwards
+FILES_BEFORE_SUITE = ("launch.lock", "speedups.json", "memory.json")  # a launch that ends early leaves only these
+MAY_GROW = ("trials", "final_seeds")  # fields that a later launch may increase
 
 
 def make_draft(names: list[str], options: Mapping[str, Any]) -> Draft:
-    """The named suite, or one made of the named tasks, with the options that are given in place of its own."""
-    given = {key: value for key, value in options.items() if value is not None and value != []}
-    given |= {key: tuple(given[key]) for key in ("methods", "tune") if key in given}
+    """The named suite, or a suite `custom` of the named tasks.
+
+    Args:
+        names: the name of one suite, or names of tasks.
+        options: field of `Draft` -> value that replaces the suite's own. None and empty lists replace nothing.
+
+    Raises:
+        BadInput: if `names` is empty, or holds a suite and something else.
+    """
+    changes = {key: value for key, value in options.items() if value is not None and value != []}
+    changes |= {key: tuple(changes[key]) for key in ("methods", "tune") if key in changes}
     suites = [name for name in names if name in SUITES]
     if len(names) == 1 and suites:
-        return dataclasses.replace(SUITES[names[0]], **given)
+        return dataclasses.replace(SUITES[names[0]], **changes)
     if suites:
         raise BadInput(f"tasks={names} mixes the suite {suites[0]!r} with others: name one suite, or tasks alone.")
     if not names:
         raise BadInput("tasks=[] is empty: name a suite or at least one task (`tune-kmixup tasks` lists them).")
-    return Draft("custom", tuple(names), **given)
+    return Draft("custom", tuple(names), **changes)
 
 
-def check_known(what: str, name: str, there: Iterable[str]) -> None:
-    there = list(there)
-    if name not in there:
-        near = get_close_matches(name, there, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(there)}."
-        raise BadInput(f"{what}={name!r} is unknown: {hint}")
+def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
+    choices = list(choices)
+    if value not in choices:
+        close = get_close_matches(value, choices, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"choose among {', '.join(choices)}."
+        raise BadInput(f"{argument}={value!r} is unknown: {hint}")
 
 
 def resolve_tasks(name: str) -> tuple[Task, ...]:
-    """All outer splits of `iris/mlp`; the one of `iris/mlp@3`."""
+    """The tasks of a name: `iris/mlp` names all outer splits, `iris/mlp@3` one.
+
+    Raises:
+        BadInput: if there is no such task or outer split.
+    """
     base, at, split = name.partition("@")
-    check_known("task", base, [*TASKS, *SUITES])
+    check_choice("task", base, [*TASKS, *SUITES])
     if base in SUITES:
         raise BadInput(f"task={name!r} is a suite: name it alone.")
     if not at:
         return TASKS[base]
-    chosen = tuple(task for task in TASKS[base] if str(task.outer_split) == split)
-    if not chosen:
-        splits = ", ".join(task.name for task in TASKS[base])
-        raise BadInput(f"task={name!r} names an outer split that there is not: choose among {splits}.")
-    return chosen
+    tasks = tuple(task for task in TASKS[base] if str(task.outer_split) == split)
+    if not tasks:
+        names = ", ".join(task.name for task in TASKS[base])
+        raise BadInput(f"task={name!r} names an outer split that does not exist: choose among {names}.")
+    return tasks
 
 
-def build_suite(drafted: Draft, data_dir: Path) -> Suite:
-    """The suite of a draft, every name and number checked. Raises BadInput; downloads nothing."""
-    for method in drafted.methods:
-        check_known("method", method, methods.METHODS)
-    check_known("sampler", drafted.sampler, SAMPLERS)
-    check_known("scheduler", drafted.scheduler, SCHEDULERS)
-    tasks = [task for name in drafted.tasks for task in resolve_tasks(name)]
-    if drafted.epochs is not None:
+def build_suite(draft: Draft, data_dir: Path) -> Suite:
+    """Builds the suite of a draft, and checks all names and numbers. Downloads nothing.
+
+    Args:
+        draft: see `make_draft`.
+        data_dir: folder of the data sets, used to count training rows, which limit k.
+
+    Raises:
+        BadInput: if a name is unknown, a number is out of range, or a method cannot be trained on a task.
+    """
+    for method in draft.methods:
+        check_choice("method", method, methods.METHODS)
+    check_choice("sampler", draft.sampler, SAMPLERS)
+    check_choice("scheduler", draft.scheduler, SCHEDULERS)
+    tasks = [task for name in draft.tasks for task in resolve_tasks(name)]
+    if draft.epochs is not None:
         tasks = [
-            dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, epochs=drafted.epochs)) for task in tasks
+            dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, epochs=draft.epochs)) for task in tasks
         ]
     studies = []
     for task in tasks:
-        if drafted.scheduler == "asha" and not rungs(task.recipe.epochs):
+        if draft.scheduler == "asha" and not rung_epochs(task.recipe.epochs):
             raise BadInput(
                 f"scheduler='asha' has nothing to judge at epochs={task.recipe.epochs} of {task.name}: "
                 "choose epochs ≥ 2, or scheduler none."
             )
-        check_known("architecture", task.architecture, ARCHITECTURES)
-        rows = train_rows(task, data_dir)
-        studies += [methods.study(task, method, rows, drafted.tune) for method in drafted.methods]
+        check_choice("architecture", task.architecture, ARCHITECTURES)
+        rows = count_train_rows(task, data_dir)
+        studies += [methods.make_study(task, method, rows, draft.tune) for method in draft.methods]
     return Suite(
-        drafted.name,
+        draft.name,
         tuple(studies),
-        drafted.trials,
-        drafted.search_seeds,
-        drafted.final_seeds,
-        drafted.sampler,
-        drafted.seed,
-        drafted.scheduler,
+        draft.trials,
+        draft.search_seeds,
+        draft.final_seeds,
+        draft.sampler,
+        draft.seed,
+        draft.scheduler,
     )
 
 
 def check_continues(run: RunDir, suite: Suite) -> Suite:
-    """`suite`, where the run directory is empty or holds the same one with budgets that are no larger.
+    """Checks that a suite can run in a run directory: a new one, or one whose suite it continues.
 
-    Raises BadInput naming the fields that differ, and where the budget of a grid would grow.
+    Args:
+        run: the run directory.
+        suite: the suite to run. It continues the existing one if at most the budgets `trials` and `final_seeds` differ,
+            and are not smaller.
+
+    Returns:
+        `suite`.
+
+    Raises:
+        BadInput: if the folder holds other files or another suite, or the number of trials of a grid would change.
     """
     if not run.exists():
-        if files.has_other_files(run.path, BEFORE_SUITE):
-            raise BadInput(f"out={str(run.path)!r} holds something else: choose a folder that is empty or not there.")
+        if files.has_other_files(run.path, FILES_BEFORE_SUITE):
+            raise BadInput(f"out={str(run.path)!r} holds something else: choose an empty or a new folder.")
         return suite
     old = run.suite()
-    differ = [f"{field} ({a} there, {b} here)" for field, a, b in suite_differences(old, suite)]
-    if differ:
+    differences = [f"{field} (was {a}, now {b})" for field, a, b in suite_differences(old, suite)]
+    if differences:
         raise BadInput(
-            f"out={str(run.path)!r} holds another suite; these differ: {'; '.join(differ)}. "
+            f"out={str(run.path)!r} holds another suite; these differ: {'; '.join(differences)}. "
             "Choose another --out, or the same options; only --trials and --final-seeds may grow."
         )
     if suite.sampler == "grid" and suite.trials != old.trials:
         raise BadInput(
-            f"trials={suite.trials} does not fit out={str(run.path)!r}, searched on a grid for trials={old.trials}: "
+            f"trials={suite.trials} does not fit out={str(run.path)!r}, which has a grid for trials={old.trials}: "
             f"the points of a grid depend on their number. Choose --trials {old.trials}, or another --out."
         )
     return suite
 
 
 def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, dict[str, float]]:
-    """study -> the values that an earlier run selected for it, for studies that have proposed nothing yet.
+    """The first proposals of a suite, taken from what an earlier run selected.
 
-    A selection counts for the study of the same name if this one leaves the same coordinates free and its ranges hold
-    the values: it becomes the first proposal. Raises BadInput where nothing fits.
+    A study takes the selected values of the study of the same name if it has the same free coordinates, its ranges
+    contain the values, and it has no proposals yet.
+
+    Args:
+        suite: the suite to run.
+        run: its run directory.
+        earlier: run directory of the earlier run.
+
+    Returns:
+        Name of the study -> free coordinate -> value.
+
+    Raises:
+        BadInput: if no study can take values, and the suite has not been launched before.
     """
-    found = {}
-    with run.local_copy() as here, earlier.local_copy() as there:
-        for study in there.suite().studies:
-            best = ranking(there.rows(study.name))[:1]
-            same = [
-                s for s in suite.studies if s.name == study.name and s.space.keys() == study.space.keys() and s.space
-            ]
-            if not best or not same or here.proposals(study.name):
+    first_proposals = {}
+    studies = {study.name: study for study in suite.studies}
+    with run.local_copy() as local_run, earlier.local_copy() as local_earlier:
+        for earlier_study in local_earlier.suite().studies:
+            name, study = earlier_study.name, studies.get(earlier_study.name)
+            selected = ranking(local_earlier.rows(name))[:1]
+            if not study or not study.space or study.space.keys() != earlier_study.space.keys():
                 continue
-            values = there.proposals(study.name)[best[0]]
-            space = {name: json_to_distribution(json.dumps(value)) for name, value in same[0].space.items()}
-            if all(methods.contains(space[name], value) for name, value in values.items()):
-                found[study.name] = values
-    if not found and not run.exists():
+            if not selected or local_run.proposals(name):
+                continue
+            values = local_earlier.proposals(name)[selected[0]]
+            space = {key: json_to_distribution(json.dumps(value)) for key, value in study.space.items()}
+            if all(methods.contains(space[key], value) for key, value in values.items()):
+                first_proposals[name] = values
+    if not first_proposals and not run.exists():
         raise BadInput(f"warm_start={str(earlier.path)!r} selected nothing that fits: name a run of the same tasks.")
-    return found
+    return first_proposals
 
 
 def suite_differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:
-    """(field, old, new) of what keeps `new` from continuing `old`."""
-    found: list[tuple[str, Any, Any]] = []
+    """The differences because of which `new` cannot continue `old`: name of the field, old value, new value."""
+    differences: list[tuple[str, Any, Any]] = []
     for field in dataclasses.fields(Suite):
         a, b = getattr(old, field.name), getattr(new, field.name)
         if field.name == "studies":
-            found += study_differences({s.name: s for s in a}, {s.name: s for s in b})
-        elif a > b if field.name in GROWS else a != b:
-            found.append((field.name, a, b))
-    return found
+            differences += study_differences({s.name: s for s in a}, {s.name: s for s in b})
+        elif a > b if field.name in MAY_GROW else a != b:
+            differences.append((field.name, a, b))
+    return differences
 
 
 def study_differences(old: dict[str, Study], new: dict[str, Study]) -> list[tuple[str, Any, Any]]:
     if old.keys() != new.keys():
         return [("studies", sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys()))]
-    found = []
+    differences = []
     for name in old:
         a, b = flatten(dataclasses.asdict(old[name])), flatten(dataclasses.asdict(new[name]))
-        found += [(f"{name}: {key}", a.get(key), b.get(key)) for key in sorted(a | b) if a.get(key) != b.get(key)]
-    return found
+        differences += [(f"{name}: {key}", a.get(key), b.get(key)) for key in sorted(a | b) if a.get(key) != b.get(key)]
+    return differences
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as one of dotted keys."""
+def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens a nested mapping: its keys become paths joined by dots."""
     items: dict[str, Any] = {}
-    for key, inner in value.items():
-        items |= flatten(inner, f"{prefix}{key}.") if isinstance(inner, Mapping) else {f"{prefix}{key}": inner}
+    for key, value in mapping.items():
+        items |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return items

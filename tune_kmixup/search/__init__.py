@@ -1,1 +1,1 @@
-"""One Optuna study per task and method: samplers, proposals, export. No Ray or torch."""
+"""One Optuna study per task and method: sampling, proposals, export. No Ray or torch."""

@@ -1,4 +1,4 @@
-"""The searches of a run directory as Optuna studies: for its dashboard, its plots, its importances."""
+"""Exports the searches of a run directory as Optuna studies, e.g. for Optuna Dashboard and Optuna's plots."""
 
 import json
 from collections.abc import Mapping
@@ -13,20 +13,30 @@ from tune_kmixup.core import asha
 from tune_kmixup.core.config import Study
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, final_rows, ranking, score, stopped
+from tune_kmixup.core.selection import by_configuration, final_rows, ranking, stopped_configurations, validation_score
 from tune_kmixup.store.run_dir import RunDir
 
 
 def export(run: RunDir, to: Path) -> tuple[int, int]:
-    """Writes the SQLite file `to`; gives the numbers of studies and trials.
+    """Writes the searches of a run directory to an SQLite file.
 
-    A trial's value is the validation error by which configurations are selected. Its attributes: the index in the run
-    directory, the validation NLL, and, for the selected one, the test error of its final runs. One that was stopped
-    early is PRUNED. Proposals without a result are WAITING, or FAIL with the last line of their error. Raises BadInput
-    where `to` exists.
+    The value of an Optuna trial is the validation error by which configurations are selected. Its user attributes are
+    the index in the run directory, the validation NLL, and for the selected configuration the mean test error of its
+    final runs. A configuration that was stopped early is PRUNED. A proposal without a result is FAIL with the last line
+    of its error, or WAITING.
+
+    Args:
+        run: the run directory.
+        to: the SQLite file to create.
+
+    Returns:
+        Number of studies, and number of trials in all of them.
+
+    Raises:
+        BadInput: if `to` exists, its folder does not, or the run directory cannot be read.
     """
-    with run.local_copy() as here:
-        return write_studies(here, to)
+    with run.local_copy() as local:
+        return write_studies(local, to)
 
 
 def write_studies(run: RunDir, to: Path) -> tuple[int, int]:
@@ -34,60 +44,60 @@ def write_studies(run: RunDir, to: Path) -> tuple[int, int]:
     if to.exists():
         raise BadInput(f"to={str(to)!r} exists: choose another file, or remove it.")
     if not to.parent.is_dir():
-        raise BadInput(f"to={str(to)!r} is in a folder that there is not: make it, or choose another.")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # else a line per study
+        raise BadInput(f"to={str(to)!r} is in a folder that does not exist: create it, or choose another.")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
     storage = optuna.storages.RDBStorage(f"sqlite:///{to}")
-    trials = 0
+    trial_count = 0
     for study in suite.studies:
-        made = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
-        made.set_user_attr("task", study.task.name)
-        made.set_user_attr("method", study.method)
-        found = frozen_trials(run, study)
-        made.add_trials(found)
-        trials += len(found)
-    return len(suite.studies), trials
+        optuna_study = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
+        optuna_study.set_user_attr("task", study.task.name)
+        optuna_study.set_user_attr("method", study.method)
+        trials = frozen_trials(run, study)
+        optuna_study.add_trials(trials)
+        trial_count += len(trials)
+    return len(suite.studies), trial_count
 
 
 def rung_errors(runs: list[Row]) -> dict[int, float]:
-    """epoch -> validation error of the first seed, at the rungs that a configuration has reached."""
+    """Epoch -> validation error of the first seed, at the rungs that a configuration has reached."""
     return {epoch: error for row in runs for epoch, error in asha.parse_rungs(row.get("rungs")).items()}
 
 
 def finished_trial(
     values: Mapping[str, Any], space: Mapping[str, BaseDistribution], runs: list[Row], attributes: Mapping[str, Any]
 ) -> optuna.trial.FrozenTrial:
-    """A configuration with search runs: COMPLETE with its score, or PRUNED with its error where it was stopped."""
-    early = bool(stopped(runs))
+    """A configuration with search runs as an Optuna trial: COMPLETE, or PRUNED if it was stopped early."""
+    pruned = bool(stopped_configurations(runs))
     return create_trial(
-        state=TrialState.PRUNED if early else TrialState.COMPLETE,
+        state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
         params=dict(values),
         distributions=dict(space),
-        value=runs[0]["val_error"] if early else score(runs)[0],
+        value=runs[0]["val_error"] if pruned else validation_score(runs)[0],
         intermediate_values=rung_errors(runs),
         user_attrs=dict(attributes),
     )
 
 
 def frozen_trials(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
-    """The proposals of a study, in order."""
+    """The proposals of a study as Optuna trials, in order."""
     space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
     rows, failures = run.rows(study.name), run.failures(study.name)
-    done, best = by_configuration(rows), ranking(rows)[:1]
-    found = []
+    finished, selected = by_configuration(rows), ranking(rows)[:1]
+    trials = []
     for index, values in run.proposals(study.name).items():
         attributes: dict[str, float | int | str | None] = {"index": index}
-        if index in done:
-            if index not in stopped(done[index]):
-                nll = score(done[index])[1]
+        if index in finished:
+            if index not in stopped_configurations(finished[index]):
+                nll = validation_score(finished[index])[1]
                 attributes["validation NLL"] = nll if nll < float("inf") else None
-            finals = [row["test_error"] for row in final_rows(rows)] if index in best else []
-            if finals:
-                attributes["test error of final runs"] = sum(finals) / len(finals)
-            trial = finished_trial(values, space, done[index], attributes)
+            test_errors = [row["test_error"] for row in final_rows(rows)] if index in selected else []
+            if test_errors:
+                attributes["test error of final runs"] = sum(test_errors) / len(test_errors)
+            trial = finished_trial(values, space, finished[index], attributes)
         elif (name := f"search-{index:04d}") in failures:
             attributes["error"] = failures[name]
             trial = create_trial(params=values, distributions=space, state=TrialState.FAIL, user_attrs=attributes)
         else:
             trial = create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": values}, user_attrs=attributes)
-        found.append(trial)
-    return found
+        trials.append(trial)
+    return trials

@@ -1,7 +1,7 @@
-"""Optuna samplers whose proposal n is drawn from a seed made of the study and n, or is point n of a sequence.
+"""Optuna samplers that continue a rebuilt study as if it had never been interrupted.
 
-So a study rebuilt from its finished trials goes on as if it had never been interrupted. With one seed for the whole
-study, a rebuilt sampler starts its random numbers over and proposes again what was tried before.
+Proposal n is drawn with a seed derived from the study and n, or is point n of a fixed sequence. A sampler with one seed
+for the whole study would restart its random numbers when the study is rebuilt, and propose the same values again.
 """
 
 import math
@@ -17,19 +17,19 @@ from scipy.stats import qmc
 from tune_kmixup.core.config import derived_seed
 
 SAMPLERS = ("tpe", "random", "qmc", "gp", "grid")
-STARTUP_TRIALS = 8  # drawn at random before TPE or the Gaussian process sets in
+STARTUP_TRIALS = 8  # trials drawn at random before TPE or the Gaussian process is used
 
-Point = Callable[[int], Mapping[str, Any]]
+PointFunction = Callable[[int], Mapping[str, Any]]  # number of a trial -> free coordinate -> value
 
 
 class SeededSampler(BaseSampler):
-    """Optuna's TPE, random or Gaussian-process sampler, made anew for each proposal."""
+    """Optuna's TPE, random or Gaussian-process sampler, created anew with its own seed for each proposal."""
 
     def __init__(self, kind: str, seed: int):
         self.kind, self.seed = kind, seed
-        self.now = self.made(0)
+        self.sampler = self.sampler_of_trial(0)
 
-    def made(self, number: int) -> BaseSampler:
+    def sampler_of_trial(self, number: int) -> BaseSampler:
         seed = derived_seed(self.seed, "proposal", number) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -37,37 +37,37 @@ class SeededSampler(BaseSampler):
                 return RandomSampler(seed=seed)
             if self.kind == "gp":
                 return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
-            # constant_liar: trials that run in parallel are taken into account, as bad ones
+            # With constant_liar, trials in progress count as bad ones: parallel proposals do not cluster.
             return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True)
 
     def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        self.now = self.made(trial.number)
-        self.now.before_trial(study, trial)
+        self.sampler = self.sampler_of_trial(trial.number)
+        self.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        return self.now.infer_relative_search_space(study, trial)
+        return self.sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self.now.sample_relative(study, trial, search_space)
+        return self.sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        return self.now.sample_independent(study, trial, name, distribution)
+        return self.sampler.sample_independent(study, trial, name, distribution)
 
 
 class PointSampler(BaseSampler):
-    """Proposal n is point n of a sequence: `point` maps the number of a trial to its values by name.
+    """Proposal n is point n of a sequence.
 
-    Optuna's own QMCSampler and GridSampler look up in the study's storage which points were taken, so a rebuilt study
-    would begin the sequence again.
+    Optuna's QMCSampler and GridSampler keep in the study's storage which points were used, so they would start their
+    sequence again in a rebuilt study.
     """
 
-    def __init__(self, point: Point):
+    def __init__(self, point: PointFunction):
         self.point = point
 
     def infer_relative_search_space(
@@ -86,8 +86,8 @@ class PointSampler(BaseSampler):
         return self.point(trial.number)[name]
 
 
-def sobol(seed: int, space: Mapping[str, BaseDistribution]) -> Point:
-    """The points of one scrambled Sobol sequence."""
+def sobol(seed: int, space: Mapping[str, BaseDistribution]) -> PointFunction:
+    """The points of one scrambled Sobol sequence over a search space."""
     names = sorted(space)
 
     def point(number: int) -> dict[str, Any]:
@@ -95,39 +95,42 @@ def sobol(seed: int, space: Mapping[str, BaseDistribution]) -> Point:
         if number:
             sequence.fast_forward(number)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # one point at a time is no balanced set, and need not be
-            shares = sequence.random(1)[0]
-        return {name: value_at(space[name], float(share)) for name, share in zip(names, shares, strict=True)}
+            warnings.simplefilter("ignore", UserWarning)  # SciPy warns that a single point is not a balanced set
+            fractions = sequence.random(1)[0]
+        return {name: value_at(space[name], float(x)) for name, x in zip(names, fractions, strict=True)}
 
     return point
 
 
-def grid(space: Mapping[str, BaseDistribution], trials: int) -> Point:
-    """The points of the least grid that has `trials` ≥ 1: every finite value, equally many levels of each continuum.
+def grid(space: Mapping[str, BaseDistribution], trials: int) -> PointFunction:
+    """The points of a grid over a search space.
 
-    Where nothing is continuous and the grid has fewer points, they come again.
+    The grid has every value of the finite coordinates, and the same number of levels for each continuous coordinate:
+    the smallest number that gives at least `trials` ≥ 1 points. If no coordinate is continuous and the grid is smaller
+    than that, its points repeat.
     """
-    finite = {name: found for name in sorted(space) if (found := finite_values(space[name]))}
+    finite = {name: values for name in sorted(space) if (values := finite_values(space[name]))}
     continuous = sorted(space.keys() - finite.keys())
-    count, others = 1, math.prod(map(len, finite.values()))
-    while continuous and count ** len(continuous) * others < trials:
-        count += 1
-    axes = finite | {name: grid_levels(space[name], count) for name in continuous}
+    levels, finite_points = 1, math.prod(map(len, finite.values()))
+    while continuous and levels ** len(continuous) * finite_points < trials:
+        levels += 1
+    axes = finite | {name: grid_levels(space[name], levels) for name in continuous}
 
     def point(number: int) -> dict[str, Any]:
-        found, shift = {}, 0
+        values, shift = {}, 0
         for name, axis in axes.items():
             number, digit = divmod(number, len(axis))
-            # Along diagonals: counted up digit by digit, the first `trials` points could miss an end of the last axis.
+            # Points go along diagonals. Counting digit by digit, the first `trials` points could miss the last levels
+            # of the last axis.
             shift += digit
-            found[name] = axis[shift % len(axis)]
-        return found
+            values[name] = axis[shift % len(axis)]
+        return values
 
     return point
 
 
 def finite_values(distribution: BaseDistribution) -> list[Any]:
-    """All values of a distribution in order; empty where they are a continuum."""
+    """All values of a distribution in order; empty if it is continuous."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
@@ -138,7 +141,7 @@ def finite_values(distribution: BaseDistribution) -> list[Any]:
 
 
 def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
-    """`count` ≥ 1 levels of a continuum, evenly spaced from end to end; a single one is the middle."""
+    """`count` ≥ 1 evenly spaced levels of a continuous distribution, both ends included; a single one is the middle."""
     assert isinstance(distribution, FloatDistribution)
     if count == 1:
         return [value_at(distribution, 0.5)]
@@ -146,21 +149,28 @@ def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
     return [distribution.low, *inner, distribution.high]
 
 
-def value_at(distribution: BaseDistribution, share: float) -> Any:
-    """The value at a share, 0 to 1, of the way through a distribution."""
+def value_at(distribution: BaseDistribution, fraction: float) -> Any:
+    """The value at a fraction, 0 to 1, of the way from the lowest value of a distribution to the highest."""
     if isinstance(distribution, FloatDistribution):
         low, high = distribution.low, distribution.high
         if distribution.log:
-            return min(high, low * math.exp(share * math.log(high / low)))
-        return low + share * (high - low)
+            return min(high, low * math.exp(fraction * math.log(high / low)))
+        return low + fraction * (high - low)
     if isinstance(distribution, IntDistribution):
-        return min(distribution.high, distribution.low + int(share * (distribution.high - distribution.low + 1)))
+        return min(distribution.high, distribution.low + int(fraction * (distribution.high - distribution.low + 1)))
     assert isinstance(distribution, CategoricalDistribution)
-    return distribution.choices[min(len(distribution.choices) - 1, int(share * len(distribution.choices)))]
+    return distribution.choices[min(len(distribution.choices) - 1, int(fraction * len(distribution.choices)))]
 
 
 def make_sampler(kind: str, seed: int, space: Mapping[str, BaseDistribution], trials: int) -> BaseSampler:
-    """The sampler of a study: `kind` is one of SAMPLERS, `seed` the study's own, `trials` ≥ 1 its budget."""
+    """The sampler of a study.
+
+    Args:
+        kind: one of SAMPLERS.
+        seed: seed of the study.
+        space: free coordinate -> distribution.
+        trials: search budget of the study, ≥ 1.
+    """
     if kind == "qmc":
         return PointSampler(sobol(seed, space))
     return PointSampler(grid(space, trials)) if kind == "grid" else SeededSampler(kind, seed)

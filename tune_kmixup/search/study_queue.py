@@ -1,4 +1,4 @@
-"""One study: what it has proposed, what of it is done, and what is run next."""
+"""The trials of one study: which were proposed, which are done, and which runs next."""
 
 import json
 from collections import Counter
@@ -11,21 +11,30 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import TrialState
 
 from tune_kmixup.core import asha
-from tune_kmixup.core.batched_seeds import MAX_BATCHED, Speedups, pays
+from tune_kmixup.core.batched_seeds import MAX_BATCHED, Speedups, should_batch
 from tune_kmixup.core.config import Study, Suite, Trial, derived_seed
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, final_rows, ranking, score, stopped
+from tune_kmixup.core.selection import by_configuration, final_rows, ranking, stopped_configurations, validation_score
 from tune_kmixup.search.export import finished_trial, rung_errors
 from tune_kmixup.search.samplers import make_sampler
 from tune_kmixup.store.run_dir import RunDir
 
-RETRIES = 2  # of a trial that raised an error, or whose worker or node was lost
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+RETRIES = 2  # per launch, of a trial that raised an error, or whose worker or node was lost
 
 
 class StudyQueue:
-    """What one study has proposed, what of it is done, and what is to be run next."""
+    """The trials of one study.
+
+    The study is rebuilt from the files of the run directory. Its search trials come first. When all of them are done,
+    the final trials of the selected configuration follow.
+
+    Args:
+        suite: the suite, for its budgets, seeds and sampler.
+        study: one of its studies.
+        run: where proposals and rows are written.
+        local_copy: where the existing ones are read, see `RunDir.local_copy`.
+        speedups: measured speedups of training seeds together.
+    """
 
     def __init__(self, suite: Suite, study: Study, run: RunDir, local_copy: RunDir, speedups: Speedups):
         self.suite, self.study, self.run, self.speedups = suite, study, run, speedups
@@ -33,104 +42,135 @@ class StudyQueue:
         self.seconds = sum(row["seconds"] for row in self.rows)
         self.proposals = local_copy.proposals(study.name)
         self.running: dict[str, Trial] = {}  # by Ray's trial id
-        self.attempts: Counter[str] = Counter()  # trial name -> times it went wrong in this launch
-        self.retries: list[Trial] = []  # went wrong, and are to be tried once more
-        self.failed: dict[str, str] = {}  # trial name -> error, of this launch; an earlier launch's are tried again
-        self.stopping: dict[str, Row] = {}  # by Ray's trial id: the row of a trial that is being stopped
-        self.rungs = asha.Rungs()
-        done = by_configuration(self.rows)
-        for index, runs in done.items():
+        self.attempts: Counter[str] = Counter()  # trial name -> failed attempts in this launch
+        self.retries: list[Trial] = []  # trials to run again
+        self.failed: dict[str, str] = {}  # trial name -> error in this launch; failures of earlier launches run again
+        self.stopped_rows: dict[str, Row] = {}  # by Ray's trial id: the row of a trial that is being stopped early
+        self.rungs = asha.StudyRungs()
+        search_runs = by_configuration(self.rows)
+        for index, runs in search_runs.items():
             self.rungs.record(index, rung_errors(runs))
-        self.unfinished = [index for index in self.proposals if index not in done]
+        self.unfinished = [index for index in self.proposals if index not in search_runs]
         self.finals: list[Trial] | None = None  # None until the search has ended
         self.space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
-        self.optuna_study = self._rebuilt(done) if study.space else None
-        self.asked: dict[str, optuna.Trial] = {}  # by name of the trial: Ray's ids change when it is tried again
+        self.optuna_study = self._rebuild_optuna_study(search_runs) if study.space else None
+        self.optuna_trials: dict[str, optuna.Trial] = {}  # by trial name, because a retry has another Ray id
         self.queue_finals()
 
-    def _rebuilt(self, done: Mapping[int, list[Row]]) -> optuna.Study:
-        """Optuna's study, rebuilt in the order of its proposals. Those without a result are asked for again first."""
+    def _rebuild_optuna_study(self, search_runs: Mapping[int, list[Row]]) -> optuna.Study:
+        """Optuna's study with all proposals in order. Those without a result are queued to be proposed again first."""
         seed = derived_seed(self.suite.seed, self.study.name)
-        rebuilt = optuna.create_study(
+        optuna_study = optuna.create_study(
             sampler=make_sampler(self.suite.sampler, seed, self.space, self.suite.trials),
             pruner=optuna.pruners.NopPruner(),
             study_name=self.study.name,
             direction="minimize",
         )
         for index, values in self.proposals.items():
-            if index in done:
-                rebuilt.add_trial(finished_trial(values, self.space, done[index], {}))
+            if index in search_runs:
+                optuna_study.add_trial(finished_trial(values, self.space, search_runs[index], {}))
             else:
-                rebuilt.enqueue_trial(values)
-        return rebuilt
+                optuna_study.enqueue_trial(values)
+        return optuna_study
 
     def runs_left(self) -> int:
-        """Runs to be done, those in progress included."""
+        """The number of runs that are not done, including those in progress."""
         search = self.suite.trial_count(self.study) - len(self.proposals) + len(self.unfinished)
         finals = self.suite.final_seeds if self.finals is None else sum(len(trial.seeds) for trial in self.finals)
-        begun = sum(len(trial.seeds) for trial in (*self.running.values(), *self.retries))
-        return max(0, search) * self.suite.search_seeds + finals + begun
+        started = sum(len(trial.seeds) for trial in (*self.running.values(), *self.retries))
+        return max(0, search) * self.suite.search_seeds + finals + started
 
     def queue_finals(self) -> None:
-        """Queues the final trials that are missing, once the search has ended."""
+        """Queues the missing final trials if the search has ended."""
         searching = any(trial.phase == "search" for trial in (*self.running.values(), *self.retries))
         if self.finals is None and not searching and not self.unfinished and self.all_proposed:
             self.finals = []
-            for best in ranking(self.rows)[:1]:
-                done = {row["seed"] for row in final_rows(self.rows)}
-                # Where seeds gain nothing from each other, a final trial costs what a search trial does.
+            for index in ranking(self.rows)[:1]:
+                finished_seeds = {row["seed"] for row in final_rows(self.rows)}
                 most = min(MAX_BATCHED, self.suite.final_seeds)
-                at_once = most if pays(self.speedups, self.study.task, most) else self.suite.search_seeds
-                self.finals += self.suite.final_trials(self.study, best, self.proposals[best], done, at_once)
+                # If batching gains nothing, a final trial gets as many seeds as a search trial, at the same cost.
+                batched = should_batch(self.speedups, self.study.task, most)
+                seeds_per_trial = most if batched else self.suite.search_seeds
+                values = self.proposals[index]
+                self.finals += self.suite.final_trials(self.study, index, values, finished_seeds, seeds_per_trial)
 
     @property
     def all_proposed(self) -> bool:
+        """Whether the search budget is spent on proposals."""
         return len(self.proposals) >= self.suite.trial_count(self.study)
 
     def next_trial(self, ray_id: str) -> Trial | None:
-        """The next trial to run; None while there is nothing to hand out. A proposal is on disk before it is run."""
-        trial = self.retries.pop(0) if self.retries else self._next_search()
+        """Takes the next trial to run: a retry, else a search trial, else a final trial.
+
+        A new proposal is written to the run directory before its trial is returned.
+
+        Args:
+            ray_id: the id that Ray Tune gives the trial.
+
+        Returns:
+            The trial; None if none can run now.
+
+        Raises:
+            OSError: if the proposal cannot be written.
+        """
+        trial = self.retries.pop(0) if self.retries else self._next_search_trial()
         if trial is None:
             self.queue_finals()
             trial = self.finals.pop(0) if self.finals else None
         if trial:
-            self.running[ray_id] = trial = replace(
-                trial, batched=pays(self.speedups, self.study.task, len(trial.seeds))
-            )
+            batched = should_batch(self.speedups, self.study.task, len(trial.seeds))
+            self.running[ray_id] = trial = replace(trial, batched=batched)
         return trial
 
-    def _next_search(self) -> Trial | None:
+    def _next_search_trial(self) -> Trial | None:
         if not self.unfinished and self.all_proposed:
             return None
         index = self.unfinished.pop(0) if self.unfinished else len(self.proposals)
         trial = self.suite.search_trial(self.study, index, self.proposals.get(index, {}))
         values: dict[str, Any] = {}
         if self.optuna_study:
-            self.asked[trial.name] = self.optuna_study.ask(self.space)
-            values = self.asked[trial.name].params
+            self.optuna_trials[trial.name] = self.optuna_study.ask(self.space)
+            values = self.optuna_trials[trial.name].params
         if index not in self.proposals:
             self.run.write_proposal(self.study.name, index, values)
             self.proposals[index] = values
         return replace(trial, values=self.proposals[index])
 
     def should_continue(self, ray_id: str, row: Row) -> bool:
-        """Whether a trial that is at a rung goes on. If not, it ends with `row`."""
+        """Decides whether a trial at a rung continues. If not, `row` is kept as its result.
+
+        Args:
+            ray_id: Ray's id of the trial.
+            row: the row that the trial leaves if it is stopped here.
+        """
         trial, epoch = self.running[ray_id], row["epochs"]
-        # Where its error was known, it went on before its worker was lost.
+        # If its error was recorded before, it has passed this rung already: its worker was lost, and it was resumed.
         if epoch in self.record_rungs(trial, [row]) and not self.rungs.should_continue(trial.index, epoch):
-            self.stopping[ray_id] = row
-        return ray_id not in self.stopping
+            self.stopped_rows[ray_id] = row
+        return ray_id not in self.stopped_rows
 
     def record_rungs(self, trial: Trial, rows: list[Row]) -> dict[int, float]:
-        """Keeps the errors at rungs that are new here, those passed in an earlier launch too, and tells Optuna."""
+        """Records the errors at rungs that rows hold, and reports new ones to Optuna.
+
+        Returns:
+            Epoch -> error, of the errors that were not recorded before.
+        """
         new = self.rungs.record(trial.index, rung_errors(rows))
-        if trial.name in self.asked:
+        if trial.name in self.optuna_trials:
             for epoch, error in new.items():
-                self.asked[trial.name].report(error, epoch)
+                self.optuna_trials[trial.name].report(error, epoch)
         return new
 
     def finish(self, ray_id: str, rows: list[Row] | None) -> None:
-        """Keeps the rows of a trial and tells Optuna. One that went wrong (`rows` None) is tried again, or failed."""
+        """Ends a trial: writes its rows and tells Optuna, or queues it again if it failed.
+
+        Args:
+            ray_id: Ray's id of the trial.
+            rows: its rows; None if it failed. After `RETRIES` retries it is given up and added to `failed`.
+
+        Raises:
+            OSError: if the rows cannot be written.
+        """
         trial = self.running.pop(ray_id)
         self.attempts[trial.name] += rows is None
         if rows is None and self.attempts[trial.name] <= RETRIES:
@@ -144,8 +184,8 @@ class StudyQueue:
             self.failed[trial.name] = ""
         if self.optuna_study and trial.phase == "search":
             self.record_rungs(trial, rows or [])
-            asked = self.asked.pop(trial.name)
-            if rows is None or stopped(rows):
-                self.optuna_study.tell(asked, state=TrialState.FAIL if rows is None else TrialState.PRUNED)
+            optuna_trial = self.optuna_trials.pop(trial.name)
+            if rows is None or stopped_configurations(rows):
+                self.optuna_study.tell(optuna_trial, state=TrialState.FAIL if rows is None else TrialState.PRUNED)
             else:
-                self.optuna_study.tell(asked, score(rows)[0])
+                self.optuna_study.tell(optuna_trial, validation_score(rows)[0])

@@ -1,1 +1,1 @@
-"""The run directory: its files, its lock, and where a launch stands. No torch, Ray or Optuna."""
+"""Run directories: their files, their lock, and the status of a launch. No torch, Ray or Optuna."""

@@ -1,7 +1,7 @@
-"""Files on a disk or in an object store, written whole or not at all.
+"""Reads and writes files on disk or in an object store. Each file is written whole or not at all.
 
-A place is a `Path`, or for a URL such as `s3://bucket/run` a `UPath`, which answers to what is used of a `Path` here.
-What a store's own package raises arrives as an OSError, as from a disk. Imports fsspec only where there is a URL.
+A location is a `Path`, or for a URL such as `s3://bucket/run` a `UPath`, which has the methods of `Path` used here.
+Errors of a store's own package are raised as OSError, like those of a disk. fsspec is imported only for URLs.
 """
 
 import io
@@ -14,61 +14,83 @@ from typing import IO, Any, cast
 
 from tune_kmixup.core.errors import BadInput
 
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}  # what a store needs beside this package
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}  # protocol -> package that its store needs
 
 
-def parse_location(where: str | Path) -> Path:
-    """A folder on a disk, or in an object store where `where` is a URL.
+def parse_location(location: str | Path) -> Path:
+    """Parses the location of a folder.
 
-    Raises BadInput for a kind of store that is unknown, or whose package is not installed.
+    Args:
+        location: path of a folder on disk, or URL of one in an object store.
+
+    Returns:
+        A `Path`, or a `UPath` for a URL.
+
+    Raises:
+        BadInput: if the kind of store is unknown, or its package is not installed.
     """
-    protocol = re.match(r"([a-z0-9]+)://", str(where))
+    protocol = re.match(r"([a-z0-9]+)://", str(location))
     if not protocol:
-        return Path(where)
+        return Path(location)
     from upath import UPath
 
     try:
-        # Listings are not cached: another process writes there.
-        found = UPath(str(where), use_listings_cache=False)
-        found.fs  # noqa: B018  # the store's package is imported only now
+        path = UPath(str(location), use_listings_cache=False)  # no cache: other processes write to the store as well
+        path.fs  # noqa: B018  # imports the store's package
     except (ImportError, ValueError) as error:
         package = PACKAGES.get(protocol[1])
         remedy = f"pip install {package} on every node" if package else "name a folder, s3://... or gs://..."
-        raise BadInput(f"{str(where)!r} is in a store that cannot be used ({error}): {remedy}.") from error
-    return cast(Path, found)
+        raise BadInput(f"{str(location)!r} is in a store that cannot be used ({error}): {remedy}.") from error
+    return cast(Path, path)
 
 
 def is_remote(path: Path) -> bool:
-    """Whether a place is in an object store: there are no folders there, and files appear whole by themselves."""
+    """Whether a location is in an object store. A store has no folders, and its files appear only when complete."""
     return not isinstance(path, Path)
 
 
 def call_store(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """What a store answers; what its package raises becomes an OSError, and what is not there a FileNotFoundError."""
+    """Calls a function of a store, and raises the errors of its package as OSError, or FileNotFoundError as it is."""
     try:
         return call(*args, **options)
     except OSError:
         raise
-    except Exception as error:  # of botocore, aiohttp, google.auth, ...: they share no type
+    except Exception as error:  # of botocore, aiohttp, google.auth, ...: they have no base class in common
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def exists(path: Path) -> bool:
+    """Whether a file or folder exists. Raises OSError if the disk or store cannot tell."""
     return bool(call_store(path.exists))
 
 
 def read(path: Path) -> bytes:
-    """In a store in one request: opened and then read, a file that is replaced in between is an error there."""
-    return cast(bytes, call_store(store(path).cat_file, store_key(path)) if is_remote(path) else path.read_bytes())
+    """The content of a file. Raises FileNotFoundError if it does not exist, and OSError if it cannot be read.
+
+    In a store this takes one request. Opening and then reading would fail if the file is replaced in between.
+    """
+    if is_remote(path):
+        return cast(bytes, call_store(filesystem(path).cat_file, store_key(path)))
+    return path.read_bytes()
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write into that appears under its name when it is complete: readers see the old one or the new one."""
+    """Writes a file that replaces an existing one when it is complete. Readers see the old content or the new one.
+
+    Args:
+        path: the file; on disk its folder must exist.
+
+    Yields:
+        A binary file to write to. If the body raises, nothing is written.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
     if is_remote(path):
         buffer = io.BytesIO()
         yield buffer
-        call_store(store(path).pipe_file, store_key(path), buffer.getvalue())
+        call_store(filesystem(path).pipe_file, store_key(path), buffer.getvalue())
         return
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -82,18 +104,24 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def has_other_files(folder: Path, names: Collection[str]) -> bool:
-    """Whether a folder is there and holds anything but files of these names."""
+    """Whether a folder exists and holds anything but files of these names."""
     return exists(folder) and any(path.name not in names for path in call_store(list, folder.iterdir()))
 
 
 def create(path: Path, content: bytes) -> bool:
-    """Writes a file unless there is one of that name; gives whether it did.
+    """Writes a file unless it exists.
 
-    In a store that is one indivisible step; on a disk the caller has to hold the folder.
+    In a store this is one atomic step. On disk it is not: the caller must hold the lock of the run directory.
+
+    Returns:
+        Whether the file was written.
+
+    Raises:
+        OSError: if the file cannot be written.
     """
     if is_remote(path):
         try:
-            call_store(store(path).pipe_file, store_key(path), content, mode="create")
+            call_store(filesystem(path).pipe_file, store_key(path), content, mode="create")
         except FileExistsError:
             return False
         return True
@@ -105,35 +133,42 @@ def create(path: Path, content: bytes) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Removes a file; one that is not there is no error."""
+    """Removes a file if it exists."""
     if not is_remote(path):
         path.unlink(missing_ok=True)
         return
     with suppress(FileNotFoundError):
-        call_store(store(path).rm_file, store_key(path))
+        call_store(filesystem(path).rm_file, store_key(path))
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, where there are folders."""
+    """Creates a folder and its parents on disk. A store has no folders."""
     if not is_remote(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
-def copy(folder: Path, to: Path, leave_out: str) -> None:
-    """Copies what is below a folder of a store to a disk, many files at once, but for its subfolder `leave_out`."""
+def download(folder: Path, target: Path, exclude: str) -> None:
+    """Copies a folder of a store to disk, many files at once.
+
+    Args:
+        folder: folder in the store.
+        target: existing folder on disk.
+        exclude: name of a subfolder that is not copied.
+    """
     root = store_key(folder).rstrip("/") + "/"
-    for last in (False, False, True):
-        found = [name for name in call_store(store(folder).find, root) if not name.startswith(f"{root}{leave_out}/")]
+    for last_attempt in (False, False, True):
+        names = [name for name in call_store(filesystem(folder).find, root) if not name.startswith(f"{root}{exclude}/")]
         try:
-            if found:
-                call_store(store(folder).get, found, [str(to / name.removeprefix(root)) for name in found])
+            if names:
+                call_store(filesystem(folder).get, names, [str(target / name.removeprefix(root)) for name in names])
             return
-        except FileNotFoundError:  # removed since it was listed, by a launch that goes on
-            if last:
+        except FileNotFoundError:  # a running launch has removed a file since it was listed
+            if last_attempt:
                 raise
 
 
-def store(path: Path) -> Any:
+def filesystem(path: Path) -> Any:
+    """The fsspec file system of a location in a store."""
     return cast(Any, path).fs
 
 

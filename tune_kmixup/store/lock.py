@@ -1,4 +1,4 @@
-"""A run directory is held by one launch at a time."""
+"""Lets only one launch at a time use a run directory."""
 
 import json
 import os
@@ -18,15 +18,22 @@ from filelock import FileLock, Timeout
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir, encode_json
-from tune_kmixup.store.status import DEAD_AFTER, HEARTBEAT_SECONDS, alive
+from tune_kmixup.store.status import DEAD_AFTER, HEARTBEAT_SECONDS, is_alive
 
 
 @contextmanager
 def run_lock(run: RunDir) -> Iterator[None]:
-    """The run directory, for one launch at a time. Raises BadInput where another holds it, or it cannot be written.
+    """Holds a run directory for one launch.
 
-    On a disk a lock of the operating system ends with the process that took it. An object store has none: there the
-    lock is a file that its holder renews, and that may be taken over when it has not for `DEAD_AFTER` seconds.
+    On disk this is a lock of the operating system, which ends with the process that took it. In an object store it is
+    a lease: a file that its holder renews. Another launch may take the lease over if it was not renewed for
+    `DEAD_AFTER` seconds.
+
+    Args:
+        run: the run directory; on disk it is created if it does not exist.
+
+    Raises:
+        BadInput: if another launch holds the run directory, or it cannot be written.
     """
     with store_lease(run) if files.is_remote(run.path) else file_lock(run):
         yield
@@ -43,10 +50,10 @@ def file_lock(run: RunDir) -> Iterator[None]:
     except OSError as error:
         raise unwritable_error(run, error) from error
     try:
-        last = run.launch()
-        # Not every file system carries locks from one machine to another: a fresh heartbeat says as much.
-        if last and not last["ended"] and last["host"] != socket.gethostname() and alive(last):
-            raise in_use_error(run, last)
+        launch = run.launch()
+        # Some network file systems do not share locks between machines, so a fresh heartbeat of another one counts too.
+        if launch and not launch["ended"] and launch["host"] != socket.gethostname() and is_alive(launch):
+            raise in_use_error(run, launch)
         yield
     finally:
         lock.release()
@@ -54,59 +61,60 @@ def file_lock(run: RunDir) -> Iterator[None]:
 
 @contextmanager
 def store_lease(run: RunDir) -> Iterator[None]:
-    lock, now = run.path / "launch.lock", time.time()
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "updated": now, "by": uuid.uuid4().hex}
+    path, now = run.path / "launch.lock", time.time()
+    lease = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "updated": now, "by": uuid.uuid4().hex}
     try:
-        if not files.create(lock, encode_json(mine)):
-            holder = read_lock(lock)
-            if holder and alive(holder):
+        if not files.create(path, encode_json(lease)):
+            holder = read_lease(path)
+            if holder and is_alive(holder):
                 raise in_use_error(run, holder)
-            files.remove(lock)
-            if not files.create(lock, encode_json(mine)):  # another was faster
-                raise in_use_error(run, read_lock(lock))
+            files.remove(path)
+            if not files.create(path, encode_json(lease)):  # another launch was faster
+                raise in_use_error(run, read_lease(path))
     except OSError as error:
         raise unwritable_error(run, error) from error
-    over = Event()
-    renewal = Thread(target=renew, args=(lock, mine, over), name="lease", daemon=True)
+    released = Event()
+    renewal = Thread(target=renew_lease, args=(path, lease, released), name="lease", daemon=True)
     renewal.start()
     try:
         yield
     finally:
-        over.set()
+        released.set()
         renewal.join()
         with suppress(OSError):
-            if read_lock(lock).get("by") == mine["by"]:
-                files.remove(lock)
+            if read_lease(path).get("by") == lease["by"]:
+                files.remove(path)
 
 
-def renew(lock: Path, mine: dict[str, Any], over: Event) -> None:
-    """Signs of life, until it is over, or until another has taken over: this launch is stopped as by Ctrl-C then.
+def renew_lease(path: Path, lease: dict[str, Any], released: Event) -> None:
+    """Renews a lease until it is released. If another launch has taken it over, stops this launch like Ctrl-C.
 
-    A launch that finds itself replaced has been without a sign of life for long: stopped with SIGSTOP, say. Where it
-    writes in the very moment of being replaced, it is the other that finds itself replaced: still, one goes on.
+    That happens to a launch that could not renew for long, e.g. because it was suspended. If it renews in the moment
+    when another launch takes over, the other one finds itself replaced and stops. In either case one continues.
     """
-    while not over.wait(HEARTBEAT_SECONDS):
-        with suppress(OSError):  # what cannot be written now may be later; results that cannot be end the launch
-            if read_lock(lock).get("by", mine["by"]) != mine["by"]:
-                print(f"{lock.parent} has been taken over by another launch: this one stops.", file=sys.stderr)
-                signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # wakes it where it waits
+    while not released.wait(HEARTBEAT_SECONDS):
+        with suppress(OSError):  # the next renewal may succeed; results that cannot be written end the launch anyway
+            if read_lease(path).get("by", lease["by"]) != lease["by"]:
+                print(f"{path.parent} has been taken over by another launch: this one stops.", file=sys.stderr)
+                signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # interrupts a blocking call
                 return
-            with files.atomic_write(lock) as file:
-                file.write(encode_json(mine | {"updated": time.time()}))
+            with files.atomic_write(path) as file:
+                file.write(encode_json(lease | {"updated": time.time()}))
 
 
-def read_lock(lock: Path) -> dict[str, Any]:
+def read_lease(path: Path) -> dict[str, Any]:
+    """The current lease; empty if there is none, or it is corrupt."""
     try:
-        return dict(json.loads(files.read(lock)))
+        return dict(json.loads(files.read(path)))
     except (FileNotFoundError, TypeError, ValueError):
         return {}
 
 
-def in_use_error(run: RunDir, by: Mapping[str, Any]) -> BadInput:
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(by.get("since")))
+def in_use_error(run: RunDir, holder: Mapping[str, Any]) -> BadInput:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.get("since")))
     return BadInput(
-        f"out={str(run.path)!r} is in use by process {by.get('pid')} on {by.get('host')} since {since}: "
-        f"stop it, wait for it ({DEAD_AFTER:.0f} s from its last sign of life if it died), or choose another --out."
+        f"out={str(run.path)!r} is in use by process {holder.get('pid')} on {holder.get('host')} since {since}: "
+        f"stop it, wait for it ({DEAD_AFTER:.0f} s from its last heartbeat if it died), or choose another --out."
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a launch stands, from the files of its run directory alone."""
+"""The status of a launch, from the files of its run directory."""
 
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -7,18 +7,29 @@ from typing import Any
 
 from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, final_rows, ranking, score, stopped
+from tune_kmixup.core.selection import by_configuration, final_rows, ranking, stopped_configurations, validation_score
 from tune_kmixup.store.run_dir import RunDir
 
-HEARTBEAT_SECONDS = 5.0  # between two signs of life of a launch
-DEAD_AFTER = 30.0  # seconds without a heartbeat
+HEARTBEAT_SECONDS = 5.0  # between two heartbeats of a launch
+DEAD_AFTER = 30.0  # seconds without a heartbeat after which a launch counts as dead
 
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """Runs of one study. `best` is the least validation error so far, a fraction; None before the first result.
+    """The runs of one study.
 
-    A configuration that was stopped early has one run, and none of it is planned any more.
+    Attributes:
+        study: name of the study.
+        search_done: search runs that are done.
+        search_planned: search runs in total. A configuration that was stopped early counts as one run.
+        final_done: final runs of the selected configuration that are done.
+        final_planned: final runs in total.
+        running: runs in progress.
+        failed: trial -> last line of its error.
+        best: smallest mean validation error of a configuration so far, a fraction; None before the first result.
+        seconds: seconds spent on the runs that are done.
+        runs: all runs that are done, including final runs of a configuration that is no longer selected.
+        stopped: configurations that were stopped early.
     """
 
     study: str
@@ -27,20 +38,20 @@ class StudyStatus:
     final_done: int
     final_planned: int
     running: int
-    failed: dict[str, str]  # trial -> the last line of its error
+    failed: dict[str, str]
     best: float | None
-    seconds: float  # spent on runs that are done
-    runs: int  # that are done, also of configurations that are not selected
-    stopped: int  # configurations stopped early
+    seconds: float
+    runs: int
+    stopped: int
 
     @property
     def task(self) -> str:
-        """Without its outer split."""
+        """The task without its outer split."""
         return self.study.rpartition("/")[0].partition("@")[0]
 
     @property
     def missing(self) -> int:
-        """Runs neither done nor in progress."""
+        """The number of runs that are neither done nor in progress."""
         left = self.search_planned - self.search_done + self.final_planned - self.final_done
         return max(0, left - self.running)
 
@@ -48,54 +59,89 @@ class StudyStatus:
 def study_status(
     suite: Suite, study: Study, rows: list[Row], failed: dict[str, str], running: Collection[int]
 ) -> StudyStatus:
-    """`running`: seeds per trial of those in progress."""
-    runs, order, early = by_configuration(rows), ranking(rows), len(stopped(rows))
+    """The status of one study.
+
+    Args:
+        suite: the suite, for its budgets.
+        study: one of its studies.
+        rows: rows of the study.
+        failed: trial -> last line of its error.
+        running: number of seeds of each trial in progress.
+    """
+    search_runs, order, stopped = by_configuration(rows), ranking(rows), len(stopped_configurations(rows))
     return StudyStatus(
-        study.name,
-        sum(len(found) for found in runs.values()),
-        suite.trial_count(study) * suite.search_seeds - early * (suite.search_seeds - 1),
-        len(final_rows(rows)),
-        suite.final_seeds,
-        sum(running),
-        failed,
-        score(runs[order[0]])[0] if order else None,
-        sum(row["seconds"] for row in rows),
-        len(rows),
-        early,
+        study=study.name,
+        search_done=sum(len(runs) for runs in search_runs.values()),
+        search_planned=suite.trial_count(study) * suite.search_seeds - stopped * (suite.search_seeds - 1),
+        final_done=len(final_rows(rows)),
+        final_planned=suite.final_seeds,
+        running=sum(running),
+        failed=failed,
+        best=validation_score(search_runs[order[0]])[0] if order else None,
+        seconds=sum(row["seconds"] for row in rows),
+        runs=len(rows),
+        stopped=stopped,
     )
 
 
 @dataclass(frozen=True)
 class LaunchStatus:
+    """The status of a launch.
+
+    Attributes:
+        studies: one status per study of the suite.
+        slots: trials that run at once, or GPUs if trials have shares of GPUs; 0 before the first launch.
+        shares: task without its split -> share of a slot that a trial takes; 1 for a task without an entry.
+        state: `running`, `ended`, `interrupted` or `not launched`.
+        busy: see `busy_share`.
+    """
+
     studies: list[StudyStatus]
-    slots: float  # 0 before the first launch; GPUs, where trials have shares of them
-    shares: Mapping[str, float]  # of a slot, by task without its split; a task that is not there: 1
-    state: str  # running, ended, interrupted or not launched
-    busy: float | None  # see `busy`
+    slots: float
+    shares: Mapping[str, float]
+    state: str
+    busy: float | None
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated from the runs done; None where that cannot be said yet."""
+        """See the function `seconds_left`."""
         return seconds_left(self.studies, self.slots, self.shares)
 
 
 def seconds_left(studies: list[StudyStatus], slots: float, shares: Mapping[str, float]) -> float | None:
-    left = 0.0
+    """Estimates the seconds until a launch ends, from the mean duration of the finished runs of each task.
+
+    Args:
+        studies: status of each study.
+        slots: trials that run at once, or GPUs.
+        shares: task without its split -> share of a slot that a trial takes; 1 for a task without an entry.
+
+    Returns:
+        Seconds, 0 if nothing is left to run; None if there are no slots, or a task with work left has no finished run.
+    """
+    slot_seconds = 0.0
     for study in studies:
-        alike = [other for other in studies if other.task == study.task]
-        runs = sum(other.runs for other in alike)
+        same_task = [other for other in studies if other.task == study.task]
+        runs_done = sum(other.runs for other in same_task)
         if study.missing + study.running:
-            if not runs or not slots:
+            if not runs_done or not slots:
                 return None
-            seconds = (study.missing + study.running) * sum(other.seconds for other in alike) / runs
-            left += seconds * shares.get(study.task, 1.0)
-    return left / slots if left else 0.0
+            seconds = (study.missing + study.running) * sum(other.seconds for other in same_task) / runs_done
+            slot_seconds += seconds * shares.get(study.task, 1.0)
+    return slot_seconds / slots if slot_seconds else 0.0
 
 
 def launch_status(run: RunDir) -> LaunchStatus:
-    """Works while a launch is writing: files appear whole."""
-    with run.local_copy() as here:
-        return local_launch_status(here)
+    """Reads the status of a launch, also while it is running.
+
+    Args:
+        run: its run directory.
+
+    Raises:
+        BadInput: if the run directory holds no suite, or cannot be read.
+    """
+    with run.local_copy() as local:
+        return local_launch_status(local)
 
 
 def local_launch_status(run: RunDir) -> LaunchStatus:
@@ -105,32 +151,40 @@ def local_launch_status(run: RunDir) -> LaunchStatus:
     elif launch["ended"]:
         state = "ended"
     else:
-        state = "running" if alive(launch) else "interrupted"
+        state = "running" if is_alive(launch) else "interrupted"
     running: dict[str, list[int]] = {}
     for name, trial in (launch.get("running", {}) if state == "running" else {}).items():
         running.setdefault(name.rpartition("/")[0], []).append(trial["seeds"])
     studies = [
         study_status(suite, s, run.rows(s.name), run.failures(s.name), running.get(s.name, [])) for s in suite.studies
     ]
-    spent = [(study.task, study.seconds) for study in studies]
-    return LaunchStatus(studies, launch.get("slots", 0), launch.get("shares", {}), state, busy_share(launch, spent))
+    run_seconds = [(study.task, study.seconds) for study in studies]
+    busy = busy_share(launch, run_seconds)
+    return LaunchStatus(studies, launch.get("slots", 0), launch.get("shares", {}), state, busy)
 
 
-def alive(launch: Mapping[str, Any]) -> bool:
-    """Whether the heartbeat of a launch that has not ended is fresh."""
+def is_alive(launch: Mapping[str, Any]) -> bool:
+    """Whether the heartbeat of a launch, or the renewal of its lease, is recent."""
     return time.time() - float(launch["updated"]) < DEAD_AFTER
 
 
-def busy_share(launch: Mapping[str, Any], seconds: Iterable[tuple[str, float]]) -> float | None:
-    """Share of the slots' time in which runs that are done trained and were evaluated, over all launches so far.
+def busy_share(launch: Mapping[str, Any], run_seconds: Iterable[tuple[str, float]]) -> float | None:
+    """The share of the slots' time in which finished runs were trained and evaluated, over all launches so far.
 
-    `seconds`: of these runs, each beside its task without its split. Where trials have shares of GPUs, a slot is a
-    GPU, and busy to the extent of the shares that train. The rest is start-up, handing out, and work that was lost.
-    None where that is not known: before the first launch, in a directory that holds results of others, or where its
-    launches gave a task different shares, for rows do not say which launch they are of.
+    The rest of the time went to start-up, to handing out trials, and to work that was lost. If trials have shares of
+    GPUs, a slot is a GPU, and a trial keeps its share of it busy.
+
+    Args:
+        launch: the last heartbeat, see `RunDir.launch`.
+        run_seconds: pairs of a task without its split and the seconds spent on finished runs of this task.
+
+    Returns:
+        A fraction; None if it is unknown: before the first finished run; if the runs took longer than the launches,
+        because the directory holds results of others; or if launches gave a task different shares, because rows do not
+        say which launch they belong to.
     """
     launches = [*launch.get("earlier", []), launch] if launch else []
     shares = [one.get("shares", {}) for one in launches]
-    there = sum(one["slots"] * (one["updated"] - one["since"]) for one in launches)
-    spent = sum(shares[-1].get(task, 1.0) * taken for task, taken in seconds) if shares else 0.0
-    return spent / there if 0 < spent <= there and all(one == shares[-1] for one in shares) else None
+    available = sum(one["slots"] * (one["updated"] - one["since"]) for one in launches)
+    busy = sum(shares[-1].get(task, 1.0) * seconds for task, seconds in run_seconds) if shares else 0.0
+    return busy / available if 0 < busy <= available and all(one == shares[-1] for one in shares) else None

@@ -1,0 +1,58 @@
+"""The selection rule, and which rows it counts."""
+
+from tests.helpers.suites import small_suite
+from tune_kmixup.core.rows import Row
+from tune_kmixup.core.selection import (
+    completed_configurations,
+    final_rows,
+    ranking,
+    stopped_configurations,
+    validation_score,
+)
+
+
+def make_row(
+    index: int, error: float, nll: float | None, alpha: float = 1.0, k: int = 1, phase: str = "search", **columns: str
+) -> Row:
+    row = {"phase": phase, "trial": index, "val_error": error, "val_nll": nll, "alpha": alpha, "k": k, "seed": 0}
+    return row | {"status": "ok"} | columns
+
+
+def test_selection_rule() -> None:
+    """Validation error; then NLL; then the smaller α; then the smaller k; then the earlier trial."""
+    assert ranking([make_row(0, 0.2, 0.1), make_row(1, 0.1, 0.9)]) == [1, 0]
+    assert ranking([make_row(0, 0.1, 0.9), make_row(1, 0.1, 0.1)]) == [1, 0]
+    assert ranking([make_row(0, 0.1, 0.1, alpha=2), make_row(1, 0.1, 0.1, alpha=1)]) == [1, 0]
+    assert ranking([make_row(0, 0.1, 0.1, k=4), make_row(1, 0.1, 0.1, k=2)]) == [1, 0]
+    assert ranking([make_row(1, 0.1, 0.1), make_row(0, 0.1, 0.1)]) == [0, 1]
+    assert ranking([make_row(0, 0.1, None), make_row(1, 0.1, 5.0)]) == [1, 0], "a run without a finite NLL comes last"
+
+
+def test_selection_averages_over_seeds_and_ignores_final_runs() -> None:
+    rows = [make_row(0, 0.0, 0.1), make_row(0, 0.4, 0.1), make_row(1, 0.1, 0.1), make_row(1, 0.1, 0.1)]
+    assert ranking([*rows, make_row(0, 0.0, 0.0, phase="final")]) == [1, 0]
+    assert validation_score(rows[:2]) == (0.2, 0.1)
+
+
+def test_a_configuration_that_was_stopped_early_is_not_selected() -> None:
+    """Its error may be the lowest, but is that of one seed before the last epoch."""
+    stopped = make_row(0, 0.0, 0.0, status="stopped")
+    finals = [make_row(0, 0.0, 0.0, phase="final"), make_row(1, 0.1, 0.1, phase="final")]
+    rows = [stopped, make_row(1, 0.1, 0.1), make_row(2, 0.1, 0.2), *finals]
+    assert stopped_configurations(rows) == {0} and completed_configurations(rows).keys() == {1, 2}
+    assert ranking(rows) == [1, 2]
+    assert final_rows(rows) == finals[1:]
+
+
+def test_final_rows_are_those_of_the_selected_configuration() -> None:
+    finals = [make_row(0, 0.1, 0.1, phase="final"), make_row(1, 0.1, 0.1, phase="final")]
+    assert final_rows([make_row(0, 0.2, 0.1), make_row(1, 0.1, 0.1), *finals]) == finals[1:]
+
+
+def test_finished_final_seeds_are_not_repeated() -> None:
+    suite = small_suite(final_seeds=7)
+    study = suite.studies[1]
+    trials = list(suite.final_trials(study, 2, {}, (), 2))
+    assert [len(trial.seeds) for trial in trials] == [2, 2, 2, 1]
+    missing = list(suite.final_trials(study, 2, {}, trials[0].seeds, 2))
+    assert [trial.seeds for trial in missing] == [trial.seeds for trial in trials[1:]]
