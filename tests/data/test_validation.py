@@ -1,6 +1,5 @@
-"""Bad data are refused, naming file, row and rule."""
+"""Invalid data are refused with the file, the row and the rule."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,27 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import npz
 from tune_kmixup.data.prepare import prepare
 
+
+def make_task(outer_split: int | None) -> Task:
+    return Task("mine", "mlp", Recipe(epochs=1, batch_size=8, lr=0.1), outer_split=outer_split)
+
+
 X = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
 Y = np.arange(60) % 3
-IMAGES = np.zeros((60, 1, 8, 8), np.uint8)
+IMAGES = np.arange(60 * 64).reshape(60, 1, 8, 8).astype(np.uint8)
 
 
-def with_nan(x: Any, value: float = np.nan) -> Any:
+def with_value(x: Any, value: float) -> Any:
     x = x.copy()
     x[41, 2] = value
     return x
 
 
-def official(**changes: Any) -> dict[str, Any]:
+def official_arrays(**changes: Any) -> dict[str, Any]:
     return {"x_train": X, "y_train": Y, "x_test": X[:9], "y_test": Y[:9]} | changes
 
 
-BAD: dict[str, tuple[dict[str, Any], str]] = {
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no labels": ({"x": X}, "lacks y: store x and y, or x_train"),
     "no test labels": ({"x_train": X, "y_train": Y, "x_test": X}, "lacks y_test"),
     "nothing": ({"z": X}, "lacks x, y"),
@@ -46,34 +50,31 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "from one": ({"x": X, "y": Y + 1}, "class 0 of 0 to 3 has no row in y"),
     "huge label": ({"x": X, "y": Y * 10**12}, "class 1 of 0 to 2000000000000 has no row"),
     "one class": ({"x": X, "y": 0 * Y}, "all rows of y are of class 0: there is nothing to learn"),
-    "NaN": ({"x": with_nan(X), "y": Y}, "row 41: column 2 is nan: fill it in, or leave the row out"),
-    "infinity": ({"x": with_nan(X, -np.inf), "y": Y}, "row 41: column 2 is -inf"),
-    "NaN in official train": (official(x_train=with_nan(X)), "x_train row 41: column 2 is nan"),
-    "unknown test class": (official(y_test=Y[:9] * 2), "row 2: y_test=4 is not among the classes 0 to 2 of y_train"),
-    "other columns": (official(x_test=X[:9, :3]), "x_train and x_test differ in shape or type of a row"),
-    "other type": (official(x_test=X[:9].astype(float)), "x_train and x_test differ in shape or type"),
-    "empty test part": (official(x_test=X[:0], y_test=Y[:0]), "x_test is float32 of shape (0, 4)"),
+    "NaN": ({"x": with_value(X, np.nan), "y": Y}, "row 41: column 2 is nan: fill it in, or remove the row"),
+    "infinity": ({"x": with_value(X, -np.inf), "y": Y}, "row 41: column 2 is -inf"),
+    "NaN in official train": (official_arrays(x_train=with_value(X, np.nan)), "x_train row 41: column 2 is nan"),
+    "unknown test class": (
+        official_arrays(y_test=Y[:9] * 2),
+        "row 2: y_test=4 is not among the classes 0 to 2 of y_train",
+    ),
+    "other columns": (official_arrays(x_test=X[:9, :3]), "x_train and x_test differ in shape or type of a row"),
+    "other type": (official_arrays(x_test=X[:9].astype(float)), "x_train and x_test differ in shape or type"),
+    "empty test part": (official_arrays(x_test=X[:0], y_test=Y[:0]), "x_test is float32 of shape (0, 4)"),
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_data_are_refused(name: str, tmp_path: Path) -> None:
-    arrays, message = BAD[name]
-    npz.write(tmp_path / "mine.npz", arrays)
-    split = None if "x_train" in arrays else 0
-    task = Task("mine", "mlp", Recipe(epochs=1, batch_size=8, lr=0.1), outer_split=split)
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_data_are_refused(name: str, tmp_path: Path) -> None:
+    arrays, message = INVALID[name]
+    npz.write_npz(tmp_path / "mine.npz", arrays)
     with pytest.raises(BadInput) as error:
-        for outer in [split] if split is None else range(5):  # the row is in the training part of some split
-            prepare(Task(task.dataset, task.architecture, task.recipe, outer_split=outer), tmp_path, test=True)
-    assert re.match(r".*mine(\.npz)?\b", str(error.value))
+        prepare(make_task(None if "x_train" in arrays else 0), tmp_path, test=True)
+    assert str(error.value).startswith((f"{tmp_path / 'mine.npz'}", "mine: "))
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "x", [X, X.astype(np.float64), X > 0, (10 * X).astype(np.int64), IMAGES + Y[:, None, None, None]]
-)
-def test_good_data_pass(x: Any, tmp_path: Path) -> None:
-    x = x.astype(np.uint8) if x.ndim == 4 else x
-    npz.write(tmp_path / "mine.npz", {"x": x, "y": Y.astype(np.uint8)})
-    data = prepare(Task("mine", "mlp", Recipe(epochs=1, batch_size=8, lr=0.1), outer_split=0), tmp_path, test=True)
+@pytest.mark.parametrize("x", [X, X.astype(np.float64), X > 0, (10 * X).astype(np.int64), IMAGES])
+def test_valid_data_pass(x: Any, tmp_path: Path) -> None:
+    npz.write_npz(tmp_path / "mine.npz", {"x": x, "y": Y.astype(np.uint8)})
+    data = prepare(make_task(0), tmp_path, test=True)
     assert data.classes == 3 and data.shape == x.shape[1:]

@@ -1,4 +1,4 @@
-"""Small files in the exact forms in which data sets lie on disk."""
+"""Writes small files in the formats of the real data sets."""
 
 import gzip
 import hashlib
@@ -16,50 +16,52 @@ from tune_kmixup.data import npz
 from tune_kmixup.data.download import npz_path
 from tune_kmixup.data.registry import DATASETS
 
-ROWS, CLASSES, REPEATS = 90, 3, 10
+ROWS, CLASSES, REPEATED_ROWS = 90, 3, 10  # of the .npz that `write_npz_like` writes
 
 
-def stand_in(dataset: str, data_dir: Path) -> None:
-    """An .npz in the form of `dataset` (kind, shape, official parts), 3 classes, random values, 10 rows repeated."""
-    found = DATASETS[dataset]
+def write_npz_like(name: str, data_dir: Path) -> None:
+    """An .npz with the kind, shape and official parts of a data set: 3 classes, random values, 10 repeated rows."""
+    dataset = DATASETS[name]
     rng = np.random.default_rng(0)
 
-    def rows(count: int) -> tuple[Any, Any]:
+    def random_rows(count: int) -> tuple[Any, Any]:
         y = np.arange(count) % CLASSES
-        if found.kind == "audio":
-            x = rng.integers(-9999, 9999, (count, (found.shape[1] - 1) * 100)).astype(np.int16)
-        elif found.kind == "image":
-            x = rng.integers(0, 256, (count, *found.shape)).astype(np.uint8)
+        if dataset.kind == "audio":
+            x = rng.integers(-9999, 9999, (count, (dataset.shape[1] - 1) * 100)).astype(np.int16)
+        elif dataset.kind == "image":
+            x = rng.integers(0, 256, (count, *dataset.shape)).astype(np.uint8)
         else:
-            x = rng.standard_normal((count, *found.shape)).astype(np.float32)
-        x[-REPEATS:], y[-REPEATS:] = x[:REPEATS], y[:REPEATS]
+            x = rng.standard_normal((count, *dataset.shape)).astype(np.float32)
+        x[-REPEATED_ROWS:], y[-REPEATED_ROWS:] = x[:REPEATED_ROWS], y[:REPEATED_ROWS]
         return x, y
 
-    x, y = rows(ROWS)
+    x, y = random_rows(ROWS)
     arrays = {"x": x, "y": y}
-    if found.kind == "audio":
+    if dataset.kind == "audio":
         group = np.arange(ROWS) % 6
-        group[-REPEATS:] = group[:REPEATS]
+        group[-REPEATED_ROWS:] = group[:REPEATED_ROWS]
         arrays |= {"rate": np.asarray(x.shape[1]), "group": group, "part": np.repeat([0, 1, 2], ROWS // 3)}
-    elif found.test_rows:
-        x_test, y_test = rows(30)
+    elif dataset.test_rows:
+        x_test, y_test = random_rows(30)
         arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
-    npz.write(npz_path(dataset, data_dir), arrays)
+    npz.write_npz(npz_path(name, data_dir), arrays)
 
 
-def mnist(raw: Path, train: int = 30, test: int = 10) -> None:
-    """The four idx files of MNIST and Fashion-MNIST."""
+def write_mnist(raw: Path) -> None:
+    """The four idx files of MNIST and Fashion-MNIST: 30 training and 10 test images."""
     raw.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    for name, count in (("train", train), ("t10k", test)):
+    for name, count in (("train", 30), ("t10k", 10)):
         pixels = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
         labels = (np.arange(count) % 10).astype(np.uint8)
         (raw / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 0x803, count, 28, 28) + pixels.tobytes())
         (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, count) + labels.tobytes())
 
 
-def cifar(root: Path, batches: list[str], label_key: str, classes: int, meta: str, names_key: str) -> dict[str, str]:
-    """The pickled batches and their list of classes; gives the md5 of each file."""
+def write_cifar(
+    root: Path, batches: list[str], label_key: str, classes: int, meta: str, names_key: str
+) -> dict[str, str]:
+    """The pickled batches and the list of class names. Returns the md5 of each file."""
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)
     contents = {
@@ -72,8 +74,8 @@ def cifar(root: Path, batches: list[str], label_key: str, classes: int, meta: st
     return {name: md5(root / name) for name in contents}
 
 
-def svhn(folder: Path) -> dict[str, str]:
-    """Two MATLAB files, X of 32 x 32 x 3 x N and y of N x 1 with 10 for the digit 0; gives the md5 of each."""
+def write_svhn(folder: Path) -> dict[str, str]:
+    """Two MATLAB files: X, 32 x 32 x 3 x N, and y, N x 1, with 10 for the digit 0. Returns the md5 of each."""
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
         pixels = rng.integers(0, 256, (32, 32, 3, 20)).astype(np.uint8)
@@ -81,9 +83,9 @@ def svhn(folder: Path) -> dict[str, str]:
     return {split: md5(folder / f"{split}_32x32.mat") for split in ("train", "test")}
 
 
-def tiny_imagenet(root: Path) -> None:
-    """wnids.txt, train/<wnid>/images/*.JPEG, val/images/*.JPEG and val/val_annotations.txt; one image is grey."""
-    names = ["n02", "n01"]  # not sorted: the order is that of wnids.txt
+def write_tiny_imagenet(root: Path) -> None:
+    """wnids.txt, train/<wnid>/images/*.JPEG, val/images/*.JPEG and val/val_annotations.txt. One image is grey."""
+    names = ["n02", "n01"]  # not sorted: classes are numbered in the order of wnids.txt
     (root / "val" / "images").mkdir(parents=True)
     (root / "wnids.txt").write_text("\n".join(names) + "\n")
     lines = []
@@ -97,33 +99,35 @@ def tiny_imagenet(root: Path) -> None:
     (root / "val" / "val_annotations.txt").write_text("".join(lines))
 
 
-def speech_commands(root: Path, words: tuple[str, ...] = ("yes", "no"), rate: int = 16000, odd: bool = True) -> None:
-    """Four speakers who say each word twice; with `odd`, one recording each is short, long and of another rate."""
+def write_speech_commands(
+    root: Path, words: tuple[str, ...] = ("yes", "no"), rate: int = 16000, irregular: bool = True
+) -> None:
+    """Four speakers who say each word twice. If `irregular`, one recording is short, one long, one of half the rate."""
     rng = np.random.default_rng(0)
-    listed: dict[str, list[str]] = {"validation": [], "testing": []}
+    part_lists: dict[str, list[str]] = {"validation": [], "testing": []}
     for word in words:
         (root / word).mkdir(parents=True)
         for speaker in ("anna", "bert", "cleo", "dora"):
             for i in (0, 1):
                 wave = rng.integers(-3000, 3000, rate).astype(np.int16)
                 wavfile.write(root / word / f"{speaker}_nohash_{i}.wav", rate, wave)
-        listed["validation"].append(f"{word}/anna_nohash_0.wav")
-        listed["testing"].append(f"{word}/bert_nohash_1.wav")
-    for name, paths in listed.items():
+        part_lists["validation"].append(f"{word}/anna_nohash_0.wav")
+        part_lists["testing"].append(f"{word}/bert_nohash_1.wav")
+    for name, paths in part_lists.items():
         (root / f"{name}_list.txt").write_text("\n".join(paths) + "\n")
     (root / "_background_noise_").mkdir()
     wavfile.write(root / "_background_noise_" / "hum.wav", rate, np.zeros(9 * rate, np.int16))
-    if odd:
+    if irregular:
         first = root / words[0]
         wavfile.write(first / "cleo_nohash_0.wav", rate, np.full(rate // 2, 7, np.int16))
         wavfile.write(first / "cleo_nohash_1.wav", rate, np.full(rate * 2, 8, np.int16))
         wavfile.write(first / "dora_nohash_0.wav", rate // 2, np.full(rate // 2, 9, np.int16))
 
 
-def openml(data_home: Path, data_id: int, columns: dict[str, str], target: str, rows: list[str]) -> None:
-    """What scikit-learn keeps of an OpenML data set: columns maps a name to `numeric` or to its nominal values."""
-    kinds = {name: "NUMERIC" if kind == "numeric" else f"{{{kind}}}" for name, kind in columns.items()}
-    attributes = "\n".join(f"@ATTRIBUTE '{name}' {kind}" for name, kind in kinds.items())
+def write_openml_cache(data_home: Path, data_id: int, columns: dict[str, str], target: str, rows: list[str]) -> None:
+    """scikit-learn's cache of an OpenML data set. `columns` maps a name to `numeric` or to its nominal values."""
+    types = {name: "NUMERIC" if kind == "numeric" else f"{{{kind}}}" for name, kind in columns.items()}
+    attributes = "\n".join(f"@ATTRIBUTE '{name}' {kind}" for name, kind in types.items())
     arff = f"@RELATION t\n{attributes}\n@DATA\n" + "\n".join(rows) + "\n"
     features = [
         {

@@ -1,57 +1,104 @@
-"""Launches through the command line, and what they left behind."""
+"""Launches through the command line, in processes of their own or in this one, and what they leave behind."""
 
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
+from search_spaces.methods import METHODS
+from search_spaces.suites import SUITES
+from search_spaces.tasks import TASKS
+from tune_kmixup.data.registry import DATASETS
+from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.store.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
-CLOCK = ("seconds", "pairing_seconds", "started")
+CLOCK_COLUMNS = ("seconds", "pairing_seconds", "started")
 
-# Two studies of one search run and one final run, of several seconds each: an interruption finds both in the middle.
+# Two studies of one search run and one final run, of a few seconds each: an interruption finds both training.
 LONG = ["launch", "iris/mlp@0", "--method", "erm", "--method", "mixup", "--trials", "1", "--search-seeds", "1"]
-LONG += ["--final-seeds", "1", "--epochs", "8000"]
+LONG += ["--final-seeds", "1", "--epochs", "6000"]
 
 
 def command(*args: str | Path) -> list[str]:
     return [sys.executable, "-m", "tune_kmixup", *map(str, args)]
 
 
-def tune(*args: str | Path, code: int = 0, cwd: Path | None = None) -> str:
+def run_cli(*args: str | Path, code: int = 0, cwd: Path | None = None) -> str:
+    """Runs a command in a process of its own, checks its exit code, and returns what it printed."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command(*args), cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
+def run_cli_in_process(*args: str | Path, code: int = 0) -> str:
+    """The same in this process, which saves seconds of imports. What `--load` files add is taken away again."""
+    from tune_kmixup.cli import commands
+
+    printed = io.StringIO()
+    argv = ["tune-kmixup", *map(str, args)]
+    with (
+        registries_restored(),
+        mock.patch.object(sys, "argv", argv),
+        redirect_stdout(printed),
+        redirect_stderr(printed),
+    ):
+        try:
+            commands.main()
+            exit_code = 0
+        except SystemExit as end:
+            exit_code = end.code if isinstance(end.code, int) else 0
+    assert exit_code == code, printed.getvalue()
+    return printed.getvalue()
+
+
+@contextmanager
+def registries_restored() -> Iterator[None]:
+    registries = (METHODS, TASKS, SUITES, DATASETS, ARCHITECTURES, sys.modules)
+    before = [dict(registry) for registry in registries]
+    try:
+        yield
+    finally:
+        for registry, entries in zip(registries[:-1], before[:-1], strict=True):
+            registry.clear()
+            registry.update(entries)
+        for name in [name for name in sys.modules if name.startswith("tune_kmixup_loaded_")]:
+            if name not in before[-1]:
+                del sys.modules[name]
+
+
 def reproducible(run: RunDir) -> dict[tuple[object, ...], dict[str, object]]:
-    """Every run by its key, without what the clock measured."""
-    found: dict[tuple[object, ...], dict[str, object]] = {}
+    """Every run by its key, without the columns that a clock fills."""
+    runs: dict[tuple[object, ...], dict[str, object]] = {}
     for study in run.suite().studies:
         for row in run.rows(study.name):
             key = (study.name, row["phase"], row["trial"], row["seed"])
-            assert key not in found, "a run was done twice"
-            found[key] = {name: value for name, value in row.items() if name not in CLOCK}
-    return found
+            assert key not in runs, "a run was done twice"
+            runs[key] = {name: value for name, value in row.items() if name not in CLOCK_COLUMNS}
+    return runs
 
 
 def descendants(pid: int) -> list[int]:
+    """A process and all below it."""
     table = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     children: dict[int, list[int]] = {}
     for line in table.splitlines():
         child, parent = map(int, line.split())
         children.setdefault(parent, []).append(child)
-    found, todo = [], [pid]
+    pids, todo = [], [pid]
     while todo:
-        found.append(todo.pop())
-        todo += children.get(found[-1], [])
-    return found
+        pids.append(todo.pop())
+        todo += children.get(pids[-1], [])
+    return pids
 
 
 def workers(pid: int) -> list[int]:
-    """Processes that train, of all below `pid`."""
+    """The processes below `pid` that are training."""
     return [below for below in descendants(pid) if b"Trainable.train" in title(below)]
 
 

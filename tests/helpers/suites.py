@@ -4,7 +4,7 @@ import math
 import random
 from typing import Any
 
-from search_spaces.methods import study
+from search_spaces.methods import make_study
 from tune_kmixup.core.config import Recipe, Suite, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
 
@@ -13,7 +13,7 @@ def small_suite(**changes: Any) -> Suite:
     """Two tasks of iris x three methods."""
     recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
     tasks = [Task("iris", "mlp", recipe, outer_split=split) for split in (0, 1)]
-    studies = tuple(study(task, method, 90) for task in tasks for method in ("erm", "mixup", "kmixup"))
+    studies = tuple(make_study(task, method, 90) for task in tasks for method in ("erm", "mixup", "kmixup"))
     options = {"trials": 4, "search_seeds": 2, "final_seeds": 3, "sampler": "random"} | changes
     return Suite("small", studies, **options)
 

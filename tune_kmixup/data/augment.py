@@ -1,6 +1,6 @@
-"""Augmentation of whole batches on the device where they are, drawn from an explicit generator.
+"""Augmentation of whole batches on their device, drawn from an explicit generator.
 
-A batch goes in and out in its stored form; every row draws for itself.
+Batches go in and come out in their stored form. Every row gets draws of its own.
 """
 
 import math
@@ -11,15 +11,21 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 PADDING = 4  # pixels, as in He et al. 2016 for CIFAR
-SHIFT = 0.1  # seconds to either side
-GAIN = 0.25  # louder by up to this share, or quieter by the same factor
+SHIFT = 0.1  # largest shift in seconds, in either direction
+GAIN = 0.25  # largest gain is 1 + GAIN, smallest 1 / (1 + GAIN)
 
 
 def crop_flip(x: Tensor, generator: Generator) -> Tensor:
     """Random crop after padding with 4 zero pixels on every side, then a horizontal flip with probability 1/2.
 
-    x: images N x C x H x W, any type; the same is returned. In distribution torchvision's RandomCrop(H, padding=4)
-    followed by RandomHorizontalFlip().
+    Same distribution as torchvision's RandomCrop(H, padding=4) followed by RandomHorizontalFlip().
+
+    Args:
+        x: images N x C x H x W, any type.
+        generator: on the device of `x`.
+
+    Returns:
+        Images of the same shape and type.
     """
     n, channels, height, width = x.shape
     top = torch.randint(2 * PADDING + 1, (n, 1), generator=generator, device=x.device)
@@ -34,18 +40,23 @@ def crop_flip(x: Tensor, generator: Generator) -> Tensor:
 
 
 def shift_gain(x: Tensor, generator: Generator) -> Tensor:
-    """Shift in time by up to 0.1 s to either side, silence moving in, and a gain of 0.8 to 1.25, log-uniform.
+    """Shift in time by up to 0.1 s in either direction, filled with silence, and a log-uniform gain of 0.8 to 1.25.
 
-    x: recordings of one second, int16 N x rate; the same is returned, clipped where it gets too loud.
+    Args:
+        x: recordings of one second, int16 N x rate.
+        generator: on the device of `x`.
+
+    Returns:
+        Recordings of the same shape and type, clipped to the range of int16.
     """
     n, samples = x.shape
-    reach = int(SHIFT * samples)
-    shift = torch.randint(-reach, reach + 1, (n, 1), generator=generator, device=x.device)
+    max_shift = int(SHIFT * samples)
+    shift = torch.randint(-max_shift, max_shift + 1, (n, 1), generator=generator, device=x.device)
     gain = ((2 * torch.rand(n, 1, generator=generator, device=x.device) - 1) * math.log(1 + GAIN)).exp()
     source = torch.arange(samples, device=x.device) - shift
     inside = (source >= 0) & (source < samples)
-    moved = x.gather(1, source.clamp(0, samples - 1)) * inside
-    return (moved * gain).round().clamp(-32768, 32767).to(x.dtype)
+    shifted = x.gather(1, source.clamp(0, samples - 1)) * inside
+    return (shifted * gain).round().clamp(-32768, 32767).to(x.dtype)
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor] | None] = {

@@ -1,4 +1,4 @@
-"""How a data set gets into the data directory, and its arrays out of it."""
+"""Gets data sets into the data directory, and reads their arrays from it."""
 
 import os
 import tempfile
@@ -15,93 +15,124 @@ from tune_kmixup.data.validation import check_arrays
 
 
 def default_data_dir() -> Path:
-    """$TUNE_KMIXUP_DATA, else a folder in the user's cache."""
+    """$TUNE_KMIXUP_DATA if set, else a folder in the user's cache."""
     return Path(os.environ.get("TUNE_KMIXUP_DATA") or Path.home() / ".cache" / "tune-kmixup")
 
 
-def npz_path(dataset: str, data_dir: Path) -> Path:
-    """Where a data set is, or would be, kept."""
-    file = DATASETS[dataset].file if dataset in DATASETS else ""
-    return data_dir / f"{file or dataset}.npz"
+def npz_path(name: str, data_dir: Path) -> Path:
+    """Path of a data set's .npz, whether it exists or not."""
+    npz_name = DATASETS[name].npz_name if name in DATASETS else ""
+    return data_dir / f"{npz_name or name}.npz"
 
 
-def user_file(dataset: str, data_dir: Path) -> Path | None:
+def user_data_path(name: str, data_dir: Path) -> Path | None:
     """A user's own data: `<name>.csv` with a column `label`, or a folder `<name>` with a folder of images per class."""
-    return next((path for path in (data_dir / f"{dataset}.csv", data_dir / dataset) if path.exists()), None)
+    return next((path for path in (data_dir / f"{name}.csv", data_dir / name) if path.exists()), None)
 
 
-def needs_download(dataset: str, data_dir: Path) -> str | None:
-    """What would have to be downloaded before training, and from where; None where nothing is.
+def raw_path(dataset: Dataset, data_dir: Path) -> Path | None:
+    return next((data_dir / path for path in dataset.raw_paths if (data_dir / path).exists()), None)
 
-    Raises BadInput where the name is unknown and there is no such file either.
+
+def needs_download(name: str, data_dir: Path) -> str | None:
+    """What has to be downloaded before training on a data set.
+
+    Args:
+        name: name of the data set: an entry of DATASETS, or the user's own file or folder in `data_dir`.
+        data_dir: folder of the data sets; it need not exist.
+
+    Returns:
+        Name, size and source of the download, as a phrase for a message; None if nothing has to be downloaded.
+
+    Raises:
+        BadInput: if the name is unknown and `data_dir` holds no data of that name.
     """
-    if npz_path(dataset, data_dir).exists():
+    if npz_path(name, data_dir).exists():
         return None
-    if dataset not in DATASETS:
-        if user_file(dataset, data_dir):
+    if name not in DATASETS:
+        if user_data_path(name, data_dir):
             return None
         raise BadInput(
-            f"dataset={dataset!r} is unknown, and there is no {dataset}.npz, {dataset}.csv or folder {dataset} in "
+            f"dataset={name!r} is unknown, and there is no {name}.npz, {name}.csv or folder {name} in "
             f"{data_dir}: put one there (docs/data.md), or choose among {', '.join(DATASETS)}."
         )
-    found = DATASETS[dataset]
-    if found.load is None or raw_path(found, data_dir):
+    dataset = DATASETS[name]
+    if dataset.load is None or raw_path(dataset, data_dir):
         return None
-    return f"{dataset}: {found.size} from {found.source}"
+    return f"{name}: {dataset.size} from {dataset.source}"
 
 
-def raw_path(found: Dataset, data_dir: Path) -> Path | None:
-    return next((data_dir / path for path in found.raw if (data_dir / path).exists()), None)
+def fetch(name: str, data_dir: Path) -> None:
+    """Makes a data set ready for training: reads its raw files, or downloads them, and writes its .npz.
 
+    Does nothing if the .npz exists, or if the data set needs none. One process does the work while others wait for it.
+    No incomplete file is ever left behind.
 
-def fetch(dataset: str, data_dir: Path) -> None:
-    """Has the data set ready to be trained on: downloads it unless its files are there, and keeps it as .npz.
+    Args:
+        name: name of the data set, see `needs_download`.
+        data_dir: folder of the data sets; it is created if needed.
 
-    One process does it, others wait for it; nothing half-done is ever left in place. Raises BadInput where it cannot
-    be had, saying what to put where instead.
+    Raises:
+        BadInput: if the name is unknown, or if the data set can be neither downloaded nor read. The message says which
+            files to put into `data_dir` instead.
     """
-    what = needs_download(dataset, data_dir)
-    path = npz_path(dataset, data_dir)
-    found = DATASETS.get(dataset)
-    if found is None or found.load is None or path.exists():
+    download = needs_download(name, data_dir)
+    path = npz_path(name, data_dir)
+    dataset = DATASETS.get(name)
+    if dataset is None or dataset.load is None or path.exists():
         return
+    problem = f"cannot be downloaded ({download}"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(data_dir / f".{path.stem}.lock"):
             if path.exists():
                 return
-            if raw := raw_path(found, data_dir):
-                what = f"{raw} is there, but is not whole: complete it, or remove it to download it anew"
-                arrays = found.load(data_dir, False)
+            if raw := raw_path(dataset, data_dir):
+                problem = f"cannot be read ({raw} is incomplete: complete it, or remove it to download it again"
+                arrays = dataset.load(data_dir, False)
             else:
                 with tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as scratch:
-                    arrays = found.load(Path(scratch), True)
-            npz.write(path, arrays)
+                    arrays = dataset.load(Path(scratch), True)
+            npz.write_npz(path, arrays)
     except BadInput:
         raise
-    except Exception as error:  # torchvision, scikit-learn, the network and the disk raise many types here
+    except Exception as error:  # torchvision, scikit-learn, the network and the disk raise errors of many types
         raise BadInput(
-            f"dataset={dataset!r} cannot be had ({what}: {error}). Offline: put {path.name}"
-            f"{''.join(f', or {name},' for name in found.raw)} into {data_dir}, as docs/data.md says."
+            f"dataset={name!r} {problem}: {error}). Offline: put {path.name}"
+            f"{''.join(f', or {raw_name},' for raw_name in dataset.raw_paths)} into {data_dir}, as docs/data.md says."
         ) from error
 
 
-def load_arrays(dataset: str, data_dir: Path) -> dict[str, Any]:
-    """A data set's arrays, checked; large ones stay on disk until rows of them are asked for."""
-    path = npz_path(dataset, data_dir)
-    found = DATASETS.get(dataset)
+def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
+    """A data set's arrays, checked.
+
+    Args:
+        name: name of the data set, see `needs_download`.
+        data_dir: folder of the data sets.
+
+    Returns:
+        The arrays described in `registry`. Inputs of an .npz are `StoredArray`s: rows are read when they are indexed.
+
+    Raises:
+        BadInput: if the data set has not been fetched, or does not pass `check_arrays`.
+    """
+    path = npz_path(name, data_dir)
+    dataset = DATASETS.get(name)
     if path.exists():
         arrays: dict[str, Any] = dict(npz.open_npz(path))
-    elif found is not None and found.bundled:
-        arrays = dict(found.bundled())
-    elif found is None and (mine := user_file(dataset, data_dir)):
-        path, arrays = mine, dict(images.image_folder(mine) if mine.is_dir() else tabular.csv_table(mine))
+    elif dataset is not None and dataset.bundled:
+        arrays = dict(dataset.bundled())
+    elif dataset is None and (user_path := user_data_path(name, data_dir)):
+        path = user_path
+        arrays = dict(images.read_image_folder(path) if path.is_dir() else tabular.read_csv(path))
     else:
-        needs_download(dataset, data_dir)
-        raise BadInput(f"{path} does not exist: `tune-kmixup launch` makes it before the first trial; run that first.")
-    if found is not None:
-        arrays.pop(found.ignore, None)
-        if found.relabel:
+        needs_download(name, data_dir)  # has a better message for an unknown name
+        raise BadInput(
+            f"{path} does not exist: `tune-kmixup launch` creates it before the first trial; run that first."
+        )
+    if dataset is not None:
+        arrays.pop(dataset.ignored_array, None)
+        if dataset.relabel:
             arrays["y"] = np.unique(arrays["y"], return_inverse=True)[1].astype(np.int64)
     check_arrays(str(path), arrays)
     return arrays

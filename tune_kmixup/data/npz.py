@@ -1,4 +1,4 @@
-"""Data sets as .npz files: written whole or not at all, read row by row, so that rows left out cost no memory."""
+"""Data sets as .npz files: written atomically, read row by row, so that unused rows cost no memory."""
 
 import os
 import zipfile
@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 
 from tune_kmixup.core.errors import BadInput
 
-PIECE = 2**24  # bytes read at once
+Arrays = dict[str, NDArray[Any]]
+
+CHUNK_BYTES = 2**24  # bytes read at once
 
 
 @contextmanager
 def read_errors(path: Path) -> Iterator[None]:
-    """Turns whatever a damaged file raises into one error that names it."""
+    """Turns any error that a damaged file raises into a BadInput that names the file."""
     try:
         yield
     except BadInput:
         raise
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist: fetch it again.") from None
-    except Exception as error:  # a zip that is cut short or garbled fails in many ways
-        raise BadInput(f"{path} cannot be read ({error}): delete it, and fetch it again or write it anew.") from error
+    except Exception as error:  # a truncated or damaged zip raises errors of many types
+        raise BadInput(f"{path} cannot be read ({error}): delete it, and fetch or write it again.") from error
 
 
 class StoredArray:
@@ -53,57 +55,57 @@ class StoredArray:
         with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.key}.npy") as file:
             yield file
 
-    def pieces(self) -> Iterator[NDArray[Any]]:
-        """The rows in order, some at a time."""
+    def chunks(self) -> Iterator[NDArray[Any]]:
+        """All rows in order, in chunks of about CHUNK_BYTES."""
         row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:]))
-        at_once = max(1, PIECE // max(1, row_bytes))
+        chunk_rows = max(1, CHUNK_BYTES // max(1, row_bytes))
         with read_errors(self.path), self._file() as file:
             file.read(self._start)
-            for start in range(0, len(self), at_once):
-                rows = min(at_once, len(self) - start)
-                piece = np.frombuffer(file.read(rows * row_bytes), self.dtype)
-                yield piece.reshape(rows, *self.shape[1:])
+            for start in range(0, len(self), chunk_rows):
+                rows = min(chunk_rows, len(self) - start)
+                chunk = np.frombuffer(file.read(rows * row_bytes), self.dtype)
+                yield chunk.reshape(rows, *self.shape[1:])
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        selected = np.empty((len(rows), *self.shape[1:]), self.dtype)
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         start = 0
-        for piece in self.pieces():
-            here = slice(*np.searchsorted(ascending, [start, start + len(piece)]))
-            found[order[here]] = piece[ascending[here] - start]
-            start += len(piece)
-            if here.stop == len(rows):
+        for chunk in self.chunks():
+            in_chunk = slice(*np.searchsorted(ascending, [start, start + len(chunk)]))
+            selected[order[in_chunk]] = chunk[ascending[in_chunk] - start]
+            start += len(chunk)
+            if in_chunk.stop == len(rows):
                 break
-        return found
+        return selected
 
 
-def chunks(x: NDArray[Any] | StoredArray) -> Iterator[NDArray[Any]]:
-    """The rows of an array in order, some at a time, wherever it is."""
+def iter_chunks(x: NDArray[Any] | StoredArray) -> Iterator[NDArray[Any]]:
+    """All rows of an array in order, in chunks: one chunk if it is in memory, several if it is on disk."""
     if isinstance(x, StoredArray):
-        yield from x.pieces()
+        yield from x.chunks()
     else:
         yield x
 
 
 def open_npz(path: Path) -> dict[str, NDArray[Any] | StoredArray]:
-    """The arrays of an .npz. Inputs (`x...`) stay on disk, everything else is small and is read."""
+    """The arrays of an .npz. Inputs (`x...`) stay on disk, all other arrays are small and are read at once."""
     with read_errors(path), np.load(path, allow_pickle=False) as file:
-        found: dict[str, NDArray[Any] | StoredArray] = {}
+        arrays: dict[str, NDArray[Any] | StoredArray] = {}
         for key in file.files:
             stored = StoredArray(path, key)
             if stored.dtype.hasobject:
                 raise BadInput(f"{path} holds Python objects as {key}: store plain numbers.")
-            found[key] = stored if key.startswith("x") and not stored.fortran_order else file[key]
-        return found
+            arrays[key] = stored if key.startswith("x") and not stored.fortran_order else file[key]
+        return arrays
 
 
-def write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Whole or not at all; not compressed, so that reading it costs no more than reading the disk."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+def write_npz(path: Path, arrays: Arrays) -> None:
+    """Writes the file atomically. It is not compressed, so that reading it is as fast as the disk."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        part.replace(path)
+        partial.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which rows are trained on, selected on and tested on. Pure functions of labels, groups and a seed."""
+"""Which rows are trained, validated and tested on. Pure functions of labels, groups and a seed."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -9,32 +9,35 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-Index = NDArray[np.int64]
+IntArray = NDArray[np.int64]  # one number per row: class, group, fold or row number
 
 
-def duplicate_groups(pieces: Iterable[NDArray[Any]]) -> Index:
-    """Group numbers, one per row of all pieces: equal rows, equal numbers."""
+def duplicate_groups(chunks: Iterable[NDArray[Any]]) -> IntArray:
+    """Group numbers, one per row of all chunks. Equal rows have the same number."""
     seen: dict[bytes, int] = {}
-    found = []
-    for piece in pieces:
-        piece = piece + 0.0 if piece.dtype.kind == "f" else piece  # -0.0 equals 0.0
-        found += [seen.setdefault(blake2b(row.tobytes(), digest_size=16).digest(), len(seen)) for row in piece]
-    return np.asarray(found, dtype=np.int64)
+    groups = []
+    for chunk in chunks:
+        chunk = chunk + 0.0 if chunk.dtype.kind == "f" else chunk  # -0.0 equals 0.0
+        groups += [seen.setdefault(blake2b(row.tobytes(), digest_size=16).digest(), len(seen)) for row in chunk]
+    return np.asarray(groups, dtype=np.int64)
 
 
-def strata(y: Index, folds: int) -> Index:
-    """The labels to stratify by: classes with fewer rows than folds are pooled, with the largest class if need be."""
+def strata(y: IntArray, folds: int) -> IntArray:
+    """The labels to stratify by. Classes with fewer rows than folds are pooled into one stratum.
+
+    If that stratum has fewer rows than folds too, it is pooled with the largest class.
+    """
     counts = np.bincount(y)
     rare = counts[y] < folds
     return np.where(rare, counts.argmax() if rare.sum() < folds else len(counts), y)
 
 
-def assign_folds(y: Index, groups: Index, folds: int, seed: int) -> Index:
-    """The fold, 0 to folds - 1, of every row: stratified by class, rows of one group together.
+def assign_folds(y: IntArray, groups: IntArray, folds: int, seed: int) -> IntArray:
+    """The fold, 0 to folds - 1, of every row: stratified by class, all rows of a group in the same fold.
 
-    Where groups are mostly single rows, that is where some rows repeat, one row of each is stratified and the others
-    follow it. Larger groups, such as speakers, go through `StratifiedGroupKFold`, which balances their sizes; with
-    fewer groups than folds there is one fold per group.
+    If most groups are single rows (some rows of the data set repeat), one row of each group is stratified and the
+    others follow it. Larger groups, such as speakers, go through `StratifiedGroupKFold`, which balances their sizes.
+    With fewer groups than folds there is one fold per group.
     """
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     seed %= 2**32
@@ -47,16 +50,19 @@ def assign_folds(y: Index, groups: Index, folds: int, seed: int) -> Index:
     return fold_numbers(splitter.split(labels, labels), len(first))[inverse]
 
 
-def fold_numbers(split: Iterable[tuple[Index, Index]], rows: int) -> Index:
-    """The number of the fold whose test part holds each row."""
-    found = np.empty(rows, dtype=np.int64)
-    for number, (_, test) in enumerate(split):
-        found[test] = number
-    return found
+def fold_numbers(folds: Iterable[tuple[IntArray, IntArray]], rows: int) -> IntArray:
+    """For each row, the number of the fold that tests on it."""
+    numbers = np.empty(rows, dtype=np.int64)
+    for number, (_, test) in enumerate(folds):
+        numbers[test] = number
+    return numbers
 
 
-def stratified_sample(y: Index, size: int, generator: Generator) -> Index:
-    """`size` row numbers, every class in proportion; with one generator state, a smaller choice is part of a larger."""
+def stratified_sample(y: IntArray, size: int, generator: Generator) -> IntArray:
+    """`size` sorted row numbers, classes in proportion.
+
+    With the same generator state, a smaller sample is a subset of a larger one.
+    """
     order = generator.permutation(len(y))
     rank = np.empty(len(y))
     counts = np.bincount(y)
