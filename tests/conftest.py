@@ -1,6 +1,7 @@
-"""Fixtures that several rooms share."""
+"""Fixtures that several packages share."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from tests.helpers.suites import small_suite
 from tune_kmixup.core.config import Suite
 from tune_kmixup.store.run_dir import RunDir
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script runs in the background
-torch.set_num_threads(1)  # of these small networks: threads that wait for each other crawl where the cores are shared
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell script's background processes ignore it
+torch.set_num_threads(1)  # small networks: several threads wait for each other where the cores are shared
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,3 +27,17 @@ def suite() -> Suite:
 @pytest.fixture
 def run_dir(tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """One Ray for every test that does not test its start: a node with 4 CPUs that says it has two GPUs.
+
+    Tests that use it belong to the xdist group "ray", so that one process runs them all.
+    """
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    yield cluster.address
+    cluster.shutdown()

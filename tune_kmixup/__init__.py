@@ -28,7 +28,7 @@ __all__ = [
     "sample_lambda",
 ]
 
-_HOME = {
+_MODULES = {
     "BadInput": "tune_kmixup.core.errors",
     **dict.fromkeys(("Recipe", "Study", "Suite", "Task", "Trial"), "tune_kmixup.core.config"),
     **dict.fromkeys(("mix", "mixed_cross_entropy", "pair", "sample_lambda"), "tune_kmixup.mixing"),
@@ -36,7 +36,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when first asked for: `import tune_kmixup` needs neither torch nor Ray."""
-    if name not in _HOME:
+    """Imports a public name on first use, so that `import tune_kmixup` needs neither torch nor Ray."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -2,4 +2,5 @@
 
 from tune_kmixup.cli.commands import main
 
-main()
+if __name__ == "__main__":
+    main()

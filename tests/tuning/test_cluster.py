@@ -17,12 +17,11 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.util import get_node_ip_address
 
-from tests.helpers.launches import reproducible, tune, workers
+from tests.helpers.launches import ROOT, command, reproducible, run_cli, workers
 from tune_kmixup.store.run_dir import RunDir
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
 
-ROOT = Path(__file__).parents[2]
 SUITE = ["launch", "iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2"]
 SUITE += ["--epochs", "2000", "--sampler", "qmc", "--batch-seeds", "on"]
 
@@ -37,7 +36,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     out = tmp_path_factory.mktemp("alone") / "run"
-    tune(*SUITE, "--out", out)
+    run_cli(*SUITE, "--out", out)
     return RunDir(out)
 
 
@@ -51,22 +50,13 @@ def test_a_cluster_gives_what_one_machine_gives_and_runs_the_code_of_the_launch(
 ) -> None:
     """The launch comes from a copy of the source that no node has on its path."""
     cluster.add_node(num_cpus=1)
-    for package in ("tune_kmixup", "search_spaces", "analysis"):
+    for package in ("tune_kmixup", "search_spaces"):
         shutil.copytree(ROOT / package, tmp_path / "copy" / package, ignore=shutil.ignore_patterns("__pycache__"))
-    with (tmp_path / "copy" / "tune_kmixup" / "toys.py").open("a") as file:
+    with (tmp_path / "copy" / "tune_kmixup" / "data" / "synthetic.py").open("a") as file:
         file.write("\n# another version\n")
-    command = [
-        sys.executable,
-        "-m",
-        "tune_kmixup",
-        *SUITE,
-        "--address",
-        cluster.address,
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    launch = command(*SUITE, "--address", cluster.address, "--out", tmp_path / "run")
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "copy")}
-    done = subprocess.run(command, cwd=tmp_path / "copy", env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(launch, cwd=tmp_path / "copy", env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     ours, theirs = RunDir(tmp_path / "run"), alone
     assert without_machine(ours) == without_machine(theirs)
@@ -74,11 +64,12 @@ def test_a_cluster_gives_what_one_machine_gives_and_runs_the_code_of_the_launch(
     assert len(versions[0]) == len(versions[1]) == 1 and versions[0] != versions[1]
 
 
+@pytest.mark.thorough
 def test_a_node_leaves_and_another_joins(cluster: Cluster, alone: RunDir, tmp_path: Path) -> None:
     leaving = cluster.add_node(num_cpus=1)
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "tune_kmixup", *SUITE, "--address", cluster.address, "--out", str(out)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    launch = command(*SUITE, "--address", cluster.address, "--out", out)
+    process = subprocess.Popen(launch, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     until = time.monotonic() + 120
     while time.monotonic() < until and not list(out.rglob("search-*.json")):
         time.sleep(0.2)
@@ -89,43 +80,55 @@ def test_a_node_leaves_and_another_joins(cluster: Cluster, alone: RunDir, tmp_pa
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
-KILLS = 20
+VICTIMS = ("worker", "node", "driver", "worker")
 
 
-def test_twenty_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tmp_path: Path) -> None:
-    """One every few seconds, seeded. What runs at the end is what runs without any, bit for bit, none twice."""
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.thorough)])
+def test_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tmp_path: Path, kills: int) -> None:
+    """Each strikes once a further result exists or some seconds have passed. The runs at the end are those of a launch
+    without kills, bit for bit, none twice."""
     chance = random.Random(0)
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [found.add_node(num_cpus=1) for _ in range(4)]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "tune_kmixup", *SUITE, "--address", found.address, "--out", str(out)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    launch = command(*SUITE, "--address", cluster.address, "--out", out)
+    process = begin(launch)
     try:
-        process = subprocess.Popen(command, cwd=ROOT, **quiet)  # type: ignore[call-overload]
-        for _ in range(KILLS):
-            time.sleep(chance.uniform(1, 5))
-            if process.poll() is not None:  # killed, or too often unlucky with one trial
-                process = subprocess.Popen(command, cwd=ROOT, **quiet)  # type: ignore[call-overload]
-            victim = chance.choice(["driver", "worker", "worker", "node"])
+        for number in range(kills):
+            results, until = len(result_files(out)), time.monotonic() + chance.uniform(5, 15)
+            while len(result_files(out)) == results and time.monotonic() < until:
+                time.sleep(0.1)
+            if process.poll() is not None:  # it was killed, or retried a trial too often
+                process = begin(launch)
+            victim = VICTIMS[number % len(VICTIMS)]
             if victim == "driver":
                 process.kill()
                 process.wait()
             elif victim == "worker":
-                for pid in workers(os.getpid())[:1]:  # this process began the nodes
+                for pid in workers(os.getpid())[:1]:  # this process started the nodes
                     os.kill(pid, signal.SIGKILL)
             else:
-                found.remove_node(nodes.pop(chance.randrange(len(nodes))), allow_graceful=False)
-                nodes.append(found.add_node(num_cpus=1))
-        process.wait(timeout=200)
+                cluster.remove_node(nodes.pop(chance.randrange(len(nodes))), allow_graceful=False)
+                nodes.append(cluster.add_node(num_cpus=1))
+        if process.poll() is None:
+            process.wait(timeout=200)
         for _ in range(3):  # the last launch may have been a victim
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+            done = subprocess.run(launch, cwd=ROOT, capture_output=True, text=True, timeout=200)
             if done.returncode == 0:
                 break
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         process.kill()
-        found.shutdown()
+        cluster.shutdown()
     assert reproducible(RunDir(out)) == reproducible(alone)
+
+
+def begin(launch: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(launch, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def result_files(out: Path) -> list[Path]:
+    return [path for path in out.rglob("studies/**/*.json") if not path.name.startswith("proposal")]
 
 
 class Guarded(NamedTuple):
@@ -157,12 +160,13 @@ def guarded() -> Iterator[Guarded]:
         shutil.rmtree(short, ignore_errors=True)
 
 
+@pytest.mark.thorough
 def test_a_cluster_that_asks_for_a_token(guarded: Guarded, tmp_path: Path) -> None:
     """Ray's token authentication, on loopback: with the token a launch runs, with another it is refused in a line."""
-    command = [sys.executable, "-m", "tune_kmixup", "launch", "iris/mlp@0", "--method", "erm", "--final-seeds", "1"]
-    command += ["--address", guarded.address, "--out", str(tmp_path / "run")]
+    launch = command("launch", "iris/mlp@0", "--method", "erm", "--final-seeds", "1")
+    launch += ["--address", guarded.address, "--out", str(tmp_path / "run")]
     wrong = guarded.env | {"RAY_AUTH_TOKEN": "b" * 64}
-    refused = subprocess.run(command, cwd=ROOT, env=wrong, capture_output=True, text=True, timeout=120)
+    refused = subprocess.run(launch, cwd=ROOT, env=wrong, capture_output=True, text=True, timeout=120)
     assert refused.returncode == 2 and "give its token" in refused.stderr, refused.stdout + refused.stderr
-    done = subprocess.run(command, cwd=ROOT, env=guarded.env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(launch, cwd=ROOT, env=guarded.env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Early stopping in a launch: its bookkeeping without Ray, and a launch with real Ray."""
+"""Early stopping (`--scheduler asha`): its bookkeeping without Ray, and a launch on a real Ray."""
 
 import dataclasses
 import itertools
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
-from tests.helpers.launches import tune
+from tests.helpers.launches import run_cli_in_process
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.analysis.load import load
 from tune_kmixup.analysis.report import methods_text
@@ -21,7 +21,13 @@ from tune_kmixup.core.asha import format_rungs
 from tune_kmixup.core.config import Draft, Suite, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, completed, final_rows, ranking, stopped
+from tune_kmixup.core.selection import (
+    by_configuration,
+    completed_configurations,
+    final_rows,
+    ranking,
+    stopped_configurations,
+)
 from tune_kmixup.planning.suite import build_suite, check_continues
 from tune_kmixup.search.export import export, rung_errors
 from tune_kmixup.store.run_dir import RunDir
@@ -29,7 +35,7 @@ from tune_kmixup.store.status import study_status
 from tune_kmixup.tuning.scheduler import SuiteScheduler
 from tune_kmixup.tuning.searcher import SuiteSearcher
 
-ids = map(str, itertools.count())
+ray_ids = map(str, itertools.count())
 
 
 def asha_suite(epochs: int = 45, **changes: object) -> Suite:
@@ -42,18 +48,20 @@ def asha_suite(epochs: int = 45, **changes: object) -> Suite:
 
 
 def rung_error(suite: Suite, trial: Trial, epoch: int) -> float:
-    """A fixed function of the values, near to that of the last epoch."""
+    """A fixed function of the values, close to the error at the last epoch."""
     row = made_up_rows(suite, trial)[0]
     return float(row["val_error"]) + random.Random(f"{sorted(trial.values.items())} {epoch}").gauss(0.2, 0.005)
 
 
-def at_rung(suite: Suite, trial: Trial, epoch: int) -> Row:
+def rung_row(suite: Suite, trial: Trial, epoch: int) -> Row:
+    """The row that a trial reports at a rung."""
     errors = {e: rung_error(suite, trial, e) for e in trial.rungs if e <= epoch}
     row = made_up_rows(suite, trial)[0]
     return row | {"status": "stopped", "epochs": epoch, "val_error": errors[epoch], "rungs": format_rungs(errors)}
 
 
-def whole(suite: Suite, trial: Trial) -> list[Row]:
+def complete_rows(suite: Suite, trial: Trial) -> list[Row]:
+    """The rows of a trial that was not stopped."""
     rows = made_up_rows(suite, trial)
     rows[0]["rungs"] = format_rungs({epoch: rung_error(suite, trial, epoch) for epoch in trial.rungs})
     return rows
@@ -65,24 +73,32 @@ class RayTrial:
 
 
 def play(suite: Suite, path: Path, slots: int, chance: random.Random, events: int | None = None) -> SuiteSearcher:
-    """Runs a suite, one rung or end of a trial after another in random order, up to so many."""
+    """Runs a suite without Ray. Trials reach rungs and end in random order.
+
+    Args:
+        suite: what to run.
+        path: the run directory.
+        slots: trials at once.
+        chance: chooses which trial reports next.
+        events: reports after which the launch is killed; None: it runs to its end.
+    """
     searcher = SuiteSearcher(suite, RunDir(path))
     scheduler = SuiteScheduler(searcher)
     running: list[tuple[str, Trial, list[int]]] = []
     for _ in itertools.count() if events is None else range(events):
-        while len(running) < slots and isinstance(config := searcher.suggest(ray_id := next(ids)), dict):
+        while len(running) < slots and isinstance(config := searcher.suggest(ray_id := next(ray_ids)), dict):
             running.append((ray_id, Trial(**config), [*config["rungs"]]))
         if not running:
             break
-        at = chance.randrange(len(running))
-        ray_id, trial, ahead = running[at]
-        if ahead:
-            result: dict[str, object] = {"rung": [at_rung(suite, trial, ahead.pop(0))]}
+        index = chance.randrange(len(running))
+        ray_id, trial, rungs_left = running[index]
+        if rungs_left:
+            result: dict[str, object] = {"rung": [rung_row(suite, trial, rungs_left.pop(0))]}
             if scheduler.on_trial_result(None, RayTrial(ray_id), result) != TrialScheduler.STOP:
                 continue
         else:
-            result = {"rows": whole(suite, trial)}
-        running.pop(at)
+            result = {"rows": complete_rows(suite, trial)}
+        running.pop(index)
         searcher.on_trial_complete(ray_id, result)
     return searcher
 
@@ -93,7 +109,7 @@ def contents(path: Path) -> dict[str, str]:
 
 @settings(max_examples=10, deadline=None)
 @given(kills=st.lists(st.integers(0, 40), max_size=4), slots=st.integers(1, 4), seed=st.integers(0, 9))
-def test_however_it_is_interrupted_every_configuration_is_done_once(
+def test_every_configuration_is_done_once_however_often_the_launch_is_killed(
     tmp_path_factory: pytest.TempPathFactory, kills: list[int], slots: int, seed: int
 ) -> None:
     suite, run = asha_suite(), RunDir(tmp_path_factory.mktemp("run"))
@@ -105,16 +121,16 @@ def test_however_it_is_interrupted_every_configuration_is_done_once(
     assert searcher.finished() and SuiteSearcher(suite, run).finished() and searcher.failures() == {}
     for study in suite.studies:
         rows = run.rows(study.name)
-        found, early = by_configuration(rows), stopped(rows)
-        assert len(found) == suite.trial_count(study)
-        assert all(len(runs) == (1 if index in early else 2) for index, runs in found.items())
-        assert bool(early) == bool(study.space), "what has one configuration is never stopped"
-        assert len(early) < len(found) and ranking(rows)[0] not in early
+        configurations, early = by_configuration(rows), stopped_configurations(rows)
+        assert len(configurations) == suite.trial_count(study)
+        assert all(len(runs) == (1 if index in early else 2) for index, runs in configurations.items())
+        assert bool(early) == bool(study.space), "the only configuration of a study is never stopped"
+        assert len(early) < len(configurations) and ranking(rows)[0] not in early
         assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]} and len(final_rows(rows)) == 3
         for epoch in (5, 15) if study.space else ():
-            there = {index: rung_errors(runs)[epoch] for index, runs in found.items() if epoch in rung_errors(runs)}
-            best = min(there, key=there.__getitem__)
-            assert best not in early or rung_errors(found[best]).keys() > {epoch}, "the best of a rung goes on from it"
+            errors = {index: rung_errors(runs) for index, runs in configurations.items()}
+            best = min((i for i in errors if epoch in errors[i]), key=lambda index: errors[index][epoch])
+            assert best not in early or errors[best].keys() > {epoch}, "the best configuration at a rung goes on"
         status = study_status(suite, study, rows, {}, ())
         assert status.missing == 0 and status.search_done == status.search_planned
         assert status.stopped == len(early)
@@ -122,26 +138,27 @@ def test_however_it_is_interrupted_every_configuration_is_done_once(
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_with_one_slot_a_rebuilt_study_goes_on_as_if_never_interrupted(sampler: str, tmp_path: Path) -> None:
+def test_with_one_slot_a_killed_search_ends_like_an_uninterrupted_one(sampler: str, tmp_path: Path) -> None:
     suite = asha_suite(sampler=sampler)
-    left_alone = play(suite, tmp_path / "whole", 1, random.Random(0))
+    uninterrupted = play(suite, tmp_path / "whole", 1, random.Random(0))
     for after in (5, 31, 3, 40):
-        play(suite, tmp_path / "broken", 1, random.Random(0), after)
-    play(suite, tmp_path / "broken", 1, random.Random(0))
-    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+        play(suite, tmp_path / "killed", 1, random.Random(0), after)
+    play(suite, tmp_path / "killed", 1, random.Random(0))
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     rebuilt = SuiteSearcher(suite, RunDir(tmp_path / "whole"))
-    for name, queue in left_alone.queues.items():
-        again = rebuilt.queues[name]
-        assert again.rungs.errors == queue.rungs.errors
-        if queue.optuna_study and again.optuna_study:
-            ours, its = (
+    for name, queue in uninterrupted.queues.items():
+        rebuilt_queue = rebuilt.queues[name]
+        assert rebuilt_queue.rungs.errors == queue.rungs.errors
+        if queue.optuna_study and rebuilt_queue.optuna_study:
+            expected, trials = (
                 [(t.state, t.value, t.params, t.intermediate_values) for t in optuna_study.trials]
-                for optuna_study in (queue.optuna_study, again.optuna_study)
+                for optuna_study in (queue.optuna_study, rebuilt_queue.optuna_study)
             )
-            assert ours == its and {state for state, *_ in ours} == {TrialState.COMPLETE, TrialState.PRUNED}
+            assert trials == expected
+            assert {state for state, *_ in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-def test_a_larger_budget_extends_and_what_was_stopped_stays_so(tmp_path: Path) -> None:
+def test_a_larger_budget_extends_and_stopped_trials_stay_stopped(tmp_path: Path) -> None:
     play(asha_suite(trials=8), tmp_path, 2, random.Random(0))
     before = contents(tmp_path)
     searcher = play(asha_suite(trials=20), tmp_path, 2, random.Random(1))
@@ -149,83 +166,85 @@ def test_a_larger_budget_extends_and_what_was_stopped_stays_so(tmp_path: Path) -
     assert len(by_configuration(RunDir(tmp_path).rows("iris/mlp@0/mixup"))) == 20
 
 
-def begun(searcher: SuiteSearcher) -> tuple[str, Trial]:
+def start_trial_with_rungs(searcher: SuiteSearcher) -> tuple[str, Trial]:
+    """Starts trials until one has rungs, and returns that one with its id."""
     while True:
-        config = searcher.suggest(ray_id := next(ids))
+        config = searcher.suggest(ray_id := next(ray_ids))
         assert isinstance(config, dict)
         if config["rungs"]:
             return ray_id, Trial(**config)
 
 
-def test_what_went_on_from_a_rung_goes_on_again_when_its_worker_is_lost(run_dir: RunDir) -> None:
+def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run_dir: RunDir) -> None:
     suite = asha_suite(sampler="random")
     searcher = SuiteSearcher(suite, run_dir)
     scheduler = SuiteScheduler(searcher)
 
-    def going(ray_id: str, trial: Trial, error: float) -> bool:
-        row = at_rung(suite, trial, 5) | {"val_error": error, "rungs": format_rungs({5: error})}
+    def goes_on(ray_id: str, trial: Trial, error: float) -> bool:
+        row = rung_row(suite, trial, 5) | {"val_error": error, "rungs": format_rungs({5: error})}
         decision = scheduler.on_trial_result(None, RayTrial(ray_id), {"rung": [row]})
         return bool(decision == TrialScheduler.CONTINUE)
 
-    ray_id, trial = begun(searcher)
-    assert going(ray_id, trial, 0.5)
-    others = [begun(searcher) for _ in range(12)]
+    ray_id, trial = start_trial_with_rungs(searcher)
+    assert goes_on(ray_id, trial, 0.5)
+    others = [start_trial_with_rungs(searcher) for _ in range(12)]
     better, worse = [item for item in others if item[1].study == trial.study][:2]
-    assert going(*better, 0.4) and not going(*worse, 0.6)
+    assert goes_on(*better, 0.4) and not goes_on(*worse, 0.6)
     searcher.on_trial_complete(worse[0], {"rung": [{}], "done": True})
     assert [row["status"] for row in run_dir.rows(trial.study)] == ["stopped"]
     assert searcher.failures() == {} and not searcher.lost_trials
     searcher.on_trial_complete(ray_id, error=True)
-    again, same = begun(searcher)
-    assert same.name == trial.name and going(again, same, 0.5)
+    retry_id, retried = start_trial_with_rungs(searcher)
+    assert retried.name == trial.name and goes_on(retry_id, retried, 0.5)
 
 
-def test_a_trial_that_ends_after_a_rung_without_a_decision_was_not_stopped(run_dir: RunDir) -> None:
-    """As when a worker is lost: the last report is that of a rung."""
+def test_a_trial_whose_last_report_is_a_passed_rung_is_lost_and_not_stopped(run_dir: RunDir) -> None:
+    """This happens if its worker is lost after the rung."""
     suite = asha_suite()
     searcher = SuiteSearcher(suite, run_dir)
-    ray_id, trial = begun(searcher)
-    row = at_rung(suite, trial, 5)
+    ray_id, trial = start_trial_with_rungs(searcher)
+    row = rung_row(suite, trial, 5)
     assert SuiteScheduler(searcher).on_trial_result(None, RayTrial(ray_id), {"rung": [row]}) == TrialScheduler.CONTINUE
     searcher.on_trial_complete(ray_id, {"rung": [row]})
     assert run_dir.rows(trial.study) == [] and ray_id in searcher.lost_trials
 
 
-def test_exported_as_pruned_with_what_it_was_judged_by(run_dir: RunDir, tmp_path: Path) -> None:
+def test_stopped_trials_are_exported_as_pruned_with_their_errors_at_rungs(run_dir: RunDir, tmp_path: Path) -> None:
     suite = asha_suite()
     run_dir.write_suite(suite)
     searcher = play(suite, run_dir.path, 2, random.Random(0))
     export(run_dir, tmp_path / "optuna.db")
     for study in suite.studies[1:3]:
         rows, optuna_study = run_dir.rows(study.name), searcher.queues[study.name].optuna_study
-        found = optuna.load_study(study_name=study.name, storage=f"sqlite:///{tmp_path / 'optuna.db'}")
-        pruned = {t.user_attrs["index"] for t in found.trials if t.state == TrialState.PRUNED}
-        assert pruned == stopped(rows) and {t.state for t in found.trials} == {TrialState.PRUNED, TrialState.COMPLETE}
-        assert found.best_trial.user_attrs["index"] == ranking(rows)[0]
+        exported = optuna.load_study(study_name=study.name, storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+        pruned = {t.user_attrs["index"] for t in exported.trials if t.state == TrialState.PRUNED}
+        assert pruned == stopped_configurations(rows)
+        assert {t.state for t in exported.trials} == {TrialState.PRUNED, TrialState.COMPLETE}
+        assert exported.best_trial.user_attrs["index"] == ranking(rows)[0]
         assert optuna_study is not None
         live = {t.number: (t.value, t.intermediate_values) for t in optuna_study.trials}
-        assert live == {t.number: (t.value, t.intermediate_values) for t in found.trials}
+        assert live == {t.number: (t.value, t.intermediate_values) for t in exported.trials}
 
 
-def test_off_by_default_and_off_where_nothing_is_searched(suite: Suite) -> None:
+def test_early_stopping_is_off_by_default_and_for_studies_with_one_configuration(suite: Suite) -> None:
     assert Draft("x", ()).scheduler == suite.scheduler == "none"
     assert all(suite.search_trial(study, 0, {}).rungs == () for study in suite.studies)
-    judged_at = {s.method: asha_suite().search_trial(s, 0, {}).rungs for s in asha_suite().studies}
-    assert judged_at == {"erm": (), "mixup": (5, 15), "kmixup": (5, 15)}
+    rungs = {s.method: asha_suite().search_trial(s, 0, {}).rungs for s in asha_suite().studies}
+    assert rungs == {"erm": (), "mixup": (5, 15), "kmixup": (5, 15)}
     assert all(trial.rungs == () for trial in asha_suite().final_trials(asha_suite().studies[1], 0, {}, (), 2))
 
 
 def test_another_scheduler_is_refused(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:
     run_dir.write_suite(suite)
-    with pytest.raises(BadInput, match=r"scheduler \(none there, asha here\).*Choose another --out, or the same"):
+    with pytest.raises(BadInput, match=r"scheduler \(was none, now asha\).*Choose another --out, or the same"):
         check_continues(run_dir, dataclasses.replace(suite, scheduler="asha"))
     drafts: list[tuple[Callable[[], Suite], str]] = [
         (lambda: build_suite(Draft("x", ("iris/mlp",), scheduler="asah"), tmp_path), "did you mean asha"),  # type: ignore[arg-type]
         (lambda: build_suite(Draft("x", ("iris/mlp",), scheduler="asha", epochs=1), tmp_path), "choose epochs ≥ 2"),
     ]
-    for made, message in drafts:
+    for build, message in drafts:
         with pytest.raises(BadInput, match=message):
-            made()
+            build()
 
 
 def test_the_methods_paragraph_says_how_many_were_stopped(run_dir: RunDir, suite: Suite) -> None:
@@ -236,7 +255,7 @@ def test_the_methods_paragraph_says_how_many_were_stopped(run_dir: RunDir, suite
     play(early, run_dir.path, 2, random.Random(0))
     runs = load([run_dir.path])
     count = int((runs.rows["status"] == "stopped").sum())
-    assert count > 10 and f"stopped {count} configurations early" in methods_text.text(runs.suites, runs.rows, 0.95)
+    assert count > 10 and f"stopped {count} configurations early" in methods_text.markdown(runs.suites, runs.rows, 0.95)
 
 
 # With real Ray
@@ -246,31 +265,37 @@ LAUNCH += ["--scheduler", "asha", "--final-seeds", "2", "--max-concurrent", "2"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_seeds", ["on", "off"])
-def test_a_launch_that_stops_trials_early(tmp_path: Path, batch_seeds: str) -> None:
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("batch_seeds", ["on", pytest.param("off", marks=pytest.mark.thorough)])
+def test_a_launch_that_stops_trials_early(ray_address: str, tmp_path: Path, batch_seeds: str) -> None:
     run = RunDir(tmp_path / "run")
-    planned = tune("plan", *LAUNCH[1:-2], "--trials", "12")
+    given = ["--batch-seeds", batch_seeds, "--address", ray_address]
+    planned = run_cli_in_process("plan", *LAUNCH[1:-2], "--trials", "12")
     assert "Fewer runs where asha stops configurations early." in planned
-    begun = tune(*LAUNCH, "--trials", "12", "--batch-seeds", batch_seeds, "--out", run.path)
+    begun = run_cli_in_process(*LAUNCH, "--trials", "12", *given, "--out", run.path)
     assert "Done: every run" in begun
     before = {path: path.read_text() for path in run.path.rglob("studies/**/*.json")}
-    assert "Nothing to do" in tune("resume", run.path)
-    assert "Done: every run" in tune("resume", run.path, "--trials", "18", "--batch-seeds", batch_seeds)
+    assert "Nothing to do" in run_cli_in_process("resume", run.path)
+    assert "Done: every run" in run_cli_in_process(
+        "resume", run.path, "--trials", "18", "--max-concurrent", "2", *given
+    )
     assert all(path.read_text() == text for path, text in before.items())
     assert not list(run.path.rglob("*.pt")), "no checkpoint is left"
     early = 0
     for study in run.suite().studies:
         rows = run.rows(study.name)
         assert len(by_configuration(rows)) == 18 and run.failures(study.name) == {}
-        early += len(stopped(rows))
+        early += len(stopped_configurations(rows))
         for row in rows:
             assert row["status"] == "ok" or (row["status"], row["seed"], row["test_error"]) == ("stopped", 0, None)
             assert row["epochs"] in ((5, 15) if row["status"] == "stopped" else (45,))
-        assert all(list(rung_errors(runs)) == [5, 15] and len(runs) == 2 for runs in completed(rows).values())
+        assert all(
+            list(rung_errors(runs)) == [5, 15] and len(runs) == 2 for runs in completed_configurations(rows).values()
+        )
         assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]} and len(final_rows(rows)) == 2
-        assert ranking(rows)[0] not in stopped(rows)
+        assert ranking(rows)[0] not in stopped_configurations(rows)
     assert early > 0
-    status = tune("status", run.path)
-    assert f"Stopped early, and done with that: {early} configurations." in status and "to be done" not in status
-    tune("report", run.path, "--out", tmp_path / "report")
+    status = run_cli_in_process("status", run.path)
+    assert f"{early} configurations were stopped early." in status and "runs left" not in status
+    run_cli_in_process("report", run.path, "--out", tmp_path / "report", "--format", "md")
     assert f"stopped {early} configuration" in (tmp_path / "report" / "methods.md").read_text()

@@ -1,3 +1,5 @@
+"""How trials of different tasks share GPUs: shares by memory and CPUs, and which trials fit."""
+
 import itertools
 import random
 from pathlib import Path
@@ -6,24 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.methods import study
+from search_spaces.methods import make_study
 from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Recipe, Suite, Task, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.tuning.gpu_sharing import MARGIN, MOST, PARTS, GpuSharing, gpu_shares
+from tune_kmixup.tuning.gpu_sharing import (
+    MAX_TRIALS_PER_GPU,
+    MEMORY_MARGIN,
+    UNITS_PER_GPU,
+    GpuSharing,
+    gpu_shares,
+)
 from tune_kmixup.tuning.searcher import SuiteSearcher
 
 GIB = 2**30
-ids = map(str, itertools.count())
+ray_ids = map(str, itertools.count())
 
 
 def test_shares_by_memory_and_cpus() -> None:
     needs = {"large": 50 * GIB, "third": 22 * GIB, "small": GIB}
     assert gpu_shares(needs, 80 * GIB, 16) == {"large": 1.0, "third": 0.3333, "small": 1 / 16}
     assert gpu_shares(needs, 80 * GIB, 2.9) == {"large": 1.0, "third": 0.5, "small": 0.5}
-    assert gpu_shares(needs, 80 * GIB, 0.5) == dict.fromkeys(needs, 1.0), "of GPUs with few CPUs, none is split"
-    assert gpu_shares({"all of it": 79 * GIB}, 80 * GIB, 16) == {"all of it": 1.0}, "alone, a trial needs no margin"
+    assert gpu_shares(needs, 80 * GIB, 0.5) == dict.fromkeys(needs, 1.0), (
+        "with too few CPUs for two trials, no GPU is shared"
+    )
+    assert gpu_shares({"all of it": 79 * GIB}, 80 * GIB, 16) == {"all of it": 1.0}, (
+        "a trial alone on a GPU needs no margin"
+    )
 
 
 @pytest.mark.parametrize("need", [81 * GIB, None])
@@ -37,64 +49,64 @@ def test_a_task_that_does_not_fit_on_a_gpu_is_refused(need: int | None) -> None:
 @given(need=st.integers(1, 80 * GIB), cpus=st.floats(1, 200))
 def test_as_many_fit_as_memory_and_cpus_allow_and_no_more(need: int, cpus: float) -> None:
     share = gpu_shares({"task": need}, 80 * GIB, cpus)["task"]
-    parts = round(share * PARTS)
-    assert share == parts / PARTS, "Ray counts no finer"
-    n = PARTS // parts
-    assert n == 1 or (n * need * MARGIN <= 80 * GIB * (1 + 1e-6) and n <= cpus * (1 + 1e-6))
-    assert (n + 1) * need * MARGIN > 80 * GIB or n + 1 > cpus or n == MOST
+    units = round(share * UNITS_PER_GPU)
+    assert share == units / UNITS_PER_GPU, "Ray counts in whole units"
+    n = UNITS_PER_GPU // units
+    assert n == 1 or (n * need * MEMORY_MARGIN <= 80 * GIB * (1 + 1e-6) and n <= cpus * (1 + 1e-6))
+    assert (n + 1) * need * MEMORY_MARGIN > 80 * GIB or n + 1 > cpus or n == MAX_TRIALS_PER_GPU
 
 
 def test_trials_go_to_the_fullest_gpu_that_has_room() -> None:
     sharing = GpuSharing({"half": 0.5, "third": 0.3333, "whole": 1.0}, 2)
     sharing.acquire("a", "half")
     sharing.acquire("b", "third")
-    assert sharing.fits("whole"), "both are on one GPU, and the other is left whole"
+    assert sharing.fits("whole"), "both are on one GPU, and the other is free"
     sharing.acquire("c", "whole")
-    assert not any(map(sharing.fits, sharing.shares)), "a sixth is left: less than any takes"
+    assert not any(map(sharing.fits, sharing.shares)), "a sixth of a GPU is free: less than any task needs"
     sharing.release("b")
     assert sharing.fits("half") and sharing.fits("third") and not sharing.fits("whole")
     sharing.release("b")
-    assert not sharing.fits("whole"), "given back once"
+    assert not sharing.fits("whole"), "releasing twice frees the share once"
     sharing.release("a")
     assert sharing.fits("whole")
 
 
-def test_shares_of_two_gpus_are_not_one_share() -> None:
+def test_a_trial_does_not_fit_on_parts_of_two_gpus() -> None:
     sharing = GpuSharing({"more": 0.5, "less": 0.3333}, 2)
     for trial, task in enumerate(["less"] * 5):
         sharing.acquire(str(trial), task)
     sharing.release("0")
-    assert not sharing.fits("more"), "two thirds of a GPU are free, a third on each"
+    assert not sharing.fits("more"), "a third is free on each of two GPUs, but a half on neither"
 
 
-def test_the_most_trials_at_once_and_what_they_take() -> None:
+def test_max_concurrent_limits_trials_and_slots() -> None:
     sharing = GpuSharing({"half": 0.5, "seventh": 0.1428}, 3)
     assert (sharing.max_concurrent, sharing.slots) == (21, 3)
-    sharing = GpuSharing({"half": 0.5, "seventh": 0.1428}, 3, most=4)
-    assert (sharing.max_concurrent, sharing.slots) == (4, 2.0), "four trials never take more than two GPUs"
-    alike = GpuSharing({}, 5)
-    assert (alike.max_concurrent, alike.slots, alike.weight("any")) == (5, 5, 1.0)
+    sharing = GpuSharing({"half": 0.5, "seventh": 0.1428}, 3, max_concurrent=4)
+    assert (sharing.max_concurrent, sharing.slots) == (4, 2.0), "four trials take at most two GPUs"
+    equal = GpuSharing({}, 5)
+    assert (equal.max_concurrent, equal.slots, equal.slot_share("any")) == (5, 5, 1.0)
     for trial in range(9):
-        alike.acquire(str(trial), "any")
-    assert alike.fits("any"), "where trials are alike, Ray Tune's limit decides"
+        equal.acquire(str(trial), "any")
+    assert equal.fits("any"), "without shares, Ray Tune's limit on concurrent trials decides"
 
 
-def test_a_place_stays_with_its_share_until_others_have_twice_the_work() -> None:
-    """In GPU-seconds: of a worker that is there already, and of one that is to be begun."""
+def test_a_freed_share_is_reused_until_others_have_twice_the_work() -> None:
+    """Work in GPU-seconds: of trials that can reuse the worker, and of trials that need a new one."""
     sharing = GpuSharing({"half": 0.5, "other half": 0.5, "whole": 1.0}, 1)
 
-    def next_one(**seconds: float) -> str:
+    def next_task(**seconds: float) -> str:
         return max(seconds, key=lambda task: sharing.priority(task.replace("_", " "), seconds[task]))
 
-    assert next_one(half=100, other_half=99, whole=51) == "whole"
+    assert next_task(half=100, other_half=99, whole=51) == "whole"
     sharing.acquire("a", "half")
     sharing.release("a")
-    assert next_one(half=100, other_half=101, whole=51) == "other_half", "what counts is the share, not the task"
-    assert next_one(half=100, other_half=0, whole=99) == "half"
-    assert next_one(half=100, other_half=0, whole=101) == "whole"
-    assert next_one(half=100, other_half=0, whole=float("inf")) == "whole"
+    assert next_task(half=100, other_half=101, whole=51) == "other_half", "the share decides, not the task"
+    assert next_task(half=100, other_half=0, whole=99) == "half"
+    assert next_task(half=100, other_half=0, whole=101) == "whole"
+    assert next_task(half=100, other_half=0, whole=float("inf")) == "whole"
     sharing.acquire("b", "half")
-    assert next_one(half=100, other_half=0, whole=99) == "whole", "the worker is in use"
+    assert next_task(half=100, other_half=0, whole=99) == "whole", "the worker is in use"
     assert GpuSharing().priority("any", 3.0) == (3.0, 1.0)
 
 
@@ -103,19 +115,19 @@ SHARES = {"iris/large": 1.0, "iris/middle": 0.5, "iris/small": 0.25}
 
 @pytest.fixture
 def mixed() -> Suite:
-    """Three tasks of unequal shares; nothing of them is trained here."""
+    """Three tasks with unequal shares. They are not trained here."""
     recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
     tasks = [Task("iris", name.partition("/")[2], recipe, outer_split=0) for name in SHARES]
-    studies = tuple(study(task, method, 90) for task in tasks for method in ("erm", "mixup"))
+    studies = tuple(make_study(task, method, 90) for task in tasks for method in ("erm", "mixup"))
     return Suite("mixed", studies, trials=6, search_seeds=1, final_seeds=2, sampler="random")
 
 
 def hand_out(searcher: SuiteSearcher) -> dict[str, Trial]:
-    """All that is handed out now, by Ray's id."""
-    found = {}
-    while isinstance(config := searcher.suggest(ray_id := next(ids)), dict):
-        found[ray_id] = Trial(**config)
-    return found
+    """All trials that can start now, by Ray's trial id."""
+    trials = {}
+    while isinstance(config := searcher.suggest(ray_id := next(ray_ids)), dict):
+        trials[ray_id] = Trial(**config)
+    return trials
 
 
 def task_of(trial: Trial) -> str:
@@ -125,16 +137,20 @@ def task_of(trial: Trial) -> str:
 def test_a_large_trial_that_waits_does_not_block_the_small_ones(mixed: Suite, run_dir: RunDir) -> None:
     searcher = SuiteSearcher(mixed, run_dir, sharing=GpuSharing(SHARES, 3))
     running = hand_out(searcher)
-    assert [task_of(trial) for trial in running.values()] == ["iris/large"] * 3, "unknown work: large shares first"
+    assert [task_of(trial) for trial in running.values()] == ["iris/large"] * 3, (
+        "no run is finished yet: large shares first"
+    )
     ended = next(iter(running))
     searcher.on_trial_complete(ended, {"rows": made_up_rows(mixed, running[ended])})
     more = [task_of(trial) for trial in hand_out(searcher).values()]
-    assert more == ["iris/middle"] * 2, "the work of the large task is known now, that of the others is not"
-    ended = next(ray_id for ray_id in searcher.started if searcher.queue_of(ray_id).study.task.base == "iris/middle")
+    assert more == ["iris/middle"] * 2, "the other tasks have no finished run yet"
+    ended = next(
+        ray_id for ray_id in searcher.start_times if searcher.queue_of(ray_id).study.task.base == "iris/middle"
+    )
     trial = searcher.queue_of(ended).running[ended]
     searcher.on_trial_complete(ended, {"rows": made_up_rows(mixed, trial)})
-    assert searcher.work_left(searcher.queues["iris/large@0/mixup"]) > (2.0, 1.0)
-    assert [task_of(trial) for trial in hand_out(searcher).values()] == ["iris/small"] * 2, "the large ones wait"
+    assert searcher.priority(searcher.queues["iris/large@0/mixup"]) > (2.0, 1.0)
+    assert [task_of(trial) for trial in hand_out(searcher).values()] == ["iris/small"] * 2, "the large trials wait"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -143,18 +159,18 @@ def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite,
     sharing = GpuSharing(SHARES, 2)
     searcher = SuiteSearcher(mixed, RunDir(tmp_path), sharing=sharing)
     running: dict[str, Trial] = {}
-    taken = 0.0
+    most_used = 0.0
     while not searcher.finished():
         running |= hand_out(searcher)
-        on_gpus = [sum(parts for gpu, parts in sharing.held.values() if gpu == number) for number in range(2)]
-        assert [PARTS - parts for parts in on_gpus] == sharing.free and max(on_gpus) <= PARTS
-        assert sharing.held.keys() == running.keys(), "nothing waits in Ray"
+        used = [sum(units for gpu, units in sharing.allocated.values() if gpu == index) for index in range(2)]
+        assert [UNITS_PER_GPU - units for units in used] == sharing.free and max(used) <= UNITS_PER_GPU
+        assert sharing.allocated.keys() == running.keys(), "no trial waits in Ray"
         for queue in searcher.queues.values():
             ready = queue.retries or queue.unfinished or queue.finals or not queue.all_proposed
             assert not (ready and sharing.fits(queue.study.task.base))
-        taken = max(taken, sum(SHARES[task_of(trial)] for trial in running.values()))
+        most_used = max(most_used, sum(SHARES[task_of(trial)] for trial in running.values()))
         ray_id = chance.choice(sorted(running))
         rows = made_up_rows(mixed, running.pop(ray_id))
-        lost = chance.random() < 0.1  # its worker; it is run again
+        lost = chance.random() < 0.1  # the worker is lost, and the trial is run again
         searcher.on_trial_complete(ray_id, None if lost else {"rows": rows}, error=lost)
-    assert taken == 2.0 and sharing.free == [PARTS, PARTS] and not sharing.held
+    assert most_used == 2.0 and sharing.free == [UNITS_PER_GPU] * 2 and not sharing.allocated

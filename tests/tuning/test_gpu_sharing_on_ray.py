@@ -1,15 +1,13 @@
 """`--gpus-per-trial auto` on a real Ray, whose GPUs are not there: stand-ins train on the CPU and make up the needs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
 
-from tests.helpers.launches import tune
+from tests.helpers.launches import run_cli_in_process
 from tune_kmixup.store.run_dir import RunDir
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 STAND_IN = """
 import ray
@@ -48,15 +46,6 @@ for name in NEEDS:
 """
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A node that says it has two GPUs, with the CPUs for two trials on each."""
-    node = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}
-    found = Cluster(initialize_head=True, head_node_args=node)
-    yield found
-    found.shutdown()
-
-
 @pytest.fixture
 def stand_in(tmp_path: Path) -> Path:
     path = tmp_path / "stand_in.py"
@@ -69,11 +58,12 @@ def notes(path: Path, first: str) -> list[list[str]]:
     return [line[1:] for line in lines if line[0] == first]
 
 
-def test_trials_of_unequal_tasks_share_gpus(cluster: Cluster, stand_in: Path, tmp_path: Path) -> None:
+@pytest.mark.thorough
+def test_trials_of_unequal_tasks_share_gpus(ray_address: str, stand_in: Path, tmp_path: Path) -> None:
     run, log = RunDir(tmp_path / "run"), tmp_path / "log"
-    given = ["--address", cluster.address, "--gpus-per-trial", "auto", "--batch-seeds", "off", "--load", stand_in]
+    given = ["--address", ray_address, "--gpus-per-trial", "auto", "--batch-seeds", "off", "--load", stand_in]
     budget = ["--method", "mixup", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2"]
-    tune("launch", "iris/large", "iris/small", *budget, *given, "--out", run.path)
+    run_cli_in_process("launch", "iris/large", "iris/small", *budget, *given, "--out", run.path)
 
     assert sorted(notes(log, "measured")) == [["iris/large", "1"], ["iris/small", "1"]]
     assert run.memory() == {100: {"iris/large": {1: 60}, "iris/small": {1: 10}}}
@@ -85,9 +75,9 @@ def test_trials_of_unequal_tasks_share_gpus(cluster: Cluster, stand_in: Path, tm
     taken = [sum(shares[b["task"]] for b in rows if b["started"] <= a["started"] < b["started"] + b["seconds"])
              for a in rows]  # fmt: skip
     assert max(taken) <= 2
-    assert "Slots were training" in tune("status", run.path)
+    assert "Slots were training" in run_cli_in_process("status", run.path)
 
-    tune("resume", run.path, "--final-seeds", "8", *given)
+    run_cli_in_process("resume", run.path, "--final-seeds", "8", *given)
     assert len(notes(log, "measured")) == 2, "what was measured is remembered"
     assert len(run.rows("iris/small@0/mixup")) == 3 + 8
     trained = notes(log, "trained")
@@ -96,9 +86,11 @@ def test_trials_of_unequal_tasks_share_gpus(cluster: Cluster, stand_in: Path, tm
 
 
 def test_a_task_that_fits_on_no_gpu_is_refused_before_anything_runs(
-    cluster: Cluster, stand_in: Path, tmp_path: Path
+    ray_address: str, stand_in: Path, tmp_path: Path
 ) -> None:
     args = ["launch", "iris/huge", "iris/small", "--method", "mixup", "--load", stand_in, "--out", tmp_path / "run"]
-    printed = tune(*args, "--address", cluster.address, "--gpus-per-trial", "auto", "--batch-seeds", "off", code=2)
+    printed = run_cli_in_process(
+        *args, "--address", ray_address, "--gpus-per-trial", "auto", "--batch-seeds", "off", code=2
+    )
     assert "finds no GPU for task=iris/huge" in printed
     assert not RunDir(tmp_path / "run").exists() and not notes(tmp_path / "log", "trained")

@@ -1,3 +1,5 @@
+"""Which trials the searcher hands out, over all studies, and what an interruption leaves for the next launch."""
+
 import itertools
 import random
 from collections import Counter
@@ -18,11 +20,12 @@ from tune_kmixup.search.study_queue import RETRIES
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.searcher import SuiteSearcher
 
-ids = map(str, itertools.count())
+ray_ids = map(str, itertools.count())
 
 
-def handed_out(searcher: SuiteSearcher) -> tuple[str, Trial] | None:
-    ray_id = next(ids)
+def suggest(searcher: SuiteSearcher) -> tuple[str, Trial] | None:
+    """The next trial with its Ray id; None if the searcher hands out none now."""
+    ray_id = next(ray_ids)
     config = searcher.suggest(ray_id)
     if config is None or config == Searcher.FINISHED:
         return None
@@ -30,32 +33,33 @@ def handed_out(searcher: SuiteSearcher) -> tuple[str, Trial] | None:
     return ray_id, Trial(**config)
 
 
-def play(suite: Suite, path: Path, slots: int, chance: random.Random, stop_after: int | None = None) -> int:
-    """Runs a suite with so many slots, trials ending in random order; gives the number of trials that ended."""
+def simulate(suite: Suite, path: Path, slots: int, rng: random.Random, stop_after: int | None = None) -> None:
+    """Runs a suite without training, with trials that end in random order, and stops after so many of them."""
     searcher = SuiteSearcher(suite, RunDir(path))
     running: list[tuple[str, Trial]] = []
     ended = 0
     while True:
-        while len(running) < slots and (new := handed_out(searcher)):
+        while len(running) < slots and (new := suggest(searcher)):
             running.append(new)
         if not running or ended == stop_after:
-            return ended
-        ray_id, trial = running.pop(chance.randrange(len(running)))
+            return
+        ray_id, trial = running.pop(rng.randrange(len(running)))
         searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
         ended += 1
 
 
 def contents(path: Path) -> dict[str, str]:
+    """Path of each file -> its text."""
     return {str(file.relative_to(path)): file.read_text() for file in sorted(path.rglob("*.json"))}
 
 
 def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
-    play(suite, run_dir.path, slots=3, chance=random.Random(0))
+    simulate(suite, run_dir.path, slots=3, rng=random.Random(0))
     for study in suite.studies:
         rows = run_dir.rows(study.name)
-        searched = by_configuration(rows)
-        assert len(searched) == (1 if study.method == "erm" else suite.trials)
-        assert all(len(found) == suite.search_seeds for found in searched.values())
+        search_runs = by_configuration(rows)
+        assert len(search_runs) == (1 if study.method == "erm" else suite.trials)
+        assert all(len(runs) == suite.search_seeds for runs in search_runs.values())
         finals = final_rows(rows)
         assert {row["trial"] for row in finals} == {ranking(rows)[0]}
         assert len({row["seed"] for row in finals}) == len(finals) == suite.final_seeds
@@ -63,15 +67,15 @@ def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
 
 
 def test_no_slot_is_idle_while_any_study_has_work(suite: Suite, run_dir: RunDir) -> None:
-    """Six studies, ten slots: the search of all of them is handed out at once, with no barrier."""
+    """All search trials of all studies are handed out at once. Final trials of a study follow when its search ends."""
     searcher = SuiteSearcher(suite, run_dir)
     planned = sum(suite.trial_count(study) for study in suite.studies)
-    out = [handed_out(searcher) for _ in range(planned)]
-    assert all(out)
-    assert handed_out(searcher) is None  # finals wait for the searches they depend on
-    first = next(item for item in out if item and item[1].study == "iris/mlp@0/erm")
-    searcher.on_trial_complete(first[0], {"rows": made_up_rows(suite, first[1])})
-    final = handed_out(searcher)
+    trials = [suggest(searcher) for _ in range(planned)]
+    assert all(trials)
+    assert suggest(searcher) is None, "a final trial needs the selected configuration"
+    ray_id, trial = next(item for item in trials if item and item[1].study == "iris/mlp@0/erm")
+    searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    final = suggest(searcher)
     assert final and final[1].phase == "final" and final[1].study == "iris/mlp@0/erm"
 
 
@@ -81,24 +85,24 @@ def test_killed_at_any_moment_ends_like_one_left_alone(
     tmp_path_factory: pytest.TempPathFactory, kills: list[int], slots: int, seed: int
 ) -> None:
     suite = small_suite()
-    whole, broken = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")
-    play(suite, whole, slots=1, chance=random.Random(0))
-    chance = random.Random(seed)
+    whole, interrupted = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("interrupted")
+    simulate(suite, whole, slots=1, rng=random.Random(0))
+    rng = random.Random(seed)
     for after in kills:  # a killed launch leaves its files, and proposals whose trials never ended
-        play(suite, broken, slots, chance, stop_after=after)
-    play(suite, broken, slots, chance)
-    assert contents(broken) == contents(whole)
+        simulate(suite, interrupted, slots, rng, stop_after=after)
+    simulate(suite, interrupted, slots, rng)
+    assert contents(interrupted) == contents(whole)
 
 
 @pytest.mark.parametrize(("sampler", "trials"), [*((s, 14) for s in SAMPLERS if s != "gp"), ("grid", 16)])
-def test_a_rebuilt_sampler_goes_on_as_if_never_interrupted(sampler: str, trials: int, tmp_path: Path) -> None:
+def test_a_rebuilt_sampler_proposes_the_same(sampler: str, trials: int, tmp_path: Path) -> None:
     suite = small_suite(sampler=sampler, trials=trials)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    play(suite, whole, slots=1, chance=random.Random(0))
+    whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
+    simulate(suite, whole, slots=1, rng=random.Random(0))
     for after in (5, 11, 3, 17, 30):
-        play(suite, broken, 1, random.Random(0), stop_after=after)
-    play(suite, broken, 1, random.Random(0))
-    assert contents(broken) == contents(whole)
+        simulate(suite, interrupted, slots=1, rng=random.Random(0), stop_after=after)
+    simulate(suite, interrupted, slots=1, rng=random.Random(0))
+    assert contents(interrupted) == contents(whole)
     for study in suite.studies:
         values = [tuple(sorted(v.items())) for v in RunDir(whole).proposals(study.name).values()]
         assert len(set(values)) == len(values), "a configuration was proposed twice"
@@ -106,12 +110,12 @@ def test_a_rebuilt_sampler_goes_on_as_if_never_interrupted(sampler: str, trials:
 
 def test_a_grid_is_proposed_point_by_point(run_dir: RunDir) -> None:
     suite = small_suite(sampler="grid", trials=24)
-    play(suite, run_dir.path, slots=3, chance=random.Random(0))
-    alone = [values["alpha"] for values in run_dir.proposals("iris/mlp@0/mixup").values()]
-    assert alone == pytest.approx([0.01 * 6400 ** (i / 23) for i in range(24)])
-    both = [(v["log2_k"], v["alpha"]) for v in run_dir.proposals("iris/mlp@1/kmixup").values()]
-    alphas = pytest.approx([0.01 * 6400 ** (i / 5) for i in range(6)])
-    assert all(sorted(a for k, a in both if k == log2_k) == alphas for log2_k in (1, 2, 3, 4)) and len(both) == 24
+    simulate(suite, run_dir.path, slots=3, rng=random.Random(0))
+    alphas = [values["alpha"] for values in run_dir.proposals("iris/mlp@0/mixup").values()]
+    assert alphas == pytest.approx([0.01 * 6400 ** (i / 23) for i in range(24)])
+    points = [(values["log2_k"], values["alpha"]) for values in run_dir.proposals("iris/mlp@1/kmixup").values()]
+    levels = pytest.approx([0.01 * 6400 ** (i / 5) for i in range(6)])
+    assert all(sorted(a for k, a in points if k == log2_k) == levels for log2_k in (1, 2, 3, 4)) and len(points) == 24
 
 
 GRIDS: dict[str, dict[str, BaseDistribution]] = {
@@ -124,7 +128,7 @@ GRIDS: dict[str, dict[str, BaseDistribution]] = {
         "lr": FloatDistribution(0.01, 1.0, log=True),
         "weight_decay": FloatDistribution(1e-6, 0.1, log=True),
     },
-    "mine": {
+    "custom": {
         "alpha": ALPHA,
         "k": CategoricalDistribution((2, 8, 32)),
         "momentum": FloatDistribution(0.0, 0.9, step=0.3),
@@ -137,9 +141,9 @@ GRIDS: dict[str, dict[str, BaseDistribution]] = {
 def test_a_grid_is_even_whatever_the_number_of_trials(space: dict[str, BaseDistribution], trials: int) -> None:
     point = grid(space, trials)
     points = [point(number) for number in range(trials)]
-    assert len({tuple(sorted(found.items())) for found in points}) == trials
+    assert len({tuple(sorted(values.items())) for values in points}) == trials
     for name, distribution in space.items():
-        counts = Counter(found[name] for found in points)
+        counts = Counter(values[name] for values in points)
         assert all(distribution._contains(distribution.to_internal_repr(value)) for value in counts)
         finite = finite_values(distribution)
         assert max(counts.values()) <= 2 * min(counts.values()) + 1, f"{name} is uneven: {counts}"
@@ -153,21 +157,21 @@ def test_a_grid_is_even_whatever_the_number_of_trials(space: dict[str, BaseDistr
 def test_a_grid_of_one_level_takes_the_middle() -> None:
     point = grid(GRIDS["kmixup"], 4)
     assert [point(n)["log2_k"] for n in range(4)] == [1, 2, 3, 4]
-    assert [point(n)["alpha"] for n in range(4)] == pytest.approx([0.8] * 4), "of 0.01 and 64, the geometric middle"
+    assert [point(n)["alpha"] for n in range(4)] == pytest.approx([0.8] * 4), "the geometric mean of 0.01 and 64"
 
 
-def test_a_finite_grid_that_is_too_small_comes_again() -> None:
+def test_a_finite_grid_with_too_few_points_repeats() -> None:
     point = grid({"log2_k": IntDistribution(1, 3), "lr": FloatDistribution(0.1, 0.1)}, 5)
     assert [point(n) for n in range(5)] == [{"log2_k": k, "lr": 0.1} for k in (1, 2, 3, 1, 2)]
 
 
-def test_a_larger_budget_extends(run_dir: RunDir) -> None:
-    play(small_suite(), run_dir.path, slots=2, chance=random.Random(0))
+def test_a_larger_budget_extends_a_finished_suite(run_dir: RunDir) -> None:
+    simulate(small_suite(), run_dir.path, slots=2, rng=random.Random(0))
     before = contents(run_dir.path)
     larger = small_suite(trials=6, final_seeds=7)
-    play(larger, run_dir.path, slots=2, chance=random.Random(1))
+    simulate(larger, run_dir.path, slots=2, rng=random.Random(1))
     after = contents(run_dir.path)
-    assert before.items() <= after.items(), "what was finished is never lost or overwritten"
+    assert before.items() <= after.items(), "no finished run is lost or overwritten"
     for study in larger.studies:
         rows = run_dir.rows(study.name)
         assert len(by_configuration(rows)) == larger.trial_count(study)
@@ -178,15 +182,15 @@ def test_a_larger_budget_extends(run_dir: RunDir) -> None:
 
 def test_a_finished_suite_has_nothing_to_run(suite: Suite, run_dir: RunDir) -> None:
     assert not SuiteSearcher(suite, run_dir).finished()
-    play(suite, run_dir.path, slots=2, chance=random.Random(0))
+    simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
     assert SuiteSearcher(suite, run_dir).finished()
 
 
-def test_a_failed_trial_fails_alone_and_is_tried_again(suite: Suite, run_dir: RunDir) -> None:
+def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: Suite, run_dir: RunDir) -> None:
     searcher = SuiteSearcher(suite, run_dir)
     failing = "iris/mlp@0/mixup/search-0001"
     while not searcher.finished():
-        new = handed_out(searcher)
+        new = suggest(searcher)
         assert new
         ray_id, trial = new
         if f"{trial.study}/{trial.name}" == failing:
@@ -197,23 +201,23 @@ def test_a_failed_trial_fails_alone_and_is_tried_again(suite: Suite, run_dir: Ru
     assert searcher.failures() == {failing: "RuntimeError: out of luck"}
     assert run_dir.failures("iris/mlp@0/mixup") == {"search-0001": "RuntimeError: out of luck"}
     assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"))) == suite.final_seeds
-    play(suite, run_dir.path, slots=1, chance=random.Random(0))
+    simulate(suite, run_dir.path, slots=1, rng=random.Random(0))
     assert run_dir.failures("iris/mlp@0/mixup") == {}
     assert len(by_configuration(run_dir.rows("iris/mlp@0/mixup"))) == suite.trials
 
 
 def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suite: Suite, tmp_path: Path) -> None:
-    """Every trial goes wrong as often as it may: proposals and results are those of a launch without trouble."""
-    play(suite, tmp_path / "whole", slots=1, chance=random.Random(0))
+    """Every trial is lost as often as it is retried. Proposals and results are those of a launch without losses."""
+    simulate(suite, tmp_path / "whole", slots=1, rng=random.Random(0))
     searcher = SuiteSearcher(suite, RunDir(tmp_path / "lossy"))
-    lost: dict[str, int] = {}
+    attempts: Counter[str] = Counter()
     while not searcher.finished():
-        new = handed_out(searcher)
+        new = suggest(searcher)
         assert new
         ray_id, trial = new
         name = f"{trial.study}/{trial.name}"
-        lost[name] = lost.get(name, 0) + 1
-        if lost[name] <= RETRIES:
+        attempts[name] += 1
+        if attempts[name] <= RETRIES:
             searcher.on_trial_complete(ray_id, error=True)
             searcher.record_error(ray_id, "its worker died")
         else:
@@ -222,36 +226,36 @@ def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suit
     assert contents(tmp_path / "lossy") == contents(tmp_path / "whole")
 
 
-def test_final_seeds_go_together_where_that_pays(suite: Suite, run_dir: RunDir) -> None:
+def test_final_seeds_are_batched_if_that_is_faster(suite: Suite, run_dir: RunDir) -> None:
     suite = small_suite(final_seeds=12)
     base = suite.studies[0].task.base
     searcher = SuiteSearcher(suite, run_dir, {base: {suite.search_seeds: 1.0, 10: 3.0}})
-    finals = []
+    final_sizes = []
     while not searcher.finished():
-        new = handed_out(searcher)
+        new = suggest(searcher)
         assert new
         ray_id, trial = new
-        assert trial.batched == (len(trial.seeds) == 10), "the nearest size that was measured decides"
-        finals += [len(trial.seeds)] if trial.phase == "final" else []
+        assert trial.batched == (len(trial.seeds) == 10), "the nearest measured number of seeds decides"
+        final_sizes += [len(trial.seeds)] if trial.phase == "final" else []
         searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
-    assert sorted(finals) == [2] * len(suite.studies) + [10] * len(suite.studies)
+    assert sorted(final_sizes) == [2] * len(suite.studies) + [10] * len(suite.studies)
 
 
 @pytest.mark.parametrize("method", ["write_proposal", "write_rows"])
-def test_a_disk_that_refuses_stops_the_launch_and_the_next_one_finishes_it(
+def test_a_full_disk_stops_the_launch_and_the_next_one_finishes_it(
     method: str, suite: Suite, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*given: object) -> None:
+    def raise_full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
     searcher = SuiteSearcher(suite, run_dir)
-    begun = [handed_out(searcher) for _ in range(2)]
+    running = [suggest(searcher) for _ in range(2)]
     with monkeypatch.context() as patched:
-        patched.setattr(RunDir, method, full)
-        for ray_id, trial in filter(None, begun):
+        patched.setattr(RunDir, method, raise_full)
+        for ray_id, trial in filter(None, running):
             searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
-        while handed_out(searcher):
+        while suggest(searcher):
             pass
-    assert searcher.stopping and searcher.disk_error and handed_out(searcher) is None
-    play(suite, run_dir.path, 2, random.Random(0))
+    assert searcher.stopping and searcher.disk_error and suggest(searcher) is None
+    simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
     assert SuiteSearcher(suite, run_dir).finished()

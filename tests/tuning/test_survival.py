@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.launches import LONG, command, descendants, reproducible, title, tune, workers
+from tests.helpers.launches import LONG, command, descendants, reproducible, run_cli, title, workers
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import DEAD_AFTER
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("survival")]
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     out = tmp_path_factory.mktemp("alone") / "run"
-    tune(*LONG, "--out", out)
+    run_cli(*LONG, "--out", out)
     return RunDir(out)
 
 
@@ -39,7 +39,7 @@ def begun(out: Path) -> "subprocess.Popen[str]":
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         if workers(process.pid):
-            time.sleep(2)  # in the middle of it
+            time.sleep(1)  # in the middle of a run
             return process
         time.sleep(0.2)
     raise AssertionError(process.communicate(timeout=10)[0])
@@ -81,7 +81,7 @@ def test_resumed_elsewhere_on_fewer_slots_it_ends_like_one_left_alone(
     copied.write_launch(beat | {"host": "another", "ended": False, "updated": time.time() - DEAD_AFTER - 1})
     assert beat["slots"] > 1 or os.cpu_count() == 1
     (tmp_path / "folder").mkdir()
-    tune("resume", Path("..") / "copied", "--max-concurrent", "1", cwd=tmp_path / "folder")
+    run_cli("resume", Path("..") / "copied", "--max-concurrent", "1", cwd=tmp_path / "folder")
     assert copied.launch()["slots"] == 1
     assert reproducible(copied) == reproducible(alone)
     assert not list((copied.path / "checkpoints").rglob("*.pt"))
@@ -96,10 +96,10 @@ def test_a_run_directory_that_is_read_only_is_refused_in_a_line(alone: RunDir, t
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", disk], check=True)
         for args, out in ((["resume"], disk / "run"), ([*LONG, "--out"], disk / "new")):
-            printed = tune(*args, out, code=2)
+            printed = run_cli(*args, out, code=2)
             assert f"out='{out}' cannot be written" in printed
             assert "Read-only file system" in printed and "Traceback" not in printed
-        assert "iris/mlp@0/mixup" in tune("status", disk / "run"), "what is there can be read"
+        assert "iris/mlp@0/mixup" in run_cli("status", disk / "run"), "what is there can be read"
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -129,10 +129,10 @@ def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(alone: RunDir, 
     subprocess.run(["cp", "-r", alone.path, out], check=True)
     path = next(out.rglob("search-0000.json"))
     path.write_text(path.read_text()[:100])
-    printed = tune("resume", out, code=2)
+    printed = run_cli("resume", out, code=2)
     assert str(path) in printed and "delete it and launch again" in printed
     path.unlink()
-    tune("resume", out)
+    run_cli("resume", out)
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
@@ -144,6 +144,7 @@ def refused(process: "subprocess.Popen[str]", out: Path) -> str:
     return printed
 
 
+@pytest.mark.thorough
 def test_a_run_directory_that_vanishes_ends_the_launch_in_a_line(alone: RunDir, tmp_path: Path) -> None:
     out, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     process = begun(out)
@@ -151,7 +152,7 @@ def test_a_run_directory_that_vanishes_ends_the_launch_in_a_line(alone: RunDir, 
     assert "vanished" in refused(process, out)
     assert not out.exists()
     elsewhere.rename(out)
-    tune("resume", out)
+    run_cli("resume", out)
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
@@ -170,7 +171,7 @@ def test_a_full_disk_ends_the_launch_in_a_line_and_loses_nothing(alone: RunDir, 
         assert "No space left" in refused(process, out)
         assert not list(out.rglob("*.part")), "what was not written whole is not left"
         (disk / "filler").unlink()
-        tune("resume", out)
+        run_cli("resume", out)
         assert reproducible(RunDir(out)) == reproducible(alone)
     finally:
         subprocess.run(["umount", disk], check=True)

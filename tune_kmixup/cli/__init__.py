@@ -1,1 +1,1 @@
-"""The command line: what a person types and sees."""
+"""The command line `tune-kmixup`: commands, options and what they print."""

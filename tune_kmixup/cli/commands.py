@@ -1,6 +1,6 @@
 """The command line: tune-kmixup tasks | plan | launch | resume | status | report | export | demo.
 
-Exit codes: 0 done, 1 some trial failed, 2 bad input.
+Exit codes: 0 done, 1 a trial failed or the disk did, 2 bad input, 130 interrupted.
 """
 
 import dataclasses
@@ -21,12 +21,14 @@ from tune_kmixup.store.run_dir import RunDir
 if TYPE_CHECKING:
     from tune_kmixup.planning.plugins import Plugins
 
+# Commands import what they need themselves, so that help, completion and `status` need neither torch nor Ray.
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Compare ERM, mixup and k-mixup, each tuned with the same budget.",
 )
-out = Console(highlight=False, markup=False)  # what is printed may hold brackets of its own
+console = Console(highlight=False, markup=False)  # printed text may contain brackets
 
 
 @app.callback()
@@ -36,15 +38,15 @@ def root(version: opt.Version = False) -> None:
 
 @app.command()
 def tasks(load: opt.Load = None, data_dir: opt.DataDir = None) -> None:
-    """List suites, tasks, methods, data sets and architectures.
+    """List the suites, tasks, methods, data sets and architectures.
 
     Example: tune-kmixup tasks --load my_tasks.py
     """
-    from tune_kmixup.cli.listing import tables_of_choices
+    from tune_kmixup.cli.listing import listing_tables
 
     load_plugins(load)
-    for table in tables_of_choices(data_folder(data_dir)):
-        out.print(table)
+    for table in listing_tables(resolve_data_dir(data_dir)):
+        console.print(table)
 
 
 @app.command()
@@ -64,7 +66,7 @@ def plan(
     data_dir: opt.DataDir = None,
     load: opt.Load = None,
 ) -> None:
-    """Show what a launch would run; run nothing.
+    """Show what a launch would run, and run nothing.
 
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
@@ -73,16 +75,18 @@ def plan(
     from tune_kmixup.planning.resources import Resources
 
     load_plugins(load)
-    suite, each = make_suite(locals()), Resources.of(locals()).each
-    out.print(plan_table(suite, each))
+    suite, resources = make_suite(locals()), Resources.from_options(locals())
+    console.print(plan_table(suite, resources.per_trial))
     runs = sum(suite.trial_count(s) * suite.search_seeds + suite.final_seeds for s in suite.studies)
-    searched = sum(suite.trial_count(study) for study in suite.studies)
-    out.print(f"{len(suite.studies)} studies, {searched} configurations, {runs} runs; sampler {suite.sampler}.")
+    configurations = sum(suite.trial_count(study) for study in suite.studies)
+    console.print(
+        f"{len(suite.studies)} studies, {configurations} configurations, {runs} runs; sampler {suite.sampler}."
+    )
     if suite.scheduler != "none":
-        out.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
+        console.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
     for dataset in {study.task.dataset: None for study in suite.studies}:
-        if what := needs_download(dataset, data_folder(data_dir)):
-            out.print(f"to download: {what}")
+        if download := needs_download(dataset, resolve_data_dir(data_dir)):
+            console.print(f"to download: {download}")
 
 
 @app.command()
@@ -109,21 +113,22 @@ def launch(
     load: opt.Load = None,
     warm_start: opt.WarmStart = None,
 ) -> None:
-    """Tune and compare; continue what is there.
+    """Tune and compare the methods; continue an existing run directory.
 
-    Examples:\n
-    tune-kmixup launch iris/mlp --trials 24 --final-seeds 20 --out runs/iris\n
-    tune-kmixup launch cifar10/preact_resnet18 --address auto --gpus-per-trial 0.5 --out /shared/cifar10
+    Examples:
+    tune-kmixup launch iris/mlp --trials 24 --final-seeds 20 --out runs/iris
+    tune-kmixup launch cifar10/preact_resnet18 --address auto \\
+        --gpus-per-trial 0.5 --out /shared/cifar10
     """
     load_plugins(load)
-    execute(make_suite(locals()), out_dir, locals())
+    run_suite(make_suite(locals()), out_dir, locals())
 
 
 @app.command()
 def resume(
     run_dir: opt.RunPath,
-    trials: opt.Trials = None,
-    final_seeds: opt.FinalSeeds = None,
+    trials: opt.LargerTrials = None,
+    final_seeds: opt.LargerFinalSeeds = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = "0",
@@ -141,22 +146,24 @@ def resume(
     suite = RunDir(run_dir).suite()
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
-    execute(dataclasses.replace(suite, trials=trials, final_seeds=final_seeds), run_dir, locals())
+    run_suite(dataclasses.replace(suite, trials=trials, final_seeds=final_seeds), run_dir, locals())
 
 
 @app.command()
 def status(run_dir: opt.RunPath) -> None:
-    """Show per study what is finished, running, failed and missing; also while a launch is running.
+    """Show what each study has finished, running, failed and left to do.
+
+    Works during a launch too, from any machine that sees the run directory.
 
     Example: tune-kmixup status runs/iris
     """
     from tune_kmixup.cli.render import status_lines, status_table
     from tune_kmixup.store.status import launch_status
 
-    found = launch_status(RunDir(run_dir))
-    out.print(status_table(found))
-    for line in status_lines(found, run_dir):
-        out.print(line, soft_wrap=True)
+    snapshot = launch_status(RunDir(run_dir))
+    console.print(status_table(snapshot))
+    for line in status_lines(snapshot, run_dir):
+        console.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -168,32 +175,36 @@ def report(
     level: opt.Level = 0.95,
     compare: opt.Compare = None,
 ) -> None:
-    """Write the comparison: report.html, tables (Markdown, LaTeX, CSV), figures, and the rows.
+    """Write the comparison: report, tables, figures and all rows.
 
-    Example: tune-kmixup report runs/iris runs/wine --out reports/tables --format html,tex
+    Example: tune-kmixup report runs/iris runs/wine --out reports/tables
     """
     from tune_kmixup.analysis.load import load
     from tune_kmixup.cli.summary import show_comparison
 
-    show_comparison(out, load(run_dirs), out_dir, tuple(",".join(format or ()).split(",")), level, metric, compare)
+    formats = tuple(",".join(format or ()).split(","))
+    show_comparison(console, load(run_dirs), out_dir, formats, level, metric, compare)
 
 
 @app.command()
 def export(run_dir: opt.RunPath, to: opt.To) -> None:
-    """Write the searches as Optuna studies: tune-kmixup export runs/iris --to optuna.db."""
+    """Write the searches as Optuna studies into an SQLite file.
+
+    Example: tune-kmixup export runs/iris --to optuna.db
+    """
     from tune_kmixup.search.export import export
 
     studies, trials = export(RunDir(run_dir), to)
-    out.print(f"{studies} studies, {trials} trials: {to}", soft_wrap=True)
+    console.print(f"{studies} studies, {trials} trials: {to}", soft_wrap=True)
 
 
 @app.command()
 def demo(
-    out_dir: Annotated[Path, typer.Option("--out", help="Run directory.")] = Path("runs/demo"),
+    out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Run directory.")] = Path("runs/demo"),
     gpus_per_trial: opt.Gpus = "0",
     data_dir: opt.DataDir = None,
 ) -> None:
-    """Tune ERM, mixup and k-mixup on three real data sets, and show the table of gains.
+    """Tune the methods on three real data sets and print their gains.
 
     Example: tune-kmixup demo
     """
@@ -201,11 +212,11 @@ def demo(
     from tune_kmixup.cli.summary import show_comparison
 
     options = {"names": ["demo"], "gpus_per_trial": gpus_per_trial, "data_dir": data_dir, "load": None}
-    execute(make_suite(options), out_dir, options)
-    show_comparison(out, load([out_dir]), out_dir / "report")
+    run_suite(make_suite(options), out_dir, options)
+    show_comparison(console, load([out_dir]), out_dir / "report")
 
 
-def data_folder(data_dir: Path | None) -> Path:
+def resolve_data_dir(data_dir: Path | None) -> Path:
     from tune_kmixup.data.download import default_data_dir
 
     return data_dir or default_data_dir()
@@ -214,21 +225,25 @@ def data_folder(data_dir: Path | None) -> Path:
 def load_plugins(load: list[Path] | None) -> "Plugins":
     from tune_kmixup.planning.plugins import Plugins
 
-    found = Plugins.read(load or [])
-    found.load()
-    return found
+    plugins = Plugins.read(load or [])
+    plugins.load()
+    return plugins
 
 
 def make_suite(options: dict[str, Any]) -> Suite:
+    """The suite of a command, from its options by parameter name."""
     from tune_kmixup.planning.suite import build_suite, make_draft
 
-    chosen = ("trials", "search_seeds", "final_seeds", "epochs", "tune", "sampler", "scheduler", "seed")
-    given = {name: options.get(name) for name in chosen} | {"methods": options.get("method")}
-    return build_suite(make_draft(options["names"] or [], given), data_folder(options["data_dir"]))
+    fields = ("trials", "search_seeds", "final_seeds", "epochs", "tune", "sampler", "scheduler", "seed")
+    given = {name: options.get(name) for name in fields} | {"methods": options.get("method")}
+    return build_suite(make_draft(options["names"] or [], given), resolve_data_dir(options["data_dir"]))
 
 
-def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
-    """Runs what is missing of a suite and says how it ended. Exits with 1 where a trial failed."""
+def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
+    """Runs what is missing of a suite and prints how it ended.
+
+    Exits with 1 if a trial failed or a file could not be written, and with 130 if the launch was interrupted.
+    """
     from tune_kmixup.cli.progress import ProgressDisplay
     from tune_kmixup.cli.render import ending_lines
     from tune_kmixup.planning.resources import Resources
@@ -236,33 +251,36 @@ def execute(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
 
     run = RunDir(out_dir)
     suite = check_continues(run, suite)
-    first = warm_start_values(suite, run, RunDir(options["warm_start"])) if options.get("warm_start") else {}
-    data_dir, resources, mine = data_folder(options["data_dir"]), Resources.of(options), load_plugins(options["load"])
+    earlier = options.get("warm_start")
+    warm_start = warm_start_values(suite, run, RunDir(earlier)) if earlier else {}
+    data_dir, resources = resolve_data_dir(options["data_dir"]), Resources.from_options(options)
+    plugins, log_to = load_plugins(options["load"]), options.get("log_to") or ()
     from tune_kmixup.store.lock import run_lock
-    from tune_kmixup.tuning import launch
+    from tune_kmixup.tuning.launch import launch as launch_suite  # imports Ray, so only once the options are checked
 
-    with run_lock(run), ProgressDisplay(suite, out) as progress:
-        done = launch.launch(suite, run, data_dir, resources, mine, progress, first, options.get("log_to") or ())
-    if done is None:
-        out.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
+    with run_lock(run), ProgressDisplay(suite, console) as progress:
+        outcome = launch_suite(suite, run, data_dir, resources, plugins, progress, warm_start, log_to)
+    if outcome is None:
+        console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return
-    for line in ending_lines(done, out_dir):
-        out.print(line, soft_wrap=True)
-    if done.failures or done.disk_error or not done.finished:
-        raise typer.Exit(1 if done.failures or done.disk_error else 130)
-    out.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
+    for line in ending_lines(outcome, out_dir):
+        console.print(line, soft_wrap=True)
+    if outcome.failures or outcome.disk_error or not outcome.finished:
+        raise typer.Exit(1 if outcome.failures or outcome.disk_error else 130)
+    console.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
 
 
 def check_search_spaces() -> None:
-    """Refuses a folder of the user's that hides our package of the same name."""
-    ours = Path(tune_kmixup.__path__[0]).parent / "search_spaces"
+    """Raises BadInput if a folder of the user's hides our package `search_spaces`."""
+    expected = Path(tune_kmixup.__path__[0]).parent / "search_spaces"
     spec = find_spec("search_spaces")
-    theirs = Path(spec.origin).parent if spec and spec.origin else ours
-    if theirs.resolve() != ours.resolve():
-        raise BadInput(f"{theirs} hides the package search_spaces of tune-kmixup ({ours}): rename or move yours.")
+    folder = Path(spec.origin).parent if spec and spec.origin else expected
+    if folder.resolve() != expected.resolve():
+        raise BadInput(f"{folder} hides the package search_spaces of tune-kmixup ({expected}): rename or move yours.")
 
 
 def main() -> None:
+    """Runs a command. Bad input ends it with one line and exit code 2."""
     try:
         check_search_spaces()
         app()

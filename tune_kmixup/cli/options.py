@@ -1,4 +1,4 @@
-"""What may be typed after a command: types and help of the options."""
+"""The arguments and options of the commands: their types and help texts."""
 
 import shlex
 import sys
@@ -9,79 +9,183 @@ from typing import Annotated, Any
 import typer
 
 import tune_kmixup
+from tune_kmixup.core.config import Draft
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.files import parse_location
 
-# A folder, or s3://..., gs://... of an object store.
-RUN: dict[str, Any] = {"parser": parse_location, "metavar": "DIR|URL"}
+DEFAULTS = Draft("custom", ())  # of a suite made of tasks
+RUN_DIR: dict[str, Any] = {"parser": parse_location, "metavar": "DIR"}
+RUN_DIR_HELP = "Run directory: a folder, or a URL s3://... or gs://..."
 
 
-def no_ray_client(address: str | None) -> str | None:
-    """Refuses Ray's client: a launch through it would write its results on the wrong machine."""
+def refuse_ray_client(address: str | None) -> str | None:
+    """Refuses an address of Ray's client: the launch would write its results on the wrong machine."""
     if address is None or not address.startswith("ray://"):
         return address
-    rest = shlex.join([*without_address(sys.argv[1:]), "--address", "auto"])
+    arguments = shlex.join([*without_address(sys.argv[1:]), "--address", "auto"])
     host = address.removeprefix("ray://").partition(":")[0]
     raise BadInput(
         f"address={address!r} is Ray's client, which is not supported. Run the command on the cluster: "
-        f"ray job submit --address http://{host}:8265 -- tune-kmixup {rest}"
+        f"ray job submit --address http://{host}:8265 -- tune-kmixup {arguments}"
     )
 
 
 def without_address(arguments: Sequence[str]) -> Iterator[str]:
-    """Arguments of a command without `--address` and its value."""
-    rest = iter(arguments)
-    for argument in rest:
+    """The arguments of a command without `--address` and its value."""
+    remaining = iter(arguments)
+    for argument in remaining:
         if argument == "--address":
-            next(rest, None)
+            next(remaining, None)
         elif not argument.startswith("--address="):
             yield argument
 
 
-def renamed(fuse: str | None) -> None:
+def refuse_fuse(fuse: str | None) -> None:
     if fuse is not None:
         raise BadInput(f"fuse={fuse!r}: the option --fuse is called --batch-seeds now: use --batch-seeds {fuse}.")
 
 
-def show_version(wanted: bool) -> None:
-    if wanted:
+def show_version(context: typer.Context, show: bool) -> None:
+    if show and not context.resilient_parsing:  # shell completion parses the line too, and prints nothing but words
         print(f"tune-kmixup {tune_kmixup.__version__}")
         raise typer.Exit
 
 
-Names = Annotated[list[str] | None, typer.Argument(help="A suite, or tasks such as iris/mlp or iris/mlp@3.")]
-Out = Annotated[Path, typer.Option("--out", help="Run directory; one that exists is continued.", **RUN)]
-Method = Annotated[list[str] | None, typer.Option(help="Method to compare; repeat it. Default: erm, mixup, kmixup.")]
-Trials = Annotated[int | None, typer.Option(help="Configurations tried per searched study.")]
-SearchSeeds = Annotated[int | None, typer.Option(help="Runs per configuration, scored on validation data.")]
-FinalSeeds = Annotated[int | None, typer.Option(help="Runs of the selected configuration, scored on test data.")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of every run, in place of the recipes' own.")]
-Tune = Annotated[list[str] | None, typer.Option(help="Recipe value (lr, weight_decay) freed for every method alike.")]
-Sampler = Annotated[str | None, typer.Option(help="Search: tpe, random, qmc, gp, or grid (whose trials cannot grow).")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME", help="A suite, or tasks: iris/mlp (all splits), iris/mlp@3 (one). See tune-kmixup tasks."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", help=f"{RUN_DIR_HELP} An existing one is continued.", **RUN_DIR)]
+Method = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Method to compare; repeatable. Default: erm, mixup, kmixup, or the suite's."),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help=f"Configurations tried per tuned study. Default: {DEFAULTS.trials}, or the suite's."
+    ),
+]
+SearchSeeds = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help=f"Runs per configuration, scored on validation data. Default: {DEFAULTS.search_seeds}, or the suite's.",
+    ),
+]
+FinalSeeds = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Runs of the selected configuration, scored on test data. "
+        f"Default: {DEFAULTS.final_seeds}, or the suite's.",
+    ),
+]
+LargerTrials = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Configurations tried per tuned study. Default: as before."),
+]
+LargerFinalSeeds = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Runs of the selected configuration, scored on test data. Default: as before."),
+]
+Epochs = Annotated[
+    int | None, typer.Option(metavar="N", help="Epochs of every run. Default: those of each task's recipe.")
+]
+Tune = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Tune lr or weight_decay too, for every method; repeatable. Default: neither, or the suite's.",
+    ),
+]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Search: tpe, random, qmc, gp or grid. A grid fixes --trials for good. "
+        f"Default: {DEFAULTS.sampler}, or the suite's.",
+    ),
+]
 Scheduler = Annotated[
-    str | None, typer.Option(help="none, or asha: stops trials early; read docs/fairness.md first. Default: none.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="none, or asha to stop poor trials early; read docs/fairness.md first. "
+        f"Default: {DEFAULTS.scheduler}, or the suite's.",
+    ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of the suite; runs and proposals derive theirs from it.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(metavar="N", help=f"Seed from which all others derive. Default: {DEFAULTS.seed}, or the suite's."),
+]
 Address = Annotated[
-    str | None, typer.Option(callback=no_ray_client, help="Ray cluster: auto or HOST:PORT. Default: this machine.")
+    str | None,
+    typer.Option(
+        callback=refuse_ray_client,
+        metavar="ADDRESS",
+        help="Ray cluster: auto (the one on this machine) or HOST:PORT. Default: a new Ray for this launch alone.",
+    ),
 ]
-Cpus = Annotated[float, typer.Option(help="CPUs of each trial; also its threads.")]
-Gpus = Annotated[str, typer.Option(help="GPUs of each trial: a number, whose fraction shares one, or auto; 0: CPUs.")]
-MaxConcurrent = Annotated[int | None, typer.Option(help="Trials at once, at most. Default: as many as fit.")]
-BatchSeeds = Annotated[str, typer.Option(help="Train seeds together: auto (where measured to pay), on or off.")]
-Fuse = Annotated[str | None, typer.Option(hidden=True, callback=renamed)]  # until 0.1
-Version = Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")]
-LogTo = Annotated[list[str] | None, typer.Option(help="Log trials also to tensorboard, mlflow or wandb; repeat it.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets [$TUNE_KMIXUP_DATA, or the cache].")]
-Load = Annotated[list[Path] | None, typer.Option(help="Python file with data sets, tasks or methods of yours.")]
-RunDirs = Annotated[list[Path], typer.Argument(help="Run directories or reports; several are merged.", **RUN)]
-ReportDir = Annotated[Path, typer.Option("--out", help="Folder of the report.")]
-Format = Annotated[list[str] | None, typer.Option(help="html, md, tex, csv, or several with commas. Default: all.")]
-Metric = Annotated[str, typer.Option(help="Metric of the first table: test_error, test_nll, test_brier or test_ece.")]
-Level = Annotated[float, typer.Option(help="Confidence level of the intervals.")]
-Compare = Annotated[Path | None, typer.Option(help="An earlier report: show what has changed since.")]
-RunPath = Annotated[Path, typer.Argument(help="Run directory.", **RUN)]
-To = Annotated[Path, typer.Option("--to", help="SQLite file to write; one that is there is refused.")]
+Cpus = Annotated[float, typer.Option(metavar="X", help="CPUs per trial; also its threads, rounded down.")]
+Gpus = Annotated[
+    str,
+    typer.Option(
+        metavar="X",
+        help="GPUs per trial: 0 trains on CPUs, a fraction shares a GPU, auto shares it by measured memory.",
+    ),
+]
+MaxConcurrent = Annotated[
+    int | None, typer.Option(metavar="N", help="Maximum number of trials at once. Default: as many as fit.")
+]
+BatchSeeds = Annotated[
+    str, typer.Option(metavar="MODE", help="Train the seeds of a trial together: on, off, or auto (if faster).")
+]
+Fuse = Annotated[str | None, typer.Option(hidden=True, callback=refuse_fuse)]  # the name until 0.1
+Version = Annotated[
+    bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+]
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Also log to tensorboard, mlflow or wandb; repeatable. Default: none."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of the data sets. Default: $TUNE_KMIXUP_DATA, else ~/.cache/tune-kmixup."),
+]
+Load = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Python file with your own data sets, networks, tasks or methods; repeatable. Default: none.",
+    ),
+]
+RunDirs = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Run directories (folders or URLs) and folders of earlier reports; they are merged.", **RUN_DIR
+    ),
+]
+ReportDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the report.")]
+Format = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAMES", help="html, md, tex, csv, or several separated by commas. Default: all."),
+]
+Metric = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Metric of the first table: test_error, test_nll, test_brier or test_ece."),
+]
+Level = Annotated[float, typer.Option(metavar="X", help="Confidence level of the intervals, between 0 and 1.")]
+Compare = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of an earlier report to compare with. Default: none.")
+]
+RunPath = Annotated[Path, typer.Argument(help=RUN_DIR_HELP, **RUN_DIR)]
+To = Annotated[Path, typer.Option("--to", metavar="FILE", help="SQLite file to write; it must not exist.")]
 WarmStart = Annotated[
-    Path | None, typer.Option(help="Run directory whose selected configurations are tried first.", **RUN)
+    Path | None,
+    typer.Option(
+        help="Earlier run directory, whose selected configurations are tried first. Default: none.", **RUN_DIR
+    ),
 ]

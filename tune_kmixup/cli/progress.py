@@ -1,4 +1,4 @@
-"""The progress of a launch: a live table on a terminal, a plain line now and then elsewhere."""
+"""The progress of a launch: a live table on a terminal, otherwise a plain line now and then."""
 
 import sys
 import time
@@ -10,26 +10,26 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tune_kmixup.cli.render import duration, table
+from tune_kmixup.cli.render import format_duration, make_table
 from tune_kmixup.core.config import Suite
 from tune_kmixup.store.status import StudyStatus, seconds_left, study_status
 
-if TYPE_CHECKING:  # status and report need no Ray
+if TYPE_CHECKING:  # `status` and `report` run without Ray
     from tune_kmixup.tuning.searcher import SuiteSearcher
 
-REFRESH_SECONDS = 1.0  # of a live display
-LINE_SECONDS = 10.0  # between plain lines, where the output is not a terminal
+REFRESH_SECONDS = 1.0  # between updates of the live table
+LINE_SECONDS = 10.0  # between plain lines
+BAR_WIDTH = 20  # characters
 
 
 class ProgressDisplay:
-    """Shows how far a launch is: a live table on a terminal, a plain line now and then elsewhere."""
+    """Shows how far a launch is: a live table on a terminal, otherwise a plain line now and then."""
 
-    def __init__(self, suite: Suite, console: Console, slots: int = 0):
+    def __init__(self, suite: Suite, console: Console):
         self.suite, self.console = suite, console
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self.every = REFRESH_SECONDS if self.live else LINE_SECONDS
-        self.shown = time.monotonic()
-        self.begun = time.monotonic()
+        self.interval = REFRESH_SECONDS if self.live else LINE_SECONDS
+        self.started = self.last_shown = time.monotonic()
 
     def __enter__(self) -> "ProgressDisplay":
         if self.live:
@@ -41,47 +41,46 @@ class ProgressDisplay:
             self.live.stop()
 
     def __call__(self, searcher: "SuiteSearcher") -> None:
-        if time.monotonic() - self.shown < self.every:
+        if time.monotonic() - self.last_shown < self.interval:
             return
-        self.shown = time.monotonic()
+        self.last_shown = time.monotonic()
+        queues, sharing = searcher.queues.values(), searcher.sharing
         studies = [
             study_status(self.suite, q.study, q.rows, q.failed, [len(trial.seeds) for trial in q.running.values()])
-            for q in searcher.queues.values()
+            for q in queues
         ]
-        weight = searcher.sharing.weight
-        slots = sum(len(q.running) * weight(q.study.task.base) for q in searcher.queues.values()) or 1
-        line = self.line(studies, slots, searcher.sharing.shares)
+        busy_slots = sum(len(q.running) * sharing.slot_share(q.study.task.base) for q in queues) or 1
+        line = self.progress_line(studies, busy_slots, sharing.shares)
         if self.live:
-            self.live.update(self.grouped(studies, line), refresh=True)
+            self.live.update(progress_table(studies, line), refresh=True)
         else:
             self.console.print(line, highlight=False, soft_wrap=True)
             sys.stdout.flush()
 
-    def line(self, studies: list[StudyStatus], slots: float, shares: Mapping[str, float]) -> str:
-        def count(name: str) -> int:
+    def progress_line(self, studies: list[StudyStatus], slots: float, shares: Mapping[str, float]) -> str:
+        def total(name: str) -> int:
             return sum(getattr(study, name) for study in studies)
 
         failed = sum(len(study.failed) for study in studies)
+        elapsed, left = time.monotonic() - self.started, seconds_left(studies, slots, shares)
         return (
-            f"search {count('search_done')}/{count('search_planned')}, "
-            f"final {count('final_done')}/{count('final_planned')} runs, {count('running')} in progress"
+            f"search {total('search_done')}/{total('search_planned')}, "
+            f"final {total('final_done')}/{total('final_planned')} runs, {total('running')} in progress"
             + (f", {failed} trials failed" if failed else "")
-            + f"; {duration(time.monotonic() - self.begun)} gone, {duration(seconds_left(studies, slots, shares))} left"
+            + f"; {format_duration(elapsed)} elapsed, {format_duration(left)} left"
         )
 
-    def grouped(self, studies: list[StudyStatus], line: str) -> Table:
-        """Outer splits of a task in one row, so that the table fits a screen."""
-        groups: dict[tuple[str, str], list[StudyStatus]] = {}
-        for study in studies:
-            task, _, method = study.study.rpartition("/")
-            groups.setdefault((task.partition("@")[0], method), []).append(study)
-        rows = []
-        for (task, method), group in groups.items():
-            done, planned = (
-                sum(getattr(s, f"search_{what}") + getattr(s, f"final_{what}") for s in group)
-                for what in ("done", "planned")
-            )
-            filled = round(20 * done / planned)
-            running = sum(s.running for s in group)
-            rows.append((task, method, "█" * filled + "·" * (20 - filled), f"{done}/{planned}", running or ""))
-        return table(line, ("task", "method", "", ">runs", ">now"), rows)
+
+def progress_table(studies: list[StudyStatus], title: str) -> Table:
+    """One row per task and method, summed over outer splits, so that the table fits on a screen."""
+    groups: dict[tuple[str, str], list[StudyStatus]] = {}
+    for study in studies:
+        groups.setdefault((study.task, study.study.rpartition("/")[2]), []).append(study)
+    rows = []
+    for (task, method), group in groups.items():
+        done = sum(study.search_done + study.final_done for study in group)
+        planned = sum(study.search_planned + study.final_planned for study in group)
+        filled = round(BAR_WIDTH * done / planned)
+        bar = "█" * filled + "·" * (BAR_WIDTH - filled)
+        rows.append((task, method, bar, f"{done}/{planned}", sum(study.running for study in group) or ""))
+    return make_table(title, ("task", "method", "", ">runs", ">now"), rows)

@@ -1,4 +1,4 @@
-"""What `report` and `demo` print: the table of gains, and what may be concluded."""
+"""What `report` and `demo` print: the table of gains, and the conclusions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import conclusions, render, tables
-from tune_kmixup.cli.render import table
+from tune_kmixup.cli.render import make_table
 
 
 def show_comparison(
@@ -20,21 +20,32 @@ def show_comparison(
     metric: str = "test_error",
     compare: Path | None = None,
 ) -> None:
-    """Prints the table of gains and what may be concluded, and writes the report."""
-    written = render.write(runs, out, formats, level, metric, compare)
+    """Writes the report, and prints the table of gains and the conclusions.
+
+    Args:
+        console: where to print.
+        runs: what to compare.
+        out: folder of the report.
+        formats: of the report, see `analysis.report.render.write`; empty: all.
+        level: confidence level of the intervals, in (0, 1).
+        metric: metric of the table.
+        compare: folder of an earlier report to compare with.
+    """
+    paths = render.write(runs, out, formats, level, metric, compare)
     headline = tables.headline(runs.rows, level, metric)
     columns = ("task, method", f">{headline.columns[2]}", ">gain", ">α", ">k")
-    console.print(table(f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals", columns, grouped(headline)))
+    title = f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals"
+    console.print(make_table(title, columns, headline_rows(headline)))
     for line in conclusions.conclusions(runs.rows, level):
         console.print(line)
-    console.print(f"report: {written.get('html', out)}", soft_wrap=True)
+    console.print(f"report: {paths.get('html', out)}", soft_wrap=True)
 
 
-def grouped(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    """The headline with each task's name on a line of its own: narrow enough for 80 columns."""
-    for task, lines in headline.groupby("task", sort=False):
+def headline_rows(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """The rows of the headline, with each task's name on a line of its own, so that the table fits 80 columns."""
+    for task, methods in headline.groupby("task", sort=False):
         yield (str(task),)
-        for line in lines.to_dict("records"):
-            over = f" over {line['gain over']}" if line["gain over"] else ""
-            cells = (line[column] for column in (headline.columns[2], "gain", "α", "k"))
-            yield (f"  {line['method']}{over}", *cells)
+        for row in methods.to_dict("records"):
+            over = f" over {row['gain over']}" if row["gain over"] else ""
+            cells = (row[column] for column in (headline.columns[2], "gain", "α", "k"))
+            yield (f"  {row['method']}{over}", *cells)

@@ -1,1 +1,1 @@
-"""The suite as one Ray Tune experiment. The only package that imports Ray."""
+"""Runs a suite as one Ray Tune experiment. The only package that imports Ray."""

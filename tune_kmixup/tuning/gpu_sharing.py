@@ -1,88 +1,116 @@
-"""How trials of different tasks share GPUs: from the memory they need to their shares, and which of them fit now."""
+"""How trials of different tasks share GPUs: the share of a GPU that each task needs, and which trials fit now."""
 
 from collections.abc import Mapping
 
 from tune_kmixup.core.errors import BadInput
 
-# Of what was measured, for what a short trial does not show: blocks that the allocator cannot fill after other values
-# of α and k, kernels that are loaded later, workspaces that are chosen anew. A trial that outgrows its share takes its
-# neighbours with it, and with a fifth to spare a GPU rarely loses more than one place.
-MARGIN = 1.2
-MOST = 100  # trials on a GPU: more do not pay, and of so many just as many fit as are meant, with rounded shares
-PARTS = 10_000  # Ray counts GPUs in so many parts: a third rounded up, taken three times, would not fit
+# Factor on the measured memory, for what a short trial does not show: blocks that the allocator cannot reuse with other
+# values of α and k, kernels that are loaded later, workspaces that are chosen anew. A trial that outgrows its share can
+# make the other trials on its GPU run out of memory. The margin rarely costs a GPU more than one concurrent trial.
+MEMORY_MARGIN = 1.2
+# More trials on one GPU gain nothing. Up to 100, a share rounded to whole units still fits exactly 1/share times.
+MAX_TRIALS_PER_GPU = 100
+UNITS_PER_GPU = 10_000  # Ray counts GPUs in these units. Shares are rounded down: 3 x 0.3334 would not fit
 
-# A worker is begun for one share: where a trial of another follows, another worker is begun, which takes seconds. So a
-# place stays with its share until other trials have twice the work left.
-STAYS = 2.0
+# Ray Tune reuses a worker only for trials with the same share. Any other share needs a new worker, which takes seconds
+# to start. So a freed share is used again until trials with another share have this many times as much work left.
+REUSE_FACTOR = 2.0
 
-Needs = Mapping[str, int | None]  # task without its split -> bytes of a GPU; None: more than there are
+MemoryNeeds = Mapping[str, int | None]  # task without its split -> bytes of GPU memory; None: more than a GPU has
 
 
-def gpu_shares(needs: Needs, memory: int, cpus: float) -> dict[str, float]:
-    """task -> the share of a GPU that one of its trials takes, 1/n where n of them fit with a margin.
+def gpu_shares(needs: MemoryNeeds, gpu_memory: int, cpu_limit: float) -> dict[str, float]:
+    """The share of a GPU that one trial of each task takes: 1/n if n of them fit with a margin.
 
-    memory: bytes of a GPU. cpus: how many trials the CPUs of a GPU carry; no more are put there, so that a GPU whose
-    shares are all taken has used its CPUs, and free shares alone say what fits. A trial that has a GPU to itself needs
-    no margin. Raises BadInput for tasks that need more than a GPU has.
+    A trial that has a GPU to itself needs no margin.
+
+    Args:
+        needs: memory that one trial of each task takes.
+        gpu_memory: bytes of one GPU.
+        cpu_limit: trials that the CPUs per GPU can run. No more trials share a GPU, so that the CPUs never run out
+            before the shares do, and the free shares alone decide what fits.
+
+    Returns:
+        Share by task without its split, in (0, 1] and a multiple of 1 / `UNITS_PER_GPU`.
+
+    Raises:
+        BadInput: for tasks that need more memory than a GPU has.
     """
-    if large := sorted(task for task, need in needs.items() if need is None or need > memory):
+    if large := sorted(task for task, need in needs.items() if need is None or need > gpu_memory):
         raise BadInput(
             f"gpus_per_trial='auto' finds no GPU for task={', '.join(large)}: a trial needs more than the "
-            f"{memory / 2**30:.1f} GiB of one. Train its seeds in turn (--batch-seeds off), choose a smaller "
+            f"{gpu_memory / 2**30:.1f} GiB of one. Train its seeds in turn (--batch-seeds off), choose a smaller "
             "batch_size, leave the task out, or use GPUs with more memory."
         )
-    fit = {task: min(memory / (need * MARGIN), cpus, MOST) for task, need in needs.items() if need is not None}
-    return {task: PARTS // max(1, int(number + 1e-9)) / PARTS for task, number in fit.items()}
+    fit = {
+        task: min(gpu_memory / (need * MEMORY_MARGIN), cpu_limit, MAX_TRIALS_PER_GPU)
+        for task, need in needs.items()
+        if need is not None
+    }
+    return {task: UNITS_PER_GPU // max(1, int(trials + 1e-9)) / UNITS_PER_GPU for task, trials in fit.items()}
 
 
 class GpuSharing:
-    """What is free of each GPU. A trial goes to the fullest GPU that has room for it, as with Ray.
+    """Tracks what is free on each GPU. A trial goes to the fullest GPU that has room for it, as in Ray.
 
-    Ray, not this, decides where a trial runs; should the two differ, a trial waits in Ray for the next to end.
-    No GPU is kept free for a large trial that waits, for it would stand idle meanwhile. Without shares, where each
-    trial has the same number of CPUs and GPUs, all fit: Ray Tune's limit of trials at once is enough.
+    Ray decides where a trial really runs. If it decides otherwise, the trial waits in Ray until another one ends.
+    No GPU is reserved for a large trial that waits, because the GPU would be idle meanwhile.
+    Without shares, all trials need the same CPUs and GPUs. Then every trial fits, and Ray Tune's limit on concurrent
+    trials is enough.
 
-    shares: of a GPU, by task. slots: GPUs, or without shares how many trials run at once. most: trials at once.
+    Args:
+        shares: share of a GPU by task without its split; empty if all trials are alike.
+        slots: number of GPUs; without shares, the number of trials that run at once.
+        max_concurrent: upper limit on the number of trials at once; None: as many as fit.
     """
 
-    def __init__(self, shares: Mapping[str, float] | None = None, slots: int = 0, most: int | None = None):
+    def __init__(self, shares: Mapping[str, float] | None = None, slots: int = 0, max_concurrent: int | None = None):
         self.shares = dict(shares or {})
-        self.free = [PARTS] * slots
-        self.held: dict[str, tuple[int, int]] = {}  # by Ray's trial id: number of the GPU, parts of it
-        self.warm: float | None = None  # the share of the trial that has just ended: its worker is still there
+        self.free = [UNITS_PER_GPU] * slots  # free units of each GPU
+        self.allocated: dict[str, tuple[int, int]] = {}  # Ray's trial id -> index of its GPU, units
+        self.warm_share: float | None = None  # share of the trial that ended last: its worker can be reused
         self.max_concurrent = slots
-        self.slots: float = slots  # what trials at once can take: less than all GPUs where `most` is small
+        self.slots: float = slots  # GPUs that can be busy at once: fewer than all if `max_concurrent` is small
         if self.shares:
-            fit = slots * max(PARTS // self.parts(task) for task in self.shares)
-            self.max_concurrent = min(fit, most or fit)
+            fit = slots * max(UNITS_PER_GPU // self.units(task) for task in self.shares)
+            self.max_concurrent = min(fit, max_concurrent or fit)
             self.slots = min(slots, self.max_concurrent * max(self.shares.values()))
 
-    def weight(self, task: str) -> float:
-        """The share of a GPU that a trial of a task takes; of a slot, where all are alike: 1."""
+    def slot_share(self, task: str) -> float:
+        """The share of a slot that a trial of a task takes. Without shares, a trial takes a whole slot."""
         return self.shares.get(task, 1.0)
 
     def priority(self, task: str, seconds: float) -> tuple[float, float]:
-        """By which trials are handed out, the greatest first: the work left in slot-seconds; of equals, the share."""
-        share = self.weight(task)
-        return seconds * share * (STAYS if share == self.warm else 1.0), share
+        """Sort key of a task: trials of the task with the greatest key are handed out first.
+
+        Args:
+            task: its name without the split.
+            seconds: training time that its remaining trials take, one after another.
+
+        Returns:
+            The work left in slot-seconds, and the share to break ties.
+        """
+        share = self.slot_share(task)
+        return seconds * share * (REUSE_FACTOR if share == self.warm_share else 1.0), share
 
     def fits(self, task: str) -> bool:
-        return task not in self.shares or max(self.free) >= self.parts(task)
+        return task not in self.shares or max(self.free) >= self.units(task)
 
-    def parts(self, task: str) -> int:
-        return round(PARTS * self.weight(task))
+    def units(self, task: str) -> int:
+        return round(UNITS_PER_GPU * self.slot_share(task))
 
     def acquire(self, ray_id: str, task: str) -> None:
-        """Takes a share for a trial that fits."""
+        """Takes the share of a trial that fits."""
         if task in self.shares:
-            parts = self.parts(task)
-            left, gpu = min((free, gpu) for gpu, free in enumerate(self.free) if free >= parts)
-            self.free[gpu] = left - parts
-            self.held[ray_id] = gpu, parts
-            self.warm = None
+            units = self.units(task)
+            free, gpu = min((free, gpu) for gpu, free in enumerate(self.free) if free >= units)
+            self.free[gpu] = free - units
+            self.allocated[ray_id] = gpu, units
+            self.warm_share = None
 
     def release(self, ray_id: str) -> None:
-        gpu, parts = self.held.pop(ray_id, (0, 0))
-        if parts:
-            self.free[gpu] += parts
-            self.warm = parts / PARTS
+        """Gives back the share of a trial, if it holds one."""
+        gpu, units = self.allocated.pop(ray_id, (0, 0))
+        if units:
+            self.free[gpu] += units
+            self.warm_share = units / UNITS_PER_GPU

@@ -1,4 +1,4 @@
-"""The heartbeat of a launch: signs of life, progress, and the errors of trials that failed."""
+"""The heartbeat of a launch: writes launch.json, reports progress, and keeps the errors of failed trials."""
 
 import os
 import socket
@@ -16,29 +16,34 @@ from tune_kmixup.tuning.searcher import SuiteSearcher
 
 
 class Heartbeat(tune.Callback):  # type: ignore[misc]
-    """Writes launch.json every few seconds, shows progress, and keeps the errors of trials that failed."""
+    """Writes launch.json every few seconds, reports progress, and keeps the errors of failed trials."""
 
-    def __init__(self, searcher: SuiteSearcher, run: RunDir, show: Callable[[SuiteSearcher], None]):
-        self.searcher, self.run, self.show = searcher, run, show
-        self.since = time.time()
-        last = run.launch()
-        kept = {name: last[name] for name in ("since", "updated", "slots", "shares") if name in last}
-        self.earlier = [*last.get("earlier", []), kept] if last else []
-        self.last_beat = 0.0
+    def __init__(self, searcher: SuiteSearcher, run: RunDir, on_progress: Callable[[SuiteSearcher], None]):
+        self.searcher, self.run, self.on_progress = searcher, run, on_progress
+        self.launched = time.time()
+        previous = run.launch()
+        summary = {name: previous[name] for name in ("since", "updated", "slots", "shares") if name in previous}
+        self.earlier = [*previous.get("earlier", []), summary] if previous else []
+        self.last_written = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Ray pickles callbacks for its own Tuner.restore, which is not used
+        return {}  # Ray pickles callbacks for its own Tuner.restore, which we do not use
 
-    def beat(self, ended: bool = False) -> None:
+    def write(self, ended: bool = False) -> None:
+        """Writes launch.json.
+
+        Args:
+            ended: whether this is the last heartbeat of the launch.
+        """
         running = {
-            f"{trial.study}/{trial.name}": {"since": self.searcher.started[ray_id], "seeds": len(trial.seeds)}
+            f"{trial.study}/{trial.name}": {"since": self.searcher.start_times[ray_id], "seeds": len(trial.seeds)}
             for queue in self.searcher.queues.values()
             for ray_id, trial in queue.running.items()
         }
         heartbeat = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "since": self.since,
+            "since": self.launched,
             "updated": time.time(),
             "ended": ended,
             "slots": self.searcher.sharing.slots,
@@ -48,12 +53,12 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         }
         with self.searcher.stop_on_disk_error():
             self.run.write_launch(heartbeat)
-        self.last_beat = time.monotonic()
+        self.last_written = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
-        if time.monotonic() - self.last_beat > HEARTBEAT_SECONDS:
-            self.beat()
-        self.show(self.searcher)
+        if time.monotonic() - self.last_written > HEARTBEAT_SECONDS:
+            self.write()
+        self.on_progress(self.searcher)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         lines = Path(trial.error_file).read_text().strip().splitlines() if trial.error_file else []

@@ -2,12 +2,16 @@
 
 import logging
 import os
+import signal
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import optuna
 from ray import tune
 
 from tune_kmixup.core.config import Suite
@@ -16,7 +20,7 @@ from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import loggers
-from tune_kmixup.tuning.cluster import connected
+from tune_kmixup.tuning.cluster import ray_connection
 from tune_kmixup.tuning.gpu_sharing import GpuSharing
 from tune_kmixup.tuning.heartbeat import Heartbeat
 from tune_kmixup.tuning.profiling import load_or_measure_speedups, plan_gpu_sharing
@@ -24,17 +28,15 @@ from tune_kmixup.tuning.scheduler import SuiteScheduler
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.worker import TrialActor
 
-Show = Callable[[SuiteSearcher], None]
-
 
 @dataclass(frozen=True)
 class Outcome:
     """How a launch ended.
 
     Attributes:
-        failures: study/trial -> last line of its error, of the trials that failed.
-        finished: whether nothing is left to be run but those.
-        disk_error: the error of the disk, where a file could not be written.
+        failures: study/trial -> last line of its error, for the trials that failed.
+        finished: whether nothing is left to run but those.
+        disk_error: why a file could not be written; None if all were.
     """
 
     failures: dict[str, str]
@@ -48,43 +50,44 @@ def launch(
     data_dir: Path,
     resources: Resources,
     plugins: Plugins,
-    show: Show = lambda searcher: None,
-    first: Mapping[str, Mapping[str, float]] | None = None,
+    on_progress: Callable[[SuiteSearcher], None] = lambda searcher: None,
+    warm_start: Mapping[str, Mapping[str, float]] | None = None,
     log_to: Sequence[str] = (),
 ) -> Outcome | None:
-    """Runs what is missing of a suite. The caller holds the run directory (`store.lock.run_lock`).
+    """Runs what is missing of a suite. The caller holds the lock of the run directory (`store.lock.run_lock`).
 
     Args:
         suite: what to run.
-        run: where results go, and what is finished already.
+        run: where results are written, and which of them exist already.
         data_dir: folder of the data sets; what is missing there is downloaded.
-        resources: where and with what trials run.
+        resources: where trials run, and on how many CPUs and GPUs.
         plugins: the user's own modules, loaded by every worker.
-        show: called with the searcher after each step of Ray Tune.
-        first: study -> values proposed first, for studies that have proposed nothing yet.
-        log_to: names of Ray Tune's loggers that are told as well, see `loggers`.
+        on_progress: called with the searcher after each step of Ray Tune.
+        warm_start: study -> values to propose first, for studies without proposals.
+        log_to: names of Ray Tune's loggers to send trials to as well, see `loggers`.
 
     Returns:
-        How the launch ended; None where nothing was missing.
+        How the launch ended; None if nothing was missing.
 
     Raises:
-        BadInput: for what cannot run.
+        BadInput: if the suite cannot run with these arguments.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
     searcher = SuiteSearcher(suite, run)
     if searcher.finished():
         return None
-    started_loggers = loggers.start(log_to, suite, run)
+    background_loggers = loggers.start_loggers(log_to, suite, run)
     for dataset in {study.task.dataset for study in suite.studies}:
         fetch(dataset, data_dir)
-    with connected(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
-        measured = load_or_measure_speedups(suite, run, data_dir, plugins, resources)
-        sharing = plan_gpu_sharing(suite, run, data_dir, plugins, resources, measured, slots)
-        run.write_suite(suite)  # only now: what cannot run leaves nothing behind but what was measured
-        for study, values in (first or {}).items():
+    with ray_connection(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
+        speedups = load_or_measure_speedups(suite, run, data_dir, plugins, resources)
+        sharing = plan_gpu_sharing(suite, run, data_dir, plugins, resources, speedups, slots)
+        run.write_suite(suite)  # not before: a suite that cannot run leaves only its measurements behind
+        for study, values in (warm_start or {}).items():
             run.write_proposal(study, 0, values)
-        searcher = SuiteSearcher(suite, run, measured, sharing)
-        heartbeat = Heartbeat(searcher, run, show)
-        heartbeat.beat()
+        searcher = SuiteSearcher(suite, run, speedups, sharing)
+        heartbeat = Heartbeat(searcher, run, on_progress)
+        heartbeat.write()
         trainable = tune.with_parameters(
             TrialActor,
             tasks={study.name: study.task for study in suite.studies},
@@ -93,22 +96,22 @@ def launch(
             plugins=plugins,
             resources=resources,
         )
-        fit(trainable, searcher, [heartbeat, *started_loggers], resources, Path(scratch))
-        heartbeat.beat(ended=True)
-        for logger in started_loggers:
+        run_experiment(trainable, searcher, [heartbeat, *background_loggers], resources, Path(scratch))
+        heartbeat.write(ended=True)
+        for logger in background_loggers:
             logger.finish()
     return Outcome(searcher.failures(), searcher.finished(), searcher.disk_error)
 
 
-def fit(
+def run_experiment(
     trainable: Any, searcher: SuiteSearcher, callbacks: list[tune.Callback], resources: Resources, scratch: Path
 ) -> None:
-    """The Ray Tune experiment. Its own state is thrown away: the run directory is the store."""
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own progress in place of Ray's
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows are kept by the launching process
+    """Runs the Ray Tune experiment. Its state goes to `scratch` and is thrown away: the run directory is the record."""
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our progress display replaces Ray's
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the launching process writes the rows
     logging.getLogger("ray.tune.tune").setLevel("CRITICAL")  # Ray's summary reports retried trials as failures
     tuner = tune.Tuner(
-        tune.with_resources(trainable, demand(searcher.suite, resources, searcher.sharing)),
+        tune.with_resources(trainable, resource_request(searcher.suite, resources, searcher.sharing)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=SuiteScheduler(searcher),
@@ -120,19 +123,33 @@ def fit(
             name="suite",
             storage_path=str(scratch),
             callbacks=callbacks,
-            # Retries are the searcher's: Ray Tune does not retry a trial whose worker is lost before its first step.
+            # The searcher retries trials: Ray Tune does not if the worker is lost before the first step.
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
-    tuner.fit()
+    with sigint_restored():
+        tuner.fit()
 
 
-def demand(
+@contextmanager
+def sigint_restored() -> Iterator[None]:
+    """Ray Tune leaves its handler of Ctrl-C behind, which would swallow the next one of a notebook or script."""
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set, Ray sets none
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def resource_request(
     suite: Suite, resources: Resources, sharing: GpuSharing
 ) -> Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]:
-    """What a trial asks of Ray, by its configuration. Ray Tune gives it a worker that was started with just that."""
+    """The resources that Ray reserves for a trial, by its configuration. Only such a worker runs the trial."""
     bases = {study.name: study.task.base for study in suite.studies}
     gpus = {name: sharing.shares.get(base, resources.gpus_per_trial) for name, base in bases.items()}
     cpus = resources.cpus_per_trial

@@ -1,7 +1,7 @@
-"""`--log-to`: Ray Tune's own loggers (TensorBoard, MLflow, Weights & Biases), beside the result files.
+"""`--log-to`: Ray Tune's own loggers (TensorBoard, MLflow, Weights & Biases), in addition to the result files.
 
-They are told a trial's configuration when it starts, and the means over its seeds when it ends. The result files stay
-the store: a logger that fails is left out from then on, and the launch goes on.
+Each logger gets a trial's configuration when the trial starts, and the means over its seeds at rungs and at the end.
+The result files remain the record of a launch: a logger that fails is dropped, and the launch goes on.
 """
 
 import os
@@ -27,13 +27,13 @@ from tune_kmixup.core.rows import Row
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 
-PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}  # what each logger needs
+PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}  # what each logger imports
 METRICS = ("val_error", "val_nll", "test_error", "test_nll", "seconds")
-LAST_WORDS = 300.0  # seconds that a logger has at the end of a launch for what it has not sent yet
+FLUSH_SECONDS = 300.0  # how long the end of a launch waits for a logger to send what is queued
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
-    """The loggers asked for, each once. Raises BadInput for one that is unknown or not installed."""
+    """The names without repetitions. Raises BadInput if one is unknown or its package is not installed."""
     names = tuple(dict.fromkeys(names))
     for name in names:
         if name not in PACKAGES:
@@ -43,25 +43,34 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def start(names: Sequence[str], suite: Suite, run: RunDir) -> list["BackgroundLogger"]:
-    """The loggers as callbacks of a launch. Raises BadInput where one cannot begin: no package, server or key."""
-    found = []
+def start_loggers(names: Sequence[str], suite: Suite, run: RunDir) -> list["BackgroundLogger"]:
+    """Starts loggers as callbacks of a launch.
+
+    Args:
+        names: any of `PACKAGES`; repeated names count once.
+        suite: its name becomes that of the experiment or project.
+        run: the files of a logger go to a subfolder with its name.
+
+    Raises:
+        BadInput: if a name is unknown, or a logger cannot start: no package, no server, no key.
+    """
+    started = []
     for name in check_names(names):
         if name == "tensorboard" and files.is_remote(run.path):
-            raise BadInput(f"log_to={name!r} writes a folder, and out={str(run.path)!r} is none: leave it out.")
+            raise BadInput(f"log_to={name!r} needs a folder on a disk, and out={str(run.path)!r} is not: leave it out.")
         try:
             logger = ray_logger(name, suite)
             logger.setup()
         except Exception as error:
             raise BadInput(
-                f"log_to={name!r} cannot begin ({first_line(error)}): mend that, or leave it out."
+                f"log_to={name!r} cannot start ({first_line(error)}): check its settings, or leave it out."
             ) from error
-        found.append(BackgroundLogger(name, logger, suite, run))
-    return found
+        started.append(BackgroundLogger(name, logger, suite, run))
+    return started
 
 
 def ray_logger(name: str, suite: Suite) -> Any:
-    """Ray Tune's callback of that name; one imports its package alone."""
+    """Ray Tune's callback of that name. Imports the package of this logger only."""
     if name == "tensorboard":
         from ray.tune.logger import TBXLoggerCallback
 
@@ -73,19 +82,20 @@ def ray_logger(name: str, suite: Suite) -> Any:
     from ray.air.integrations.wandb import WandbLoggerCallback
 
     class Wandb(WandbLoggerCallback):  # type: ignore[misc]
-        """Ray's, which would not say that a process of its own, one per trial, has failed."""
+        """Raises the errors of Ray's logging processes, one per trial, which Ray itself ignores."""
 
         def _cleanup_logging_actor(self, trial: Any) -> None:
             ray.get(self._trial_logging_futures[trial], timeout=0)
             super()._cleanup_logging_actor(trial)
 
-    # Those processes have the environment of the cluster, not that of the launch.
-    given = {name: os.environ.get(f"WANDB_{name.upper()}") for name in ("mode", "entity")}
-    return Wandb(project=suite.name, upload_timeout=int(LAST_WORDS), **{k: v for k, v in given.items() if v})
+    # The logging processes have the environment of the cluster, so settings of the launch are passed on.
+    settings = {key: os.environ.get(f"WANDB_{key.upper()}") for key in ("mode", "entity")}
+    settings = {key: value for key, value in settings.items() if value}
+    return Wandb(project=suite.name, upload_timeout=int(FLUSH_SECONDS), **settings)
 
 
 class LoggedTrial:
-    """A Ray trial as loggers are to see it: its own name, a flat configuration, and a folder that stays."""
+    """A Ray trial as loggers see it: with the suite's name of it, a flat configuration, and a permanent folder."""
 
     def __init__(self, ray_trial: RayTrial, suite: Suite, folder: Path):
         trial = Trial(**{**ray_trial.config, "seeds": tuple(ray_trial.config["seeds"])})
@@ -111,87 +121,90 @@ class LoggedTrial:
 
 
 def flat_config(suite: Suite, trial: Trial) -> dict[str, Any]:
-    """Everything that a trial trains with."""
-    chosen = configuration(suite.study(trial.study).task.recipe, trial.values)
-    recipe = asdict(chosen.recipe)
+    """All hyperparameters of a trial: numbers and strings only."""
+    config = configuration(suite.study(trial.study).task.recipe, trial.values)
+    recipe = asdict(config.recipe)
     recipe.pop("source")
-    named = {"study": trial.study, "phase": trial.phase, "index": trial.index, "alpha": chosen.alpha, "k": chosen.k}
-    return named | recipe | {"seeds": " ".join(map(str, trial.seeds))}
+    identity = {"study": trial.study, "phase": trial.phase, "index": trial.index, "alpha": config.alpha, "k": config.k}
+    return identity | recipe | {"seeds": " ".join(map(str, trial.seeds))}
 
 
 def mean_metrics(rows: Sequence[Row]) -> dict[str, float]:
-    """Means over the runs of a trial; without those that a run has not: test metrics in search, what diverged."""
+    """Means over the runs of a trial, and the number of diverged runs.
+
+    Leaves out metrics that some run does not have: test metrics in search, metrics of a diverged run.
+    """
     columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in METRICS}
-    found = {name: fmean(values) for name, values in columns.items() if values and None not in values}
-    return found | {"diverged": float([row["status"] for row in rows].count("diverged"))}
+    means = {name: fmean(values) for name, values in columns.items() if values and None not in values}
+    return means | {"diverged": float([row["status"] for row in rows].count("diverged"))}
 
 
 class BackgroundLogger(tune.Callback):  # type: ignore[misc]
-    """Runs a logger in a thread of its own: a server that is slow or away does not hold up the launch."""
+    """Calls a logger from a thread of its own, so that a server that is slow or down does not delay the launch."""
 
     def __init__(self, name: str, logger: Any, suite: Suite, run: RunDir):
         self.name, self.logger, self.suite = name, logger, suite
-        # Beside an object store, whose results need no disk, these files have no place to stay.
+        # With an object store there may be no permanent disk: the logger's files are temporary.
         self.folder = Path(mkdtemp(prefix="tune-kmixup-")) if files.is_remote(run.path) else run.path.absolute() / name
-        self.shown: dict[str, LoggedTrial] = {}  # trials that are running, by Ray's trial id
+        self.running: dict[str, LoggedTrial] = {}  # by Ray's trial id
         self.failed = False
         self.calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self.thread = Thread(target=self.work, name=f"log-to-{name}", daemon=True)
+        self.thread = Thread(target=self.run_calls, name=f"log-to-{name}", daemon=True)
         self.thread.start()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Ray pickles callbacks for its own Tuner.restore, which is not used
+        return {}  # Ray pickles callbacks for its own Tuner.restore, which we do not use
 
-    def work(self) -> None:
-        """What was asked for, in turn, until that is over or has failed."""
+    def run_calls(self) -> None:
+        """Makes the queued calls in order, until the end of the launch or an error."""
         try:
             while call := self.calls.get():
                 call()
         except Exception as error:
             self.failed = True
-            self.say(f"has failed ({first_line(error)}) and is left out from here on")
+            self.warn(f"has failed ({first_line(error)}) and gets no further trials")
 
-    def log(self, call: Callable[[], None]) -> None:
+    def enqueue(self, call: Callable[[], None]) -> None:
         if not self.failed:
             self.calls.put(call)
 
-    def say(self, what: str) -> None:
-        print(f"log_to={self.name!r} {what}; the results in the run directory are complete.", file=sys.stderr)
+    def warn(self, message: str) -> None:
+        print(f"log_to={self.name!r} {message}; the results in the run directory are complete.", file=sys.stderr)
 
-    # What Ray Tune tells
+    # Callbacks of Ray Tune
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        shown = self.shown[trial.trial_id] = LoggedTrial(trial, self.suite, self.folder)
-        self.log(partial(self.logger.log_trial_start, shown))
+        logged = self.running[trial.trial_id] = LoggedTrial(trial, self.suite, self.folder)
+        self.enqueue(partial(self.logger.log_trial_start, logged))
 
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Results at rungs and the last one, reduced to numbers; loggers give them the epochs trained as their step."""
-        if rows := result.get("rows") or result.get("rung"):  # at a rung, the first seed's
-            shown = self.shown[trial.trial_id]
-            told = mean_metrics(rows) | {"training_iteration": rows[0]["epochs"]}
-            self.log(partial(self.logger.log_trial_result, iteration, shown, told))
+        """Logs the rows at a rung (the first seed only) and at the end as numbers, with the epoch as their step."""
+        if rows := result.get("rows") or result.get("rung"):
+            logged = self.running[trial.trial_id]
+            metrics = mean_metrics(rows) | {"training_iteration": rows[0]["epochs"]}
+            self.enqueue(partial(self.logger.log_trial_result, iteration, logged, metrics))
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        self.end(trial.trial_id, failed=False)
+        self.end_trial(trial.trial_id, failed=False)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        self.end(trial.trial_id, failed=True)
+        self.end_trial(trial.trial_id, failed=True)
 
-    def end(self, trial_id: str, failed: bool) -> None:
-        if shown := self.shown.pop(trial_id, None):  # one whose worker did not come up never started
-            self.log(partial(self.logger.log_trial_end, shown, failed=failed))
+    def end_trial(self, trial_id: str, failed: bool) -> None:
+        if logged := self.running.pop(trial_id, None):  # absent if its worker was lost before the trial started
+            self.enqueue(partial(self.logger.log_trial_end, logged, failed=failed))
 
     def finish(self) -> None:
-        """Waits for what has not been sent yet. Ray must still be there: W&B's processes are its actors."""
-        for trial_id in list(self.shown):  # the launch was interrupted
-            self.end(trial_id, failed=True)
-        self.log(partial(self.logger.on_experiment_end, trials=[]))
+        """Waits until everything is sent. Call it before Ray shuts down: W&B's logging processes are Ray actors."""
+        for trial_id in list(self.running):  # the launch was interrupted
+            self.end_trial(trial_id, failed=True)
+        self.enqueue(partial(self.logger.on_experiment_end, trials=[]))
         self.calls.put(None)
-        self.thread.join(LAST_WORDS)
+        self.thread.join(FLUSH_SECONDS)
         if self.thread.is_alive():
-            self.say(f"has not sent everything within {LAST_WORDS:.0f} s and is not waited for")
+            self.warn(f"has not sent everything within {FLUSH_SECONDS:.0f} s and is abandoned")
 
 
 def first_line(error: Exception) -> str:

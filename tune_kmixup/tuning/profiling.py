@@ -1,4 +1,4 @@
-"""Measured where trials run, before the first of them: what batched seeds gain, and how many trials fit on a GPU."""
+"""Measurements before the first trial, where trials run: gain of batched seeds, and GPU memory of a trial."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,78 +19,103 @@ from tune_kmixup.tuning.worker import measure_gpu_memory, measure_speedups, tota
 def load_or_measure_speedups(
     suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources
 ) -> Speedups:
-    """What training seeds together gains per task, measured where trials run and once per run directory."""
+    """How much faster batched seeds train, for each task. Measured where trials run, once per run directory.
+
+    Args:
+        suite: its tasks and numbers of seeds are measured.
+        run: holds earlier measurements; new ones are written there.
+        data_dir: folder of the data sets.
+        plugins: the user's own modules.
+        resources: those of a trial; `batch_seeds` "on" or "off" makes measuring unnecessary.
+
+    Returns:
+        Task without its split -> number of seeds -> speedup over training them in turn. Tasks that cannot be trained
+        are left out: their trials report why.
+    """
     tasks = tasks_by_base(suite)
     if resources.batch_seeds != "auto":
         return {base: {MAX_BATCHED: float("inf")} for base in tasks if resources.batch_seeds == "on"}
-    several = batch_sizes(suite) - {1}
-    found = run.speedups()
-    ask = remote_function(measure_speedups, resources)
-    missing = {base: task for base, task in tasks.items() if base not in found and several}
-    found |= gather({base: ask.remote(task, data_dir, plugins, resources, several) for base, task in missing.items()})
-    run.write_speedups(found)
-    return found
+    sizes = batch_sizes(suite) - {1}
+    speedups = run.speedups()
+    measure = remote_function(measure_speedups, resources)
+    missing = {base: task for base, task in tasks.items() if base not in speedups and sizes}
+    refs = {base: measure.remote(task, data_dir, plugins, resources, sizes) for base, task in missing.items()}
+    speedups |= collect(refs)
+    run.write_speedups(speedups)
+    return speedups
 
 
 def plan_gpu_sharing(
-    suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources, found: Speedups, slots: int
+    suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources, speedups: Speedups, slots: int
 ) -> GpuSharing:
-    """How trials share the GPUs: with `auto` by the memory they need, measured once per run directory and kind of GPU.
+    """How trials share the GPUs. With `auto`, by measured memory, once per run directory and size of GPU memory.
 
-    slots: see `Resources.slots`. Raises BadInput for a task whose trials do not fit on a GPU.
+    Args:
+        suite: its tasks are measured.
+        run: holds earlier measurements; new ones are written there.
+        data_dir: folder of the data sets.
+        plugins: the user's own modules.
+        resources: those of a trial; a number of `gpus_per_trial` makes measuring unnecessary.
+        speedups: decide how many seeds a trial trains together, see `load_or_measure_speedups`.
+        slots: see `Resources.slots`.
+
+    Raises:
+        BadInput: for a task whose trials do not fit on a GPU.
     """
     if resources.gpus_per_trial != "auto":
         return GpuSharing({}, slots)
-    memory, cpus = smallest_gpu(plugins)
+    gpu_memory, cpus_per_gpu = smallest_gpu(plugins)
     tasks = tasks_by_base(suite)
-    runs = {base: largest_batch(found, suite, task) for base, task in tasks.items()}
-    every = run.memory()
-    known = every.setdefault(memory, {})
-    missing = {base: task for base, task in tasks.items() if runs[base] not in known.get(base, {})}
-    ask = remote_function(measure_gpu_memory, resources)
-    asked = {base: ask.remote(task, data_dir, plugins, resources, runs[base]) for base, task in missing.items()}
-    for base, need in gather(asked).items():
-        known.setdefault(base, {})[runs[base]] = need
-    run.write_memory(every)
-    # A task that cannot be trained has no need: a GPU of its own, until its trials have said why.
-    needs = {base: known.get(base, {}).get(runs[base], memory) for base in tasks}
-    return GpuSharing(gpu_shares(needs, memory, cpus / resources.cpus_per_trial), slots, resources.max_concurrent)
+    seeds = {base: largest_batch(speedups, suite, task) for base, task in tasks.items()}
+    measured = run.memory()
+    on_this_gpu = measured.setdefault(gpu_memory, {})
+    measure = remote_function(measure_gpu_memory, resources)
+    missing = {base: task for base, task in tasks.items() if seeds[base] not in on_this_gpu.get(base, {})}
+    refs = {base: measure.remote(task, data_dir, plugins, resources, seeds[base]) for base, task in missing.items()}
+    for base, need in collect(refs).items():
+        on_this_gpu.setdefault(base, {})[seeds[base]] = need
+    run.write_memory(measured)
+    # A task that cannot be trained has no measurement. Its trials get a whole GPU each, and report why.
+    needs = {base: on_this_gpu.get(base, {}).get(seeds[base], gpu_memory) for base in tasks}
+    cpu_limit = cpus_per_gpu / resources.cpus_per_trial
+    return GpuSharing(gpu_shares(needs, gpu_memory, cpu_limit), slots, resources.max_concurrent)
 
 
 def tasks_by_base(suite: Suite) -> dict[str, Task]:
-    """One task for each that differs in more than its outer split."""
+    """One task per name without the split: splits of a task need the same time and memory."""
     return {study.task.base: study.task for study in suite.studies}
 
 
 def remote_function(function: Callable[..., Any], resources: Resources) -> Any:
-    """A function with the resources of a trial, or a whole GPU where the share of one is not known yet.
+    """A Ray remote function with the resources of a trial, or with a whole GPU while the share is unknown.
 
-    In a process of its own on a GPU, so that no memory is held over from what was measured before.
+    With a GPU, every call gets a process of its own, so that no GPU memory is left over from an earlier measurement.
     """
     gpus = 1 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
     return ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus, max_calls=1 if gpus else 0)(function)
 
 
-def gather(asked: dict[str, Any]) -> dict[str, Any]:
-    """What was measured, without the tasks that cannot be trained: their trials will say why."""
-    found = {}
-    for base, answer in asked.items():
+def collect(refs: dict[str, Any]) -> dict[str, Any]:
+    """Waits for Ray's object references. Leaves out tasks that cannot be trained: their trials report why."""
+    results = {}
+    for base, ref in refs.items():
         try:
-            found[base] = ray.get(answer)
+            results[base] = ray.get(ref)
         except ray.exceptions.RayError:
             continue
-    return found
+    return results
 
 
 def smallest_gpu(plugins: Plugins) -> tuple[int, float]:
-    """The least bytes of a GPU and the fewest CPUs to a GPU over the nodes of the cluster that have any.
+    """The least memory of a GPU in bytes, and the fewest CPUs per GPU, over all nodes with GPUs.
 
-    The GPUs of one node are taken to be alike.
+    Assumes that the GPUs of one node are alike.
     """
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1]
-    asked = []
+    refs = []
     for node in nodes:
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked.append(ray.remote(num_cpus=0, num_gpus=1, scheduling_strategy=here)(total_gpu_memory).remote(plugins))
-    cpus = min(node["Resources"].get("CPU", 0) / node["Resources"]["GPU"] for node in nodes)
-    return min(ray.get(asked)), cpus
+        on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        measure = ray.remote(num_cpus=0, num_gpus=1, scheduling_strategy=on_node)(total_gpu_memory)
+        refs.append(measure.remote(plugins))
+    cpus_per_gpu = min(node["Resources"].get("CPU", 0) / node["Resources"]["GPU"] for node in nodes)
+    return min(ray.get(refs)), cpus_per_gpu

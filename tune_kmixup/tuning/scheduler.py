@@ -1,4 +1,4 @@
-"""Ray Tune's scheduler in a suite: which worker runs a trial, and what to do with a trial at a rung."""
+"""Ray Tune's scheduler of a suite: which worker runs a trial, and whether a trial goes on after a rung."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from tune_kmixup.tuning.searcher import SuiteSearcher
 
 
 class SuiteScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Leaves a trial to the worker that is being started for it, and stops early those that the searcher names.
+    """Leaves each trial to the worker that is being started for it, and stops trials early if their study says so.
 
-    Ray Tune's own schedulers give it to the first worker that falls free and kill the one that starts, which takes
-    seconds. With trials as short as that, a slot whose worker was lost would never come back.
+    Ray Tune's own schedulers give a trial to the first worker that becomes free, and kill the worker that was being
+    started for it. Starting a worker takes seconds. If trials are as short as that, no new worker would ever get to
+    run, and a slot whose worker was lost would never come back.
     """
 
     def __init__(self, searcher: SuiteSearcher):
@@ -19,9 +20,9 @@ class SuiteScheduler(FIFOScheduler):  # type: ignore[misc]
         self.searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Where it says STOP, Ray ends the trial at once, as one that is complete."""
-        queue, rung = self.searcher.queue_of(trial.trial_id), result.get("rung", [])
-        return str(self.CONTINUE if all(queue.should_continue(trial.trial_id, row) for row in rung) else self.STOP)
+        """STOP makes Ray Tune end the trial at once, as a completed one."""
+        queue, rows = self.searcher.queue_of(trial.trial_id), result.get("rung", [])
+        return str(self.CONTINUE if all(queue.should_continue(trial.trial_id, row) for row in rows) else self.STOP)
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """None: trials are started in the order in which they were handed out."""
+        """Chooses none, so that Ray Tune starts trials in the order in which they were handed out."""

@@ -1,4 +1,4 @@
-"""What runs in Ray's worker processes: trials, and what is measured before the first of them."""
+"""What runs in Ray's worker processes: trials, and the measurements before the first of them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +18,7 @@ from tune_kmixup.training.loop import train
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
-    """Trains one trial after another in one process, so that torch is imported and data are read once."""
+    """Trains one trial after another in one process, so that torch is imported and data are read only once."""
 
     def setup(
         self,
@@ -29,71 +29,87 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         plugins: Plugins,
         resources: Resources,
     ) -> None:
+        """Prepares a trial.
+
+        Args:
+            config: the fields of the trial, see `SuiteSearcher.suggest`.
+            tasks: study -> its task.
+            data_dir: folder of the data sets.
+            run: where the trial keeps its checkpoint.
+            plugins: the user's own modules.
+            resources: device and threads of the trial.
+        """
         plugins.load()
         torch.set_num_threads(resources.threads)
         trial = Trial(**{**config, "seeds": tuple(config["seeds"]), "rungs": tuple(config["rungs"])})
-        prepared = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
-        self.training = train(tasks[trial.study], trial, prepared, saved=run.checkpoint(trial))
+        data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
+        self.training = train(tasks[trial.study], trial, data, checkpoint_path=run.checkpoint(trial))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.training.close()  # of a trial stopped at a rung
+        self.training.close()  # the last trial may have been stopped at a rung
         self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
         return True
 
     def step(self) -> dict[str, Any]:
         try:
-            share, rung = next(self.training)
-            # In a list, since Ray flattens what is a mapping.
-            return {"share": share, "done": False} | ({"rung": [rung]} if rung else {})
+            progress, rung = next(self.training)
+            # Ray flattens mappings, so the row goes into a list.
+            return {"progress": progress, "done": False} | ({"rung": [rung]} if rung else {})
         except StopIteration as end:
-            return {"share": 1.0, "done": True, "rows": end.value}
+            return {"progress": 1.0, "done": True, "rows": end.value}
 
     def cleanup(self) -> None:
-        self.training.close()  # stopped in the middle: `train` saves where it stands
+        self.training.close()  # makes `train` save a checkpoint if the trial has not ended
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: `train` keeps its own checkpoint, under a name that survives this experiment."""
+        """Saves nothing: `train` keeps its own checkpoint in the run directory, which outlives this experiment."""
 
 
-KEPT = {"cpu": 4, "cuda": 1}  # a share of a GPU has room for the data of one task
-kept: dict[tuple[Task, Path, bool, str], Data] = {}  # of this process, the last used at the end
+CACHE_SIZE = {"cpu": 4, "cuda": 1}  # data sets per process; a share of a GPU has room for the data of one task
+data_cache: dict[tuple[Task, Path, bool, str], Data] = {}  # least recently used first
 
 
 def cached_data(task: Task, data_dir: Path, test: bool, device: str) -> Data:
-    """One process trains many trials of a task; it reads and splits the data once.
+    """The data of a task, read and split once per process, which trains many trials of the task.
 
-    Where nodes share no disk, the first process of each downloads what is missing there.
+    If nodes share no disk, the first process on each of them downloads what is missing.
+
+    Args:
+        task: what to prepare.
+        data_dir: folder of the data sets.
+        test: whether to include the test rows.
+        device: `cpu` or `cuda`.
     """
     key = (task, data_dir, test, device)
-    found = kept.pop(key, None)
-    if found is None:
-        while len(kept) >= KEPT[device]:
-            del kept[next(iter(kept))]
+    data = data_cache.pop(key, None)
+    if data is None:
+        while len(data_cache) >= CACHE_SIZE[device]:
+            del data_cache[next(iter(data_cache))]
         if device == "cuda":
-            torch.cuda.empty_cache()  # what the task before had reserved is no part of this one's share
+            torch.cuda.empty_cache()  # memory that an earlier task reserved does not belong to this task's share
         fetch(task.dataset, data_dir)
-        found = prepare(task, data_dir, test=test, device=device)
-    kept[key] = found
-    return found
+        data = prepare(task, data_dir, test=test, device=device)
+    data_cache[key] = data
+    return data
 
 
 def measure_speedups(
     task: Task, data_dir: Path, plugins: Plugins, resources: Resources, sizes: Iterable[int]
 ) -> dict[int, float]:
-    """`profile.measure_speedups` of a task with the device and the threads that its trials have."""
+    """`profile.measure_speedups` with the device and threads of a trial."""
     plugins.load()
     torch.set_num_threads(resources.threads)
     return profile.measure_speedups(task, cached_data(task, data_dir, False, resources.device), sizes)
 
 
-def measure_gpu_memory(task: Task, data_dir: Path, plugins: Plugins, resources: Resources, runs: int) -> int | None:
-    """`profile.measure_gpu_memory` of a task with so many runs together."""
+def measure_gpu_memory(task: Task, data_dir: Path, plugins: Plugins, resources: Resources, seeds: int) -> int | None:
+    """`profile.measure_gpu_memory` with the device and threads of a trial."""
     plugins.load()
     torch.set_num_threads(resources.threads)
-    return profile.measure_gpu_memory(task, cached_data(task, data_dir, True, resources.device), runs)
+    return profile.measure_gpu_memory(task, cached_data(task, data_dir, True, resources.device), seeds)
 
 
 def total_gpu_memory(plugins: Plugins) -> int:
-    """`profile.total_gpu_memory` of the node that this runs on."""
+    """`profile.total_gpu_memory` of the node on which this runs."""
     plugins.load()
     return profile.total_gpu_memory()
