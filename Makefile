@@ -4,22 +4,33 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint slow install constraints clean
+.PHONY: demo test lint slow thorough install constraints clean
+
+# Two tests at once on two cores; tests of one xdist group stay in one process.
+SIDE_BY_SIDE := -n logical --dist loadgroup
 
 demo: install
 	$(BIN)/tune-kmixup demo
 
 test: install lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
-# What takes longer than a few seconds: kills, the wheel, and, where DATA_DIR names them, the real data sets.
+# What CI runs besides: real launches, four kills, the wheel, a browser and, where DATA_DIR holds them, real data sets.
 slow: install
-	$(BIN)/python -m pytest -m slow --durations 20 --durations-min 10
+	$(BIN)/python -m pytest -m "slow and not thorough" $(SIDE_BY_SIDE) --durations 15 --durations-min 5
+
+# Before a release: twenty kills, all real recipes, the largest networks, all benchmarks, minimum versions.
+thorough: install
+	$(BIN)/python -m pytest -m "slow or thorough" $(SIDE_BY_SIDE) --durations 30 --durations-min 10
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev --editable .
+	.venv-lowest/bin/python -m pytest $(SIDE_BY_SIDE)
 
 install: .venv/installed
 
@@ -36,4 +47,4 @@ constraints:
 		--custom-compile-command "make constraints" --group dev pyproject.toml --output-file constraints.txt
 
 clean:
-	rm -rf .venv dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-lowest dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis
