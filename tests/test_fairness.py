@@ -32,44 +32,44 @@ def test_equal_budgets(tmp_path: Path) -> None:
     """Rule 1: the same number of trials, seeds and epochs for each searched method of a task."""
     suite = build_suite(Draft("custom", ("iris/mlp@0",), methods=("erm", "mixup", "kmixup", "placebo")), tmp_path)
     searcher = SuiteSearcher(suite, RunDir(tmp_path))
-    seen: dict[str, list[Trial]] = {}
+    trials_by_method: dict[str, list[Trial]] = {}
     while not searcher.finished():
         config = searcher.suggest(name := str(random.random()))
         assert isinstance(config, dict)
         trial = Trial(**config)
-        seen.setdefault(trial.study.rpartition("/")[2], []).append(trial)
+        trials_by_method.setdefault(trial.study.rpartition("/")[2], []).append(trial)
         searcher.on_trial_complete(name, {"rows": made_up_rows(suite, trial)})
-    searched = {m: [t for t in trials if t.phase == "search"] for m, trials in seen.items()}
+    searched = {m: [t for t in trials if t.phase == "search"] for m, trials in trials_by_method.items()}
     assert {m: len(trials) for m, trials in searched.items()} == {"erm": 1, "mixup": 16, "kmixup": 16, "placebo": 16}
     assert {trial.seeds for trials in searched.values() for trial in trials} == {(0, 1, 2)}
     assert {study.task.recipe for study in suite.studies} == {suite.studies[0].task.recipe}
 
 
 def test_search_never_touches_test_data(tmp_path: Path) -> None:
-    """Rule 2: with every test row poisoned, search gives the same rows, bit for bit; final runs notice."""
+    """Rule 2: other test data change no row of the search, not even by a bit. They do change the final runs."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(300, 4)).astype(np.float32), rng.integers(0, 3, 300)
     x[np.arange(300), y] += 2
-    clean, poisoned = tmp_path / "clean", tmp_path / "poisoned"
-    for folder in (clean, poisoned):
+    original, changed = tmp_path / "original", tmp_path / "changed"
+    for folder in (original, changed):
         folder.mkdir()
-    np.savez(clean / "own.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
-    np.savez(poisoned / "own.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:] * 1e3, y_test=(y[200:] + 1) % 3)
+    np.savez(original / "own.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    np.savez(changed / "own.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:] * 1e3, y_test=(y[200:] + 1) % 3)
     task = Task("own", "mlp", RECIPE)
 
     def rows(folder: Path, phase: str) -> list[dict[str, object]]:
-        prepared = prepare(task, folder, test=phase == "final")
+        data = prepare(task, folder, test=phase == "final")
         trial = Trial("own/mlp/kmixup", 0, phase, {"alpha": 1.0, "k": 4}, (0, 1))  # type: ignore[arg-type]
-        found = train_to_end(task, trial, prepared)
-        return [{k: v for k, v in row.items() if k not in ("seconds", "pairing_seconds", "started")} for row in found]
+        times = ("seconds", "pairing_seconds", "started")
+        return [{k: v for k, v in row.items() if k not in times} for row in train_to_end(task, trial, data)]
 
-    assert prepare(task, clean, test=False).test is None
-    assert rows(clean, "search") == rows(poisoned, "search")
-    assert rows(clean, "final") != rows(poisoned, "final")
+    assert prepare(task, original, test=False).test is None
+    assert rows(original, "search") == rows(changed, "search")
+    assert rows(original, "final") != rows(changed, "final")
 
 
 def test_selection_rule() -> None:
-    """Rule 3: the last epoch's validation error averaged over the search seeds; test columns play no part."""
+    """Rule 3: the mean validation error after the last epoch, over the search seeds. Test columns do not matter."""
     suite = small_suite()
     study = suite.studies[1]
     rows = [
@@ -84,7 +84,7 @@ def test_selection_rule() -> None:
 
 
 def test_final_seeds_fresh_and_shared() -> None:
-    """Rule 4: final seeds are none of the search's, and the same for every method."""
+    """Rule 4: final seeds differ from the search seeds and are the same for every method."""
     suite = small_suite()
     search = {s for study in suite.studies for s in suite.search_trial(study, 0, {}).seeds}
     finals = [{s for trial in suite.final_trials(study, 0, {}, (), 2) for s in trial.seeds} for study in suite.studies]
@@ -94,24 +94,24 @@ def test_final_seeds_fresh_and_shared() -> None:
 
 @pytest.mark.parametrize("values", [{"alpha": 0.5}, {"alpha": 8.0, "k": 8}, {"alpha": 0.5, "k": 16}])
 def test_same_seed_same_weights_and_batches(values: dict[str, float]) -> None:
-    """Rule 5: initial weights and clean batches depend on the seed alone, whatever the method."""
-    prepared = prepare(TASK, Path("nowhere"), test=False)
+    """Rule 5: initial weights and clean batches depend on the seed alone, not on the method."""
+    data = prepare(TASK, Path("nowhere"), test=False)
     erm, other = configuration(RECIPE, {}), configuration(RECIPE, values)
-    for ours, theirs in zip(
-        initial_state(TASK, erm, prepared, [7]).model.parameters(),
-        initial_state(TASK, other, prepared, [7]).model.parameters(),
+    for erm_weights, other_weights in zip(
+        initial_state(TASK, erm, data, [7]).model.parameters(),
+        initial_state(TASK, other, data, [7]).model.parameters(),
         strict=True,
     ):
-        assert torch.equal(ours, theirs)
-    clean = list(batches(prepared, 0.0, RECIPE, [7]))
-    mixed = list(batches(prepared, values["alpha"], RECIPE, [7]))
+        assert torch.equal(erm_weights, other_weights)
+    clean = list(batches(data, 0.0, RECIPE, [7]))
+    mixed = list(batches(data, values["alpha"], RECIPE, [7]))
     assert [b.rows.tolist() for b in clean] == [b.rows.tolist() for b in mixed]
     assert all(torch.equal(a.x, b.x) for a, b in zip(clean, mixed, strict=True))
-    assert clean[0].rows.tolist() != next(batches(prepared, 0.0, RECIPE, [8])).rows.tolist()
+    assert clean[0].rows.tolist() != next(batches(data, 0.0, RECIPE, [8])).rows.tolist()
 
 
 def test_outer_splits_are_disjoint() -> None:
-    """Rule 6: without an official test set, the folds are disjoint and cover the data, and each has its own search."""
+    """Rule 6: without an official test set, disjoint folds cover the data, and each has its own search."""
     suite = build_suite(Draft("custom", ("iris/mlp",)), Path("nowhere"))
     assert len({study.name for study in suite.studies}) == 5 * 3
     arrays = load_arrays("iris", Path("nowhere"))
@@ -120,17 +120,17 @@ def test_outer_splits_are_disjoint() -> None:
 
 
 def test_tuned_recipe_values_are_free_for_every_method() -> None:
-    """Rule 7: if one method's learning rate is tuned, every method's is, ERM's too."""
+    """Rule 7: a recipe value that is tuned for one method is tuned for every method, ERM included."""
     for method in METHODS:
-        space = methods.study(TASK, method, 90, ("lr", "weight_decay")).space
+        space = methods.make_study(TASK, method, 90, ("lr", "weight_decay")).space
         assert {"lr", "weight_decay"} <= space.keys()
-    spaces = [methods.study(TASK, method, 90, ("lr",)).space["lr"] for method in METHODS]
+    spaces = [methods.make_study(TASK, method, 90, ("lr",)).space["lr"] for method in METHODS]
     assert all(space == spaces[0] for space in spaces)
 
 
 def test_pairing_sees_only_the_batches() -> None:
-    """Rule 8: no forward pass of the model beside the one on the mixed batch."""
-    prepared = prepare(TASK, Path("nowhere"), test=False)
+    """Rule 8: the model's only forward pass in a step is the one on the mixed batch."""
+    data = prepare(TASK, Path("nowhere"), test=False)
     trial = Trial("iris/mlp@0/kmixup", 0, "search", {"alpha": 1.0, "k": 8}, (0,))
     calls: list[tuple[int, bool]] = []
     hook = torch.nn.modules.module.register_module_forward_hook(
@@ -139,19 +139,19 @@ def test_pairing_sees_only_the_batches() -> None:
         )
     )
     try:
-        train_to_end(TASK, trial, prepared)
+        train_to_end(TASK, trial, data)
     finally:
         hook.remove()
-    steps = RECIPE.epochs * (len(prepared.train.y) // RECIPE.batch_size)
+    steps = RECIPE.epochs * (len(data.train.y) // RECIPE.batch_size)
     assert [rows for rows, training in calls if training] == [RECIPE.batch_size] * steps
-    assert list(inspect.signature(pair).parameters)[:3] == ["x", "partner", "k"], "and no model"
+    assert list(inspect.signature(pair).parameters)[:3] == ["x", "partner", "k"], "it gets no model"
 
 
 def test_partner_is_independent() -> None:
-    """Rule 9: the partner batch is a draw of its own: self-pairs are as rare as chance makes them, not k/B."""
-    prepared = prepare(TASK, Path("nowhere"), test=False)
+    """Rule 9: the partner batch is drawn independently, so rows are in both batches only by chance."""
+    data = prepare(TASK, Path("nowhere"), test=False)
     recipe = dataclasses.replace(RECIPE, epochs=200)
-    found = list(batches(prepared, 1.0, recipe, [0]))
-    shared = np.mean([len(np.intersect1d(b.rows, b.partner_rows)) / b.rows.numel() for b in found])  # type: ignore[arg-type]
-    expected = RECIPE.batch_size / len(prepared.train.y)
-    assert abs(shared - expected) < 0.02, "the two batches overlap as two independent draws do"
+    drawn = list(batches(data, 1.0, recipe, [0]))
+    shared = np.mean([len(np.intersect1d(b.rows, b.partner_rows)) / b.rows.numel() for b in drawn])  # type: ignore[arg-type]
+    expected = RECIPE.batch_size / len(data.train.y)
+    assert abs(shared - expected) < 0.02, "the overlap is not that of two independent draws"

@@ -1,3 +1,5 @@
+"""Pairing is optimal within blocks, λ has the right distribution, and mixing and perturbation follow their formulas."""
+
 import itertools
 import subprocess
 import sys
@@ -25,15 +27,15 @@ def cost_of(x: Tensor, partner: Tensor, sigma: Tensor, power: int = 2) -> float:
     return float((x.double() - partner.double()[sigma]).flatten(1).norm(dim=1).pow(power).sum())
 
 
-def block_of(rows: int, k: int) -> list[list[int]]:
+def row_blocks(rows: int, k: int) -> list[list[int]]:
     return [list(range(start, min(start + k, rows))) for start in range(0, rows, k)]
 
 
 @given(rows=st.integers(1, 40), k=st.integers(1, 50), columns=st.integers(1, 8), seed=st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None)
-def test_sigma_is_a_permutation_that_never_leaves_its_block(rows: int, k: int, columns: int, seed: int) -> None:
+def test_sigma_permutes_each_block(rows: int, k: int, columns: int, seed: int) -> None:
     sigma = pair(*batch(rows, columns, seed), k).tolist()
-    for block in block_of(rows, k):
+    for block in row_blocks(rows, k):
         assert sorted(sigma[i] for i in block) == block
 
 
@@ -49,16 +51,16 @@ def test_no_other_permutation_costs_less(cost: str, k: int, columns: int, seed: 
     x, partner = batch(2 * k + 1, columns, seed)
     power = 2 if cost == "sqeuclidean" else 1
     sigma = pair(x, partner, k, cost=cost)  # type: ignore[arg-type]
-    for block in block_of(len(x), k):
-        best = min(cost_of(x[block], partner, torch.tensor(other), power) for other in itertools.permutations(block))
-        assert cost_of(x[block], partner, sigma[block], power) == pytest.approx(best, rel=1e-5)
+    for block in row_blocks(len(x), k):
+        lowest = min(cost_of(x[block], partner, torch.tensor(other), power) for other in itertools.permutations(block))
+        assert cost_of(x[block], partner, sigma[block], power) == pytest.approx(lowest, rel=1e-5)
 
 
 @pytest.mark.parametrize(("rows", "k"), [(64, 64), (96, 32), (50, 16)])
-def test_cost_is_that_of_optimal_transport(rows: int, k: int) -> None:
+def test_cost_equals_that_of_optimal_transport(rows: int, k: int) -> None:
     x, partner = batch(rows, 5, 3, torch.float64)
     sigma = pair(x, partner, k)
-    for block in block_of(rows, k):
+    for block in row_blocks(rows, k):
         transport = ot.emd2([], [], ot.dist(x[block].numpy(), partner[block].numpy()))
         assert cost_of(x[block], partner, sigma[block]) / len(block) == pytest.approx(transport)
 
@@ -70,7 +72,7 @@ def test_the_order_of_the_partner_block_does_not_change_the_cost() -> None:
     assert costs[0] == pytest.approx(costs[1])
 
 
-HARD = {
+HARD_CASES = {
     "far from the origin": lambda x: x + 1e4,
     "duplicates": lambda x: x.round(),
     "all the same": lambda x: torch.ones_like(x),
@@ -81,18 +83,18 @@ HARD = {
 }
 
 
-@pytest.mark.parametrize("case", HARD)
+@pytest.mark.parametrize("case", HARD_CASES)
 @pytest.mark.parametrize("k", [2, 16, 64])
 def test_float32_agrees_with_float64_on_hard_cases(case: str, k: int) -> None:
-    x, partner = (HARD[case](t) for t in batch(64, 6, 5))
-    exact = pair(x.double(), partner.double(), k)
-    ours = pair(x, partner, k)
+    x, partner = (HARD_CASES[case](t) for t in batch(64, 6, 5))
+    float64 = pair(x.double(), partner.double(), k)
+    float32 = pair(x, partner, k)
     scale = cost_of(x, partner, torch.arange(64)) + 1e-30
-    assert abs(cost_of(x, partner, ours) - cost_of(x, partner, exact)) <= 1e-5 * scale
+    assert abs(cost_of(x, partner, float32) - cost_of(x, partner, float64)) <= 1e-5 * scale
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float16, torch.float64])
-def test_other_types(dtype: torch.dtype) -> None:
+def test_other_dtypes(dtype: torch.dtype) -> None:
     x, partner = ((t * 40 + 128).clamp(0, 255).to(dtype).reshape(32, 3, 2, 2) for t in batch(32, 12))
     sigma = pair(x, partner, 8)
     assert cost_of(x, partner, sigma) == pytest.approx(cost_of(x, partner, pair(x.double(), partner.double(), 8)))
@@ -131,14 +133,14 @@ def test_bad_arguments() -> None:
 @pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 8.0, 64.0])
 def test_lambda_is_beta_distributed(alpha: float) -> None:
     draws = sample_lambda(alpha, 4000, torch.Generator().manual_seed(1)).numpy()
-    inner = draws[(draws > 1e-12) & (draws < 1 - 1e-12)]  # below α = 0.05, ends pile up at 0 and 1
-    law = stats.beta(alpha, alpha)
-    low, high = law.cdf(1e-12), law.cdf(1 - 1e-12)
-    assert stats.kstest((law.cdf(inner) - low) / (high - low), "uniform").pvalue > 1e-3
+    inner = draws[(draws > 1e-12) & (draws < 1 - 1e-12)]  # for α < 0.05, many draws round to 0 or 1
+    beta = stats.beta(alpha, alpha)
+    low, high = beta.cdf(1e-12), beta.cdf(1 - 1e-12)
+    assert stats.kstest((beta.cdf(inner) - low) / (high - low), "uniform").pvalue > 1e-3
     assert abs((draws < 0.5).mean() - 0.5) < 0.03
 
 
-def test_lambda_is_comonotone_across_alpha_and_leaves_the_stream_aligned() -> None:
+def test_lambda_is_comonotone_across_alpha_and_uses_the_generator_equally() -> None:
     generators = [torch.Generator().manual_seed(2) for _ in range(4)]
     draws = [sample_lambda(a, 500, g) for a, g in zip((0.0, 0.1, 1.0, 10.0), generators, strict=True)]
     orders = [torch.argsort(d, stable=True).tolist() for d in draws[2:]]
@@ -147,53 +149,52 @@ def test_lambda_is_comonotone_across_alpha_and_leaves_the_stream_aligned() -> No
     assert len({float(torch.rand(1, generator=g)) for g in generators}) == 1
 
 
-def test_mix_interpolates_and_is_exact_at_one() -> None:
+def test_mix_interpolates_and_is_exact_for_lambda_one() -> None:
     x, partner = batch(8, 3)
     assert mix(x, partner, 1.0) is x
     assert torch.equal(mix(x, partner, 0.0), partner)
     assert torch.allclose(mix(x, partner, 0.3), 0.3 * x + 0.7 * partner)
 
 
-def test_mixed_cross_entropy_is_that_of_mixed_labels() -> None:
+def test_mixed_cross_entropy_equals_cross_entropy_of_mixed_labels() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(16, 5, generator=generator)
-    y, other = (torch.randint(5, (16,), generator=generator) for _ in range(2))
-    soft = 0.3 * torch.eye(5)[y] + 0.7 * torch.eye(5)[other]
+    y, y_partner = (torch.randint(5, (16,), generator=generator) for _ in range(2))
+    soft = 0.3 * torch.eye(5)[y] + 0.7 * torch.eye(5)[y_partner]
     expected = torch.nn.functional.cross_entropy(logits, soft)
-    assert torch.allclose(mixed_cross_entropy(logits, y, other, 0.3), expected)
+    assert torch.allclose(mixed_cross_entropy(logits, y, y_partner, 0.3), expected)
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.1, 1.0, 3.7, 10.0, 64.0, 1000.0])
-def test_perturbation_agrees_with_quadrature_and_simulation(alpha: float) -> None:
-    law = stats.beta(alpha, alpha)
-    half, _ = integrate.quad(
-        lambda u: float(law.ppf(u)) ** 2, 0, 0.5, limit=400, epsabs=1e-10
-    )  # substituting u = F(λ) removes the poles at 0 and 1
+def test_perturbation_factor_agrees_with_quadrature_and_simulation(alpha: float) -> None:
+    beta = stats.beta(alpha, alpha)
+    # Substituting u = F(λ) removes the poles at 0 and 1.
+    half, _ = integrate.quad(lambda u: float(beta.ppf(u)) ** 2, 0, 0.5, limit=400, epsabs=1e-10)
     assert perturbation_factor(alpha) == pytest.approx(2 * half, rel=1e-5)
     lam = sample_lambda(alpha, 40_000, torch.Generator().manual_seed(0))
     squared = torch.minimum(lam, 1 - lam).square()
-    error = float(squared.std()) / len(lam) ** 0.5
-    assert abs(float(squared.mean()) - perturbation_factor(alpha)) < 5 * error
+    standard_error = float(squared.std()) / len(lam) ** 0.5
+    assert abs(float(squared.mean()) - perturbation_factor(alpha)) < 5 * standard_error
 
 
-def test_perturbation_rises_from_zero_to_a_quarter() -> None:
+def test_perturbation_factor_rises_from_zero_to_a_quarter() -> None:
     values = [perturbation_factor(a) for a in (0, *np.logspace(-4, 5, 60))]
     assert values[0] == 0 and values == sorted(values) and values[-1] == pytest.approx(0.25, abs=1e-2)
 
 
 @given(alpha=st.floats(1e-3, 900), distance=st.floats(1e-6, 1e6))
 @settings(max_examples=50, deadline=None)
-def test_alpha_for_is_the_inverse(alpha: float, distance: float) -> None:
+def test_alpha_for_inverts_perturbation_factor(alpha: float, distance: float) -> None:
     assert alpha_for(perturbation_factor(alpha) * distance, distance) == pytest.approx(alpha, rel=1e-6)
 
 
-def test_alpha_for_says_when_no_alpha_can() -> None:
+def test_alpha_for_refuses_what_no_alpha_reaches() -> None:
     assert alpha_for(0, 1.0) == 0
-    with pytest.raises(BadInput, match=r"perturbation=0\.3 is out of reach .*no α more than a quarter"):
+    with pytest.raises(BadInput, match=r"perturbation=0\.3 is out of reach .*limit is a quarter"):
         alpha_for(0.3, 1.0)
-    with pytest.raises(BadInput, match="must not be negative"):
+    with pytest.raises(BadInput, match="choose perturbation ≥ 0 and mean_squared_distance > 0"):
         alpha_for(-0.1, 1.0)
-    with pytest.raises(BadInput, match="must not be negative"):
+    with pytest.raises(BadInput, match="choose perturbation ≥ 0 and mean_squared_distance > 0"):
         alpha_for(0.1, 0.0)
 
 

@@ -1,3 +1,5 @@
+"""Seeds trained together as an ensemble give the results that each gives alone."""
+
 import dataclasses
 from collections.abc import Container, Iterable
 from pathlib import Path
@@ -21,17 +23,17 @@ from tune_kmixup.training.state import TrainingState, initial_state
 SEEDS = (3, 1, 4)
 METHODS = {"erm": {}, "mixup": {"alpha": 1.0}, "kmixup": {"alpha": 1.0, "k": 8}}
 SHAPES = {"mlp": (7,), "small_cnn": (1, 8, 8), "lenet": (1, 16, 16)}
-STACKABLE = {"mlp", "small_cnn", "lenet", "preact_resnet18", "wide_resnet28_10", "resnet18", "wide_resnet101_2"}
+BATCHABLE = {"mlp", "small_cnn", "lenet", "preact_resnet18", "wide_resnet28_10", "resnet18", "wide_resnet101_2"}
 LARGE = {"wide_resnet28_10", "wide_resnet101_2", "densenet_bc_190"}
 
 
-def slow(names: Iterable[str], which: Container[str]) -> list[Any]:
-    """Parameters of a test, some of them marked slow."""
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in which)) for name in names]
+def slow(names: Iterable[str], slow_names: Container[str]) -> list[Any]:
+    """Test parameters; those in `slow_names` are marked slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow_names)) for name in names]
 
 
-def normed(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The smallest network with a BatchNorm."""
+def batch_norm_net(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A small network with a BatchNorm."""
     return nn.Sequential(
         nn.Conv2d(shape[0], 4, 3, bias=False),
         nn.BatchNorm2d(4),
@@ -43,8 +45,8 @@ def normed(shape: tuple[int, ...], classes: int) -> nn.Module:
 
 
 @pytest.fixture(autouse=True)
-def with_a_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ARCHITECTURES, "normed", normed)
+def register_batch_norm_net(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "batch_norm_net", batch_norm_net)
 
 
 def shape_of(architecture: str) -> tuple[int, ...]:
@@ -52,38 +54,38 @@ def shape_of(architecture: str) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("name", slow(ARCHITECTURES, LARGE))
-def test_which_architectures_can_be_stacked(name: str) -> None:
-    """Dropout, attention and DenseNet's concatenations cannot."""
-    assert can_batch(name, shape_of(name), 3) == (name in STACKABLE)
+def test_which_architectures_can_be_batched(name: str) -> None:
+    """Those with dropout, attention or DenseNet's concatenations cannot."""
+    assert can_batch(name, shape_of(name), 3) == (name in BATCHABLE)
 
 
-@pytest.mark.parametrize("name", slow(["normed", *sorted(STACKABLE - LARGE)], {"resnet18", "preact_resnet18"}))
-def test_a_stack_passes_forward_and_back_what_its_networks_do_and_keeps_their_statistics(name: str) -> None:
-    """In double precision, where what rounding leaves is far from what a mistake would."""
+@pytest.mark.parametrize("name", slow(["batch_norm_net", *sorted(BATCHABLE - LARGE)], {"resnet18", "preact_resnet18"}))
+def test_an_ensemble_has_the_logits_gradients_and_statistics_of_its_networks(name: str) -> None:
+    """In float64, where rounding errors are far smaller than the effect of a bug."""
     torch.manual_seed(0)
     networks, copies = ([ARCHITECTURES[name](shape_of(name), 3) for _ in SEEDS] for _ in range(2))
-    stack = Ensemble(networks).double()
+    ensemble = Ensemble(networks).double()
     for run, copy in enumerate(copies):
-        stack.copy_to(copy.double(), run)
+        ensemble.copy_to(copy.double(), run)
     x = torch.randn(len(SEEDS), 6, *shape_of(name), dtype=torch.float64)
     expected = torch.stack([copy(rows) for copy, rows in zip(copies, x, strict=True)])
-    found = stack(x)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-    found.square().sum().backward()
+    logits = ensemble(x)
+    torch.testing.assert_close(logits, expected, rtol=1e-10, atol=1e-10)
+    logits.square().sum().backward()
     expected.square().sum().backward()
-    gradients = {key: p.grad for key, p in stack.body.named_parameters()}
+    gradients = {key: p.grad for key, p in ensemble.body.named_parameters()}
     for run, copy in enumerate(copies):
         for key, p in copy.named_parameters():
-            together = gradients[key]
-            assert together is not None and p.grad is not None
-            torch.testing.assert_close(together.reshape(-1, *p.shape)[run], p.grad, rtol=1e-8, atol=1e-8, msg=key)
-        after = ARCHITECTURES[name](shape_of(name), 3).double()
-        stack.copy_to(after, run)
+            gradient = gradients[key]
+            assert gradient is not None and p.grad is not None
+            torch.testing.assert_close(gradient.reshape(-1, *p.shape)[run], p.grad, rtol=1e-8, atol=1e-8, msg=key)
+        after_step = ARCHITECTURES[name](shape_of(name), 3).double()
+        ensemble.copy_to(after_step, run)
         for key, buffer in copy.named_buffers():  # running statistics of BatchNorm
-            torch.testing.assert_close(after.get_buffer(key), buffer, rtol=1e-10, atol=1e-10)
+            torch.testing.assert_close(after_step.get_buffer(key), buffer, rtol=1e-10, atol=1e-10)
 
 
-def test_a_stack_refuses_what_draws_at_random() -> None:
+def test_an_ensemble_refuses_dropout() -> None:
     with pytest.raises(NotBatchable, match="Dropout"):
         Ensemble([nn.Sequential(nn.Linear(2, 2), nn.Dropout()) for _ in range(2)])
 
@@ -93,20 +95,25 @@ def tensors(batch: Batch) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("k", [1, 4, 7])
-def test_the_batches_of_a_run_do_not_depend_on_the_runs_beside_it(tmp_path: Path, k: int) -> None:
-    """Rows, augmentation, partners, λ and pairings, bit for bit; 7 leaves a remainder in each batch."""
+def test_the_batches_of_a_run_do_not_depend_on_the_other_runs(k: int) -> None:
+    """Rows, augmentation, partners, λ and pairings are equal bit for bit. k = 7 leaves a remainder in each batch."""
     images = torch.randint(0, 256, (30, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     part = Part(images, torch.arange(30) % 3)
     decode, normalise, shape = input_transforms(images)
-    prepared = Data(part, part, None, 3, shape, decode, normalise, crop_flip)
+    data = Data(part, part, None, 3, shape, decode, normalise, crop_flip)
     recipe = Recipe(epochs=2, batch_size=10, lr=0.1)
-    together = list(pair_batches(batches(prepared, 0.7, recipe, SEEDS), k, "sqeuclidean"))
-    assert len(together) == 6
+    batched = list(pair_batches(batches(data, 0.7, recipe, SEEDS), k, "sqeuclidean"))
+    assert len(batched) == 6
     for run, seed in enumerate(SEEDS):
-        alone = pair_batches(batches(prepared, 0.7, recipe, [seed]), k, "sqeuclidean")
-        for (ours, _), (its, _) in zip(together, alone, strict=True):
-            for a, b in zip(tensors(ours), tensors(its), strict=True):
+        alone = pair_batches(batches(data, 0.7, recipe, [seed]), k, "sqeuclidean")
+        for (all_runs, _), (one_run, _) in zip(batched, alone, strict=True):
+            for a, b in zip(tensors(all_runs), tensors(one_run), strict=True):
                 assert torch.equal(a[run], b[0])
+
+
+def without_times(rows: list[Row]) -> list[Row]:
+    times = ("seconds", "pairing_seconds", "started")
+    return [{name: value for name, value in row.items() if name not in times} for row in rows]
 
 
 def task_of(architecture: str) -> Task:
@@ -114,77 +121,79 @@ def task_of(architecture: str) -> Task:
     return Task("iris" if architecture == "mlp" else "digits", architecture, recipe, outer_split=0, train_size=90)
 
 
-def close(together: list[Row], alone: list[Row]) -> None:
-    for ours, its in zip(together, alone, strict=True):
-        assert ours["batched"] == len(together) and its["batched"] == 1
+def assert_rows_close(batched: list[Row], alone: list[Row]) -> None:
+    for row, expected in zip(batched, alone, strict=True):
+        assert row["batched"] == len(batched) and expected["batched"] == 1
         for name in ("seed", "alpha", "k", "self_pair_share", "cross_class_share"):
-            assert ours[name] == its[name]
+            assert row[name] == expected[name]
         for name in ("train_loss", "val_nll", "test_nll", "matched_distance"):
-            assert ours[name] == (its[name] if its[name] is None else pytest.approx(its[name], rel=5e-4)), name
-        assert abs(ours["test_error"] - its["test_error"]) < 0.01
+            value = expected[name]
+            assert row[name] == (value if value is None else pytest.approx(value, rel=5e-4)), name
+        assert abs(row["test_error"] - expected["test_error"]) < 0.01
 
 
-@pytest.mark.parametrize("architecture", slow(["mlp", "small_cnn", "normed", "preact_resnet18"], {"preact_resnet18"}))
+@pytest.mark.parametrize(
+    "architecture", slow(["mlp", "small_cnn", "batch_norm_net", "preact_resnet18"], {"preact_resnet18"})
+)
 @pytest.mark.parametrize("method", METHODS)
-def test_fused_runs_end_as_each_does_alone(architecture: str, method: str) -> None:
+def test_batched_runs_end_as_each_does_alone(architecture: str, method: str) -> None:
     task = task_of(architecture)
     if architecture == "preact_resnet18":
         recipe = dataclasses.replace(task.recipe, epochs=1, optimizer="sgd", lr=0.01)
         task = dataclasses.replace(task, recipe=recipe)
-    prepared = prepare(task, Path("nowhere"), test=True)
+    data = prepare(task, Path("nowhere"), test=True)
     trial = Trial(f"{task.name}/{method}", 0, "final", METHODS[method], SEEDS)  # type: ignore[arg-type]
-    alone = train_to_end(task, trial, prepared)
-    close(train_to_end(task, dataclasses.replace(trial, batched=True), prepared), alone)
+    alone = train_to_end(task, trial, data)
+    assert_rows_close(train_to_end(task, dataclasses.replace(trial, batched=True), data), alone)
 
 
-def test_what_cannot_be_stacked_trains_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_that_cannot_be_batched_train_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         ARCHITECTURES,
-        "drops",
+        "dropout_net",
         lambda shape, classes: nn.Sequential(nn.Linear(*shape, 8), nn.Dropout(), nn.Linear(8, classes)),
     )
-    task = dataclasses.replace(task_of("mlp"), architecture="drops")
-    prepared = prepare(task, Path("nowhere"), test=True)
-    rows = train_to_end(task, Trial("iris/drops/erm", 0, "final", {}, SEEDS, batched=True), prepared)
+    task = dataclasses.replace(task_of("mlp"), architecture="dropout_net")
+    data = prepare(task, Path("nowhere"), test=True)
+    rows = train_to_end(task, Trial("iris/dropout_net/erm", 0, "final", {}, SEEDS, batched=True), data)
     assert [row["batched"] for row in rows] == [1, 1, 1]
 
 
-def test_a_run_that_diverges_does_not_disturb_its_neighbours() -> None:
+def test_a_diverging_run_does_not_disturb_the_other_runs() -> None:
     task = task_of("mlp")
-    prepared = prepare(task, Path("nowhere"), test=False)
-    chosen = configuration(task.recipe, METHODS["kmixup"])  # type: ignore[arg-type]
+    data = prepare(task, Path("nowhere"), test=False)
+    config = configuration(task.recipe, METHODS["kmixup"])  # type: ignore[arg-type]
 
-    def trained(poisoned: bool) -> tuple[TrainingState, list[list[int]]]:
-        bundle = initial_state(task, chosen, prepared, SEEDS)
-        if poisoned:
-            next(bundle.model.parameters()).data[1] = float("nan")
-        return bundle, list(loop.steps(bundle, chosen, prepared))
+    def run_steps(poison: bool) -> tuple[TrainingState, list[list[int]]]:
+        state = initial_state(task, config, data, SEEDS)
+        if poison:
+            next(state.model.parameters()).data[1] = float("nan")
+        return state, list(loop.steps(state, config, data))
 
-    (clean, normally), (poisoned, early) = trained(False), trained(True)
-    assert normally == [[]] * 8 + [[0, 1, 2]]
-    assert early == [[], [], [1]] + [[]] * 5 + [[0, 2]]
+    (clean, clean_ends), (poisoned, poisoned_ends) = run_steps(False), run_steps(True)
+    assert clean_ends == [[]] * 8 + [[0, 1, 2]]
+    assert poisoned_ends == [[], [], [1]] + [[]] * 5 + [[0, 2]]
     for a, b in zip(clean.model.parameters(), poisoned.model.parameters(), strict=True):
         assert torch.equal(a[[0, 2]], b[[0, 2]])
 
 
-@pytest.mark.parametrize("goes_on_fused", [True, False])
-def test_a_bundle_resumed_in_the_middle_equals_one_uninterrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_on_fused: bool
+@pytest.mark.parametrize("resume_batched", [True, False])
+def test_batched_seeds_resumed_in_the_middle_equal_uninterrupted_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume_batched: bool
 ) -> None:
-    """Whatever is chosen when it goes on: the checkpoint says how it began."""
+    """The checkpoint decides that the seeds stay together, whatever the resumed trial says."""
     task = task_of("mlp")
-    prepared = prepare(task, Path("nowhere"), test=False)
+    data = prepare(task, Path("nowhere"), test=False)
     trial = Trial("iris-90/mlp@0/kmixup", 0, "search", METHODS["kmixup"], SEEDS, batched=True)  # type: ignore[arg-type]
-    expected = train_to_end(task, trial, prepared)
+    expected = train_to_end(task, trial, data)
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
-    begun = train(task, trial, prepared, saved=tmp_path / "trial.pt")
+    path = tmp_path / "trial.pt"
+    interrupted = train(task, trial, data, checkpoint_path=path)
     for _ in range(4):
-        next(begun)
-    begun.close()
-    rest = train(task, dataclasses.replace(trial, batched=goes_on_fused), prepared, saved=tmp_path / "trial.pt")
+        next(interrupted)
+    interrupted.close()
+    resumed = train(task, dataclasses.replace(trial, batched=resume_batched), data, checkpoint_path=path)
     with pytest.raises(StopIteration) as end:
         while True:
-            next(rest)
-    timed = ("seconds", "pairing_seconds", "started")
-    for ours, its in zip(end.value.value, expected, strict=True):
-        assert {n: v for n, v in ours.items() if n not in timed} == {n: v for n, v in its.items() if n not in timed}
+            next(resumed)
+    assert without_times(end.value.value) == without_times(expected)

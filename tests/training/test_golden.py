@@ -1,4 +1,4 @@
-"""Small trainings give the numbers that they gave before: what is meant to change results has to say so here."""
+"""Small trainings give the recorded numbers. A change that is meant to change results has to update the fixture."""
 
 import json
 from dataclasses import replace
@@ -13,15 +13,15 @@ from tune_kmixup.data.prepare import prepare
 from tune_kmixup.training.loop import train_to_end
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "fixtures" / "golden.json").read_text())
-TOLERANCE = 1e-3  # relative: other processors and versions of torch round sums in another order
+TOLERANCE = 1e-3  # relative: sums are rounded differently on other processors and by other versions of torch
 
 
-def name(case: dict[str, Any]) -> str:
+def case_name(case: dict[str, Any]) -> str:
     return f"{case['task']} {case['method']} {'batched' if case['batched'] else 'in turn'}"
 
 
-@pytest.mark.parametrize("case", GOLDEN, ids=name)
-def test_a_training_gives_the_numbers_that_it_gave_before(case: dict[str, Any]) -> None:
+@pytest.mark.parametrize("case", GOLDEN, ids=case_name)
+def test_a_training_gives_the_recorded_numbers(case: dict[str, Any]) -> None:
     base, _, split = case["task"].partition("@")
     task = TASKS[base][int(split)]
     task = replace(task, recipe=replace(task.recipe, **case["recipe"]))
@@ -31,7 +31,7 @@ def test_a_training_gives_the_numbers_that_it_gave_before(case: dict[str, Any]) 
     test_rows = 36 if base != "two_spirals/mlp" else 2000
     for row, expected in zip(rows, case["rows"], strict=True):
         for column, value in expected.items():
-            # An error may move by one test row whose two best classes are nearly equal.
-            slack = 1.01 / test_rows if "error" in column or "ece" in column else 1e-9
-            expected_value = value if value is None else pytest.approx(value, rel=TOLERANCE, abs=slack)
+            # An error may differ by one test row whose two best classes are nearly equal.
+            tolerance = 1.01 / test_rows if "error" in column or "ece" in column else 1e-9
+            expected_value = value if value is None else pytest.approx(value, rel=TOLERANCE, abs=tolerance)
             assert row[column] == expected_value, column

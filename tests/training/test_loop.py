@@ -1,6 +1,10 @@
+"""Trainings are reproducible, resumable and equal to plain training without mixing."""
+
 import dataclasses
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +14,9 @@ from tune_kmixup.core.config import Recipe, Task, Trial, configuration, derived_
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS, Row
 from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.mixing import prefetch
 from tune_kmixup.models.architectures import ARCHITECTURES
-from tune_kmixup.models.ensemble import Ensemble
+from tune_kmixup.models.ensemble import Ensemble, can_batch
 from tune_kmixup.training import checkpoint, loop
 from tune_kmixup.training.batches import batches, pair_batches
 from tune_kmixup.training.loop import learning_rate, step_losses, train, train_to_end
@@ -19,7 +24,7 @@ from tune_kmixup.training.state import initial_state
 
 RECIPE = Recipe(epochs=3, batch_size=30, lr=0.05)
 TASK = Task("iris", "mlp", RECIPE, outer_split=0)
-MEASURED = ("seconds", "pairing_seconds", "started")  # of the clock: the rest of a row is reproducible
+TIMES = ("seconds", "pairing_seconds", "started")  # the other columns of a row are reproducible
 
 METHODS = {"erm": {}, "mixup": {"alpha": 1.0}, "kmixup": {"alpha": 1.0, "k": 8}}
 
@@ -33,8 +38,8 @@ def iris() -> Data:
     return prepare(TASK, Path("nowhere"), test=False)
 
 
-def fixed(rows: list[Row]) -> list[Row]:
-    return [{name: value for name, value in row.items() if name not in MEASURED} for row in rows]
+def without_times(rows: list[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -49,16 +54,16 @@ def test_a_row_has_the_columns_of_the_schema(iris: Data, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_same_seed_same_run(iris: Data, method: str) -> None:
-    once, again = (train_to_end(TASK, trial_of(method, (0, 1)), iris) for _ in range(2))
-    assert fixed(once) == fixed(again)
-    assert once[0]["train_loss"] != once[1]["train_loss"]
-    (alone,) = train_to_end(TASK, trial_of(method, (1,)), iris)
-    assert fixed([alone]) == fixed(once[1:]), "a run does not depend on those trained beside it"
+def test_the_same_seed_gives_the_same_run(iris: Data, method: str) -> None:
+    first, second = (train_to_end(TASK, trial_of(method, (0, 1)), iris) for _ in range(2))
+    assert without_times(first) == without_times(second)
+    assert first[0]["train_loss"] != first[1]["train_loss"]
+    alone = train_to_end(TASK, trial_of(method, (1,)), iris)
+    assert without_times(alone) == without_times(first[1:]), "a run does not depend on the other seeds of its trial"
 
 
 def plain_training(iris: Data, seed: int) -> torch.nn.Module:
-    """ERM written out, with nothing of mixing in it."""
+    """ERM without any code for mixing."""
     torch.manual_seed(derived_seed(seed, "init"))
     model = ARCHITECTURES["mlp"](iris.shape, iris.classes)
     optimizer = torch.optim.SGD(model.parameters(), lr=RECIPE.lr, momentum=0.9, fused=True)
@@ -73,16 +78,16 @@ def plain_training(iris: Data, seed: int) -> torch.nn.Module:
 
 def test_alpha_zero_is_training_without_mixing_bit_for_bit(iris: Data) -> None:
     expected = plain_training(iris, seed=3)
-    chosen = configuration(RECIPE, {"alpha": 0.0, "k": 8})
-    bundle = initial_state(TASK, chosen, iris, [3])
-    for _ in loop.steps(bundle, chosen, iris):
+    config = configuration(RECIPE, {"alpha": 0.0, "k": 8})
+    state = initial_state(TASK, config, iris, [3])
+    for _ in loop.steps(state, config, iris):
         pass
-    for ours, plain in zip(bundle.model.parameters(), expected.parameters(), strict=True):
-        assert torch.equal(ours, plain)
+    for weights, expected_weights in zip(state.model.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(weights, expected_weights)
 
 
 def test_a_step_with_lambda_one_is_a_clean_step_bit_for_bit(iris: Data) -> None:
-    """The mixing arithmetic itself, not only the short cut that α = 0 takes."""
+    """This tests the mixing itself, which α = 0 skips."""
     model = Ensemble([ARCHITECTURES["mlp"](iris.shape, iris.classes)])
     clean = next(batches(iris, 0.0, RECIPE, [0]))
     mixed, _ = next(pair_batches(batches(iris, 1.0, RECIPE, [0]), 8, "sqeuclidean"))
@@ -93,11 +98,11 @@ def test_a_step_with_lambda_one_is_a_clean_step_bit_for_bit(iris: Data) -> None:
 
 
 def test_k_one_is_mixup(iris: Data) -> None:
-    """k = 1 pairs in the given order; the run is the one of a configuration that names no k."""
-    given = Trial(f"{TASK.name}/kmixup", 0, "search", {"alpha": 1.0, "k": 1}, (0,))
-    ours, mixup = train_to_end(TASK, given, iris), train_to_end(TASK, trial_of("mixup"), iris)
-    ours[0]["method"] = "mixup"
-    assert fixed(ours) == fixed(mixup)
+    """k = 1 pairs in the given order, so the run equals that of a configuration without k."""
+    trial = Trial(f"{TASK.name}/kmixup", 0, "search", {"alpha": 1.0, "k": 1}, (0,))
+    kmixup, mixup = train_to_end(TASK, trial, iris), train_to_end(TASK, trial_of("mixup"), iris)
+    kmixup[0]["method"] = "mixup"
+    assert without_times(kmixup) == without_times(mixup)
 
 
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:
@@ -109,9 +114,9 @@ def test_learning_rate_warms_up_and_ends_at_zero() -> None:
     assert learning_rate(recipe, 100, 10) == 0
 
 
-def test_the_last_partial_batch_is_dropped(iris: Data) -> None:
-    found = list(batches(iris, 1.0, dataclasses.replace(RECIPE, batch_size=50), [0]))
-    assert len(iris.train.y) == 96 and len(found) == 3 and all(batch.y.shape == (1, 50) for batch in found)
+def test_the_incomplete_last_batch_is_dropped(iris: Data) -> None:
+    drawn = list(batches(iris, 1.0, dataclasses.replace(RECIPE, batch_size=50), [0]))
+    assert len(iris.train.y) == 96 and len(drawn) == 3 and all(batch.y.shape == (1, 50) for batch in drawn)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -121,47 +126,47 @@ def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(
     trial = trial_of(method, (0, 1, 2))
     expected = train_to_end(TASK, trial, iris)
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
-    saved = tmp_path / "trial.pt"
-    for stop in range(1, 30):  # stopped after so many further steps, again and again, until it ends
-        steps = train(TASK, trial, iris, saved=saved, save_every=0.0)
+    path = tmp_path / "trial.pt"
+    for attempt in range(1, 30):  # each one is interrupted after a few steps, until the training ends
+        training = train(TASK, trial, iris, checkpoint_path=path, save_every=0.0)
         try:
-            for _ in range(min(stop, 5)):
-                next(steps)
+            for _ in range(min(attempt, 5)):
+                next(training)
         except StopIteration as end:
-            assert fixed(end.value) == fixed(expected)
-            assert stop > 5, "it was interrupted several times"
+            assert without_times(end.value) == without_times(expected)
+            assert attempt > 5, "it was interrupted several times"
             return
-        steps.close()
-    pytest.fail("it starts anew instead of going on")
+        training.close()
+    pytest.fail("the training starts anew instead of resuming")
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(iris: Data, tmp_path: Path) -> None:
-    saved = tmp_path / "trial.pt"
-    checkpoint.save(saved, checkpoint.identity(TASK, trial_of("mixup")), [], None)
+    path = tmp_path / "trial.pt"
+    checkpoint.save(path, checkpoint.identity(TASK, trial_of("mixup")), [], None)
     with pytest.raises(BadInput, match="checkpoint of another trial"):
-        next(train(TASK, trial_of("kmixup"), iris, saved=saved))
+        next(train(TASK, trial_of("kmixup"), iris, checkpoint_path=path))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
 def test_a_checkpoint_cut_short_starts_anew(
     iris: Data, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "REPORT_SECONDS", float("inf"))  # not even on a busy machine
-    saved = tmp_path / "trial.pt"
-    saved.write_bytes(content)
+    monkeypatch.setattr(loop, "REPORT_SECONDS", float("inf"))  # so that the first `next` ends the training
+    path = tmp_path / "trial.pt"
+    path.write_bytes(content)
     with pytest.raises(StopIteration) as end:
-        next(train(TASK, trial_of("mixup"), iris, saved=saved))
-    assert fixed(end.value.value) == fixed(train_to_end(TASK, trial_of("mixup"), iris))
+        next(train(TASK, trial_of("mixup"), iris, checkpoint_path=path))
+    assert without_times(end.value.value) == without_times(train_to_end(TASK, trial_of("mixup"), iris))
 
 
 def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
-    class Evil:
+    class RunsCode:
         def __reduce__(self) -> tuple[object, tuple[str]]:
-            return (Path.touch, (Path(tmp_path / "ran"),))  # type: ignore[return-value]
+            return (Path.touch, (Path(tmp_path / "executed"),))  # type: ignore[return-value]
 
-    torch.save({"identity": "x", "rows": Evil(), "bundle": None}, tmp_path / "trial.pt")
+    torch.save({"identity": "x", "rows": RunsCode(), checkpoint.STATE_KEY: None}, tmp_path / "trial.pt")
     assert checkpoint.load(tmp_path / "trial.pt", "x") is None
-    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "executed").exists()
 
 
 def test_a_diverging_run_is_a_result_with_a_status(iris: Data) -> None:
@@ -172,7 +177,7 @@ def test_a_diverging_run_is_a_result_with_a_status(iris: Data) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_no_trial(tmp_path: Path) -> None:
-    """/dev/full is what Linux has for a full disk: every write fails with ENOSPC."""
+    """/dev/full stands in for a full disk: on Linux every write to it fails with ENOSPC."""
     with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb", buffering=0) as full:
         full.write(b"x")
     part = tmp_path / f".trial.pt.{os.getpid()}.part"
@@ -181,3 +186,38 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_trial(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
     checkpoint.save(tmp_path / "vanished" / "trial.pt", "identity", [], None)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_training_on_a_cpu_neither_initialises_nor_queries_cuda(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, batched: bool
+) -> None:
+    """With the prefetch thread, an evaluation on test rows and a checkpoint."""
+
+    def refuse(*args: object, **options: object) -> None:
+        raise AssertionError("CUDA is used by a training on a CPU")
+
+    for name in ("is_available", "device_count", "current_device", "current_stream", "Stream", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, refuse)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", refuse)
+    # On any device PyTorch's optimisers check whether CUDA captures a graph, under a name that depends on the version.
+    for name in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
+        monkeypatch.setattr(torch.optim.Optimizer, name, lambda self: None, raising=False)
+    threads = []
+    produce = prefetch.produce
+
+    def recording_produce(*args: Any) -> None:
+        threads.append(threading.current_thread())
+        produce(*args)
+
+    monkeypatch.setattr(prefetch, "produce", recording_produce)
+    monkeypatch.setattr(prefetch, "THREAD_PAYS", 0.0)
+    monkeypatch.setattr(loop, "REPORT_SECONDS", float("inf"))
+    can_batch.cache_clear()
+    data = prepare(TASK, Path("nowhere"), test=True)
+    trial = dataclasses.replace(trial_of("kmixup", (0, 1), "final"), batched=batched)
+    with pytest.raises(StopIteration) as end:
+        next(train(TASK, trial, data, checkpoint_path=tmp_path / "trial.pt", save_every=0.0))
+    assert [row["batched"] for row in end.value.value] == ([2, 2] if batched else [1, 1])
+    assert len(threads) == (1 if batched else 2) and threading.main_thread() not in threads
+    assert (tmp_path / "trial.pt").exists()

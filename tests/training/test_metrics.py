@@ -1,6 +1,9 @@
+"""Scores agree with hand calculations and geometry."""
+
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,17 +11,17 @@ from torch.nn import functional as F
 
 from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.data.prepare import Part, prepare
-from tune_kmixup.training.metrics import FGSM, NOISE, calibration, evaluate_final, movable, scores
+from tune_kmixup.training.metrics import FGSM, NOISE, calibration, continuous_mask, evaluate_final, scores
 
 IRIS = Task("iris", "mlp", Recipe(epochs=1, batch_size=50, lr=0.1), outer_split=0)
 
 
-def test_scores_by_hand() -> None:
+def test_scores_computed_by_hand() -> None:
     logits = torch.tensor([[math.log(0.7), math.log(0.3)], [math.log(0.4), math.log(0.6)]])
-    found = scores(logits, torch.tensor([0, 0]))
-    assert found["error"] == 0.5
-    assert found["nll"] == pytest.approx(-(math.log(0.7) + math.log(0.4)) / 2)
-    assert found["brier"] == pytest.approx((2 * 0.3**2 + 2 * 0.6**2) / 2)
+    values = scores(logits, torch.tensor([0, 0]))
+    assert values["error"] == 0.5
+    assert values["nll"] == pytest.approx(-(math.log(0.7) + math.log(0.4)) / 2)
+    assert values["brier"] == pytest.approx((2 * 0.3**2 + 2 * 0.6**2) / 2)
 
 
 def test_a_diverged_network_is_wrong_everywhere() -> None:
@@ -27,82 +30,80 @@ def test_a_diverged_network_is_wrong_everywhere() -> None:
     assert calibration(logits, torch.zeros(4, dtype=torch.long))["ece"] is None
 
 
-def test_calibration_error_by_hand() -> None:
-    """Ten rows of confidence 0.8, six of them right: the gap is 0.2 in any binning."""
+def test_calibration_error_computed_by_hand() -> None:
+    """Ten rows of confidence 0.8, six of them correct: the error is 0.2 in any binning."""
     logits = torch.tensor([[math.log(0.8), math.log(0.2)]]).repeat(10, 1)
-    found = calibration(logits, torch.tensor([0] * 6 + [1] * 4))
-    assert found["ece"] == pytest.approx(0.2)
-    assert found["reliability"] == "10:0.8000:0.6000"
+    values = calibration(logits, torch.tensor([0] * 6 + [1] * 4))
+    assert values["ece"] == pytest.approx(0.2)
+    assert values["reliability"] == "10:0.8000:0.6000"
 
 
-def test_the_floor_of_calibration_is_what_a_calibrated_network_shows() -> None:
+def test_a_calibrated_network_reaches_the_floor_of_the_calibration_error() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(300, 2, generator=generator)
     y = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
-    found = calibration(logits, y)
-    assert 0.01 < found["ece_floor"] < 0.1  # type: ignore[operator]
-    assert abs(found["ece"] - found["ece_floor"]) < 0.04  # type: ignore[operator]
+    calibrated = calibration(logits, y)
+    assert 0.01 < calibrated["ece_floor"] < 0.1  # type: ignore[operator]
+    assert abs(calibrated["ece"] - calibrated["ece_floor"]) < 0.04  # type: ignore[operator]
     overconfident = calibration(logits * 10, y)
     assert overconfident["ece"] > 3 * overconfident["ece_floor"]  # type: ignore[operator]
 
 
-def test_robustness_of_a_linear_network_is_what_geometry_says() -> None:
-    """|gradient step| moves a logit difference w·x by ε·|w|₁: rows with a smaller margin become wrong, no others."""
-    prepared = prepare(IRIS, Path("nowhere"), test=True)
+def test_robustness_of_a_linear_network_agrees_with_geometry() -> None:
+    """A signed step of size ε moves the logit difference w·x by ε·|w|₁. Only rows with smaller margins become wrong."""
+    data = prepare(IRIS, Path("nowhere"), test=True)
     torch.manual_seed(0)
-    model = nn.Linear(4, prepared.classes)
-    assert prepared.test is not None
-    x = prepared.test.x
-    two = nn.Linear(4, 2)
-    logits = two(x)
+    three_classes = nn.Linear(4, data.classes)
+    assert data.test is not None
+    x = data.test.x
+    two_classes = nn.Linear(4, 2)
+    logits = two_classes(x)
     y = logits.argmax(1)
     margins = (logits[:, 0] - logits[:, 1]).abs()
-    reach = (two.weight[0] - two.weight[1]).abs().sum()
-    found = evaluate_final(two, Part(x, y), prepared)
+    l1_norm = (two_classes.weight[0] - two_classes.weight[1]).abs().sum()
+    values = evaluate_final(two_classes, Part(x, y), data)
     for size in FGSM:
-        assert found[f"error_fgsm_{size:g}"] == pytest.approx(float((margins < size * reach).double().mean()))
-    assert found["error"] == 0 and found["fgsm_zero_gradient"] == 0
-    assert found == evaluate_final(two, Part(x, y), prepared), "the noise is the same each time"
-    assert evaluate_final(model, prepared.test, prepared).keys() == found.keys()
+        assert values[f"error_fgsm_{size:g}"] == pytest.approx(float((margins < size * l1_norm).double().mean()))
+    assert values["error"] == 0 and values["fgsm_zero_gradient"] == 0
+    assert values == evaluate_final(two_classes, Part(x, y), data), "the noise is the same each time"
+    assert evaluate_final(three_classes, data.test, data).keys() == values.keys()
 
 
-def test_noise_grows_the_error_of_a_sharp_network() -> None:
-    prepared = prepare(IRIS, Path("nowhere"), test=True)
+def test_the_error_grows_with_the_noise() -> None:
+    data = prepare(IRIS, Path("nowhere"), test=True)
     torch.manual_seed(1)
     model = nn.Linear(4, 3)
-    assert prepared.test is not None
-    part = Part(prepared.test.x, model(prepared.test.x).argmax(1))
-    found = evaluate_final(model, part, prepared)
-    assert 0 == found["error"] <= found[f"error_noise_{NOISE[0]:g}"] <= found[f"error_noise_{NOISE[1]:g}"]  # type: ignore[operator]
-    by_class = [float(value) for value in str(found["error_by_class"]).split()]
+    assert data.test is not None
+    part = Part(data.test.x, model(data.test.x).argmax(1))
+    values = evaluate_final(model, part, data)
+    assert 0 == values["error"] <= values[f"error_noise_{NOISE[0]:g}"] <= values[f"error_noise_{NOISE[1]:g}"]  # type: ignore[operator]
+    by_class = [float(value) for value in str(values["error_by_class"]).split()]
     assert len(by_class) == 3
 
 
-def test_categories_do_not_move(tmp_path: Path) -> None:
-    import numpy as np
-
+def test_categories_are_not_perturbed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = np.stack([rng.integers(0, 2, 300), rng.normal(size=300)], 1).astype(np.float32)
     np.savez(tmp_path / "own.npz", x=x, y=rng.integers(0, 2, 300))
-    prepared = prepare(Task("own", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
-    assert movable(prepared).tolist() == [0.0, 1.0]
+    data = prepare(Task("own", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
+    assert continuous_mask(data).tolist() == [0.0, 1.0]
     np.savez(tmp_path / "categories.npz", x=np.sign(x), y=rng.integers(0, 2, 300))
-    only = prepare(Task("categories", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
-    assert only.test is not None
-    assert evaluate_final(nn.Linear(2, 2), only.test, only)["error_fgsm_0.1"] is None
+    categories = prepare(Task("categories", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
+    assert categories.test is not None
+    assert evaluate_final(nn.Linear(2, 2), categories.test, categories)["error_fgsm_0.1"] is None
 
 
 def test_images_are_clipped(tmp_path: Path) -> None:
     task = Task("digits", "small_cnn", Recipe(epochs=1, batch_size=50, lr=0.1), outer_split=0)
-    prepared = prepare(task, tmp_path, test=True)
-    seen: list[float] = []
+    data = prepare(task, tmp_path, test=True)
+    extremes: list[float] = []
 
-    class Watch(nn.Module):
+    class Recorder(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            seen.extend([float(x.detach().min()), float(x.detach().max())])
+            extremes.extend([float(x.detach().min()), float(x.detach().max())])
             return F.pad(x.flatten(1).sum(1, keepdim=True), (0, 9))
 
-    assert prepared.test is not None
-    low, high = (float(prepared.normalise(torch.full((1, 1, 8, 8), v)).mean()) for v in (0.0, 1.0))
-    evaluate_final(Watch(), prepared.test, prepared)
-    assert low - 1e-5 <= min(seen) and max(seen) <= high + 1e-5
+    assert data.test is not None
+    low, high = (float(data.normalise(torch.full((1, 1, 8, 8), v)).mean()) for v in (0.0, 1.0))
+    evaluate_final(Recorder(), data.test, data)
+    assert low - 1e-5 <= min(extremes) and max(extremes) <= high + 1e-5

@@ -1,20 +1,22 @@
-"""Pairings computed ahead of their use: they depend on data alone, so the next is solved while the model trains."""
+"""Computes pairings ahead of their use. They depend on the data alone, so a thread solves them during training."""
 
+import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from tune_kmixup.mixing.pairing import Cost, Solver, pair, pair_runs
+from tune_kmixup.mixing.pairing import Cost, pair_runs
 
 
 class HasPartner(Protocol):
-    """A batch and its partner, of one shape, as attributes."""
+    """The batches of R runs and their partners, both R x B x ..., as attributes of a tuple."""
 
     @property
     def x(self) -> Tensor: ...
@@ -23,78 +25,82 @@ class HasPartner(Protocol):
     def partner(self) -> Any: ...
 
 
-TRIED = 3  # pairings that are timed before a thread is begun
-THREAD_PAYS = 5e-4  # seconds: shorter ones cost less than two threads of Python disturb each other
+LOOK_AHEAD = 2  # batches that are ready beyond the one in use
+TIMED_PAIRINGS = 3  # the first ones, whose time decides whether a thread is started
+THREAD_PAYS = 5e-4  # seconds per pairing: below that, two Python threads slow each other down more than they gain
 
 B = TypeVar("B", bound=HasPartner)
 
 
 def prefetch_pairings(
-    batches: Iterable[B],
-    k: int,
-    *,
-    cost: Cost = "sqeuclidean",
-    solver: Solver = "hungarian",
-    depth: int = 2,
-    runs: bool = False,
+    batches: Iterable[B], k: int, *, cost: Cost = "sqeuclidean"
 ) -> Generator[tuple[B, Tensor, float], None, None]:
-    """Each batch with the pairing σ of its partner and the seconds that computing σ took.
+    """Pairs batches with their partners, in a thread that runs up to `LOOK_AHEAD` batches ahead.
 
-    With `runs`, a batch holds one for each of several runs, R x B x ..., and σ is R x B.
+    The results are the same as without a thread. No thread is started for k = 1, nor on a CPU if the first pairings
+    are short. An error raised by `batches` or by the pairing is raised to the consumer. Closing the generator ends the
+    thread.
 
-    A thread draws and pairs up to `depth` batches beyond the one in use; the results are the same as with depth = 0,
-    which computes each when it is asked for. k = 1 needs no thread, and pairings on a CPU that turn out to be short get
-    none. An error raised by `batches` or by the pairing reaches the consumer; a consumer that stops early (`close`)
-    ends the thread.
+    Args:
+        batches: tuples with attributes `x` and `partner`, R x B x ... each.
+        k: rows per block, ≥ 1.
+        cost: cost of pairing two rows, see `pairing.pair`.
+
+    Yields:
+        Each batch, its pairings σ (R x B integers, see `pairing.pair_runs`), and the seconds that they took.
+
+    Raises:
+        BadInput: see `pairing.pair`.
     """
-    source = timed_pairings(batches, k, cost, solver, pair_runs if runs else pair)
-    if depth == 0 or k == 1:
+    source = timed_pairings(batches, k, cost)
+    if k == 1:
         yield from source
         return
-    quickest = float("inf")
-    for tried in islice(source, TRIED):
-        quickest = quickest if tried[1].is_cuda else min(quickest, tried[2])
-        yield tried
-    if quickest < THREAD_PAYS:
+    device, shortest = torch.device("cpu"), math.inf
+    for item in islice(source, TIMED_PAIRINGS):
+        device, shortest = item[1].device, min(shortest, item[2])
+        yield item
+    if device.type != "cuda" and shortest < THREAD_PAYS:
         yield from source
         return
-    ready: queue.Queue[tuple[B, Tensor, float] | BaseException | None] = queue.Queue(depth)
+    ready: queue.Queue[tuple[B, Tensor, float] | BaseException | None] = queue.Queue(LOOK_AHEAD)
     stop = threading.Event()
-    worker = threading.Thread(target=produce, args=(source, ready, stop), daemon=True)
+    worker = threading.Thread(target=produce, args=(source, device, ready, stop), daemon=True)
     worker.start()
     try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            record_use(item)
-            yield item
+        while (item_or_error := ready.get()) is not None:
+            if isinstance(item_or_error, BaseException):
+                raise item_or_error
+            record_use(item_or_error)
+            yield item_or_error
     finally:
         stop.set()
-        while worker.is_alive():  # it may be waiting to put
+        while worker.is_alive():  # it may be waiting for room in the queue
             drain(ready)
             worker.join(0.01)
 
 
-def timed_pairings(
-    batches: Iterable[B], k: int, cost: Cost, solver: Solver, match: Callable[..., Tensor]
-) -> Iterator[tuple[B, Tensor, float]]:
+def timed_pairings(batches: Iterable[B], k: int, cost: Cost) -> Iterator[tuple[B, Tensor, float]]:
     for batch in batches:
-        clock = time.perf_counter()
-        sigma = match(batch.x, batch.partner, k, cost=cost, solver=solver)
-        yield batch, sigma, time.perf_counter() - clock
+        start = time.perf_counter()
+        sigma = pair_runs(batch.x, batch.partner, k, cost=cost)
+        yield batch, sigma, time.perf_counter() - start
 
 
-def produce(source: Iterator[Any], ready: "queue.Queue[Any]", stop: threading.Event) -> None:
-    """Fills the queue until the source ends, it raises, or `stop` is set. On CUDA, in a stream of its own."""
-    stream = torch.cuda.Stream() if torch.cuda.is_available() else None
+def produce(source: Iterator[Any], device: torch.device, ready: "queue.Queue[Any]", stop: threading.Event) -> None:
+    """Fills the queue until the source ends or raises, or `stop` is set. On CUDA it uses a stream of its own.
+
+    The last item is the error that the source raised, or None.
+    """
     try:
-        with torch.cuda.stream(stream):  # None: no stream, nothing to do
+        stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        with nullcontext() if stream is None else torch.cuda.stream(stream):
             for item in source:
                 if stop.is_set():
                     return
                 if stream is not None:
-                    # The thread waits for its own stream, so that what the consumer gets is complete: the training
-                    # stream never waits.
+                    # This thread waits for its stream, so the consumer gets complete tensors and the training stream
+                    # never waits.
                     stream.synchronize()
                 ready.put(item)
     except BaseException as error:
@@ -104,10 +110,10 @@ def produce(source: Iterator[Any], ready: "queue.Queue[Any]", stop: threading.Ev
 
 
 def record_use(item: tuple[Any, Tensor, float]) -> None:
-    """Tells CUDA's allocator that the training stream uses what another stream made."""
+    """Tells CUDA's allocator that the training stream uses tensors that another stream made."""
     for tensor in (*item[0], item[1]):
         if isinstance(tensor, Tensor) and tensor.is_cuda:
-            tensor.record_stream(torch.cuda.current_stream())
+            tensor.record_stream(torch.cuda.current_stream(tensor.device))
 
 
 def drain(ready: "queue.Queue[Any]") -> None:

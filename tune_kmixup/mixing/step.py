@@ -1,11 +1,11 @@
 """The mixing step of ERM, mixup and k-mixup: pure functions of tensors.
 
     draw a batch (x, y) and an independent batch (x', y')
-    σ  = pair(x, x', k)          optimal assignment inside consecutive blocks of k rows
+    σ  = pair(x, x', k)          optimal assignment within consecutive blocks of k rows
     λ  ~ Beta(α, α)              one per batch
     train on  λ x + (1-λ) x'[σ]  with labels  λ y + (1-λ) y'[σ]
 
-k = 1 pairs in the given order and is mixup (Zhang et al., arXiv 1710.09412); α = 0 gives λ = 1 and is ERM; k > 1 is
+k = 1 pairs in the given order and is mixup (Zhang et al., arXiv 1710.09412). α = 0 gives λ = 1 and is ERM. k > 1 is
 k-mixup: the displacement interpolation of two k-batches along their optimal matching (Greenewald et al., arXiv
 2106.02933).
 """
@@ -19,17 +19,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.mixing.pairing import pair as pair
 
-SMALLEST_ALPHA = 1e-6
+MIN_ALPHA, MAX_ALPHA = 1e-6, 1000.0  # the range that `alpha_for` searches
 
 
 def sample_lambda(alpha: float, size: int, generator: torch.Generator) -> Tensor:
-    """`size` draws of λ ~ Beta(α, α), float64 on the CPU; ones where α = 0.
+    """Draws λ ~ Beta(α, α), each from one uniform number by the inverse distribution function.
 
-    By inverse distribution function from one uniform each: the same generator gives comonotone draws for every α, and
-    leaves the generator in the same state. In float64, since torch's own Beta breaks below α = 0.01.
-    Raises BadInput for α < 0 or not finite.
+    So every α uses the generator equally, and draws from the same generator state rise and fall together. Computed in
+    float64 by scipy, since torch's Beta breaks below α = 0.01.
+
+    Args:
+        alpha: α ≥ 0; 0 gives ones.
+        size: number of draws.
+        generator: a generator on the CPU.
+
+    Returns:
+        float64, shape (size,), on the CPU, in [0, 1].
+
+    Raises:
+        BadInput: if α < 0 or not finite.
     """
     check_alpha(alpha)
     uniform = torch.rand(size, generator=generator, dtype=torch.float64)
@@ -39,9 +48,15 @@ def sample_lambda(alpha: float, size: int, generator: torch.Generator) -> Tensor
 
 
 def mix(x: Tensor, partner: Tensor, lam: float | Tensor) -> Tensor:
-    """λ x + (1-λ) partner, for a partner whose rows have been permuted by σ; x itself, bit for bit, where λ = 1.
+    """The mixed inputs λ x + (1-λ) partner. For λ = 1 they equal x bit for bit.
 
-    λ is a number, or one for each entry of the first dimension: a tensor of R beside R x B x ....
+    Args:
+        x: B x ..., or R x B x ... for R runs.
+        partner: same shape; its rows are already permuted by σ.
+        lam: λ in [0, 1]; for R runs a tensor of shape (R,).
+
+    Returns:
+        Same shape as `x`.
     """
     if isinstance(lam, Tensor):
         return torch.lerp(partner, x, lam.reshape(-1, *(1,) * (x.ndim - 1)))
@@ -49,61 +64,96 @@ def mix(x: Tensor, partner: Tensor, lam: float | Tensor) -> Tensor:
 
 
 def mixed_cross_entropy(logits: Tensor, y: Tensor, y_partner: Tensor, lam: float | Tensor) -> Tensor:
-    """Mean cross-entropy against λ onehot(y) + (1-λ) onehot(y_partner), nats.
+    """Mean cross-entropy against the mixed labels λ onehot(y) + (1-λ) onehot(y_partner).
 
-    logits: B x C; y, y_partner: B class indices, the partner's permuted by σ. Cross-entropy is linear in the label.
-    With one λ for each of R runs: R x B x C and R x B, and the mean loss of each run.
+    Cross-entropy is linear in the label, so this is the mixture of two cross-entropies.
+
+    Args:
+        logits: B x C, or R x B x C for R runs.
+        y: class indices, B or R x B.
+        y_partner: class indices, same shape; already permuted by σ.
+        lam: λ in [0, 1]; for R runs a tensor of shape (R,).
+
+    Returns:
+        Mean loss in nats: a scalar, or one per run.
     """
     if not isinstance(lam, Tensor):
-        found = F.cross_entropy(logits, y)
-        return found if lam == 1 else lam * found + (1 - lam) * F.cross_entropy(logits, y_partner)
+        loss = F.cross_entropy(logits, y)
+        return loss if lam == 1 else lam * loss + (1 - lam) * F.cross_entropy(logits, y_partner)
     return lam * mean_cross_entropy(logits, y) + (1 - lam) * mean_cross_entropy(logits, y_partner)
 
 
 def mean_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy of each run, nats: from R x B x C and R x B."""
+    """Mean cross-entropy of each of R runs.
+
+    Args:
+        logits: R x B x C.
+        y: class indices, R x B.
+
+    Returns:
+        Nats, shape (R,).
+    """
     if len(y) == 1:
         return F.cross_entropy(logits[0], y[0])[None]
-    each = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
-    return each.reshape(y.shape).mean(1)
+    losses = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
+    return losses.reshape(y.shape).mean(1)
 
 
 def perturbation_factor(alpha: float) -> float:
-    """E[min(λ,1-λ)²] for λ ~ Beta(α, α): 0 at α = 0, rising to 1/4.
+    """E[min(λ, 1-λ)²] for λ ~ Beta(α, α).
 
-    (α+1)/(2α+1) · I_½(α+2, α), with I the regularised incomplete beta function: twice the integral of λ² over λ < ½.
-    Times the mean squared distance of the pairs it is the expected squared displacement of a training point from the
-    nearer end of its segment.
+    Times the mean squared distance of the pairs, it is the expected squared displacement of a training point from the
+    nearer end of its segment. It equals (α+1)/(2α+1) · I_½(α+2, α), with I the regularised incomplete beta function:
+    twice the integral of λ² over λ < ½.
+
+    Args:
+        alpha: α ≥ 0.
+
+    Returns:
+        0 for α = 0, rising to 1/4 with α.
+
+    Raises:
+        BadInput: if α < 0 or not finite.
     """
     check_alpha(alpha)
     return float((alpha + 1) / (2 * alpha + 1) * betainc(alpha + 2, alpha, 0.5)) if alpha else 0.0
 
 
-def alpha_for(perturbation: float, mean_squared_distance: float, cap: float = 1000.0) -> float:
-    """α at which the expected squared displacement is `perturbation`, for pairs of that mean squared distance.
+def alpha_for(perturbation: float, mean_squared_distance: float) -> float:
+    """The α that gives an expected squared displacement, to compare methods at equal perturbation.
 
-    The inverse of `perturbation_factor`, by bisection in log α. k-mixup shortens the distances, so equal α is not
-    equal perturbation: this matches methods at equal perturbation instead.
-    Raises BadInput where no α ≤ `cap` reaches it: the limit is a quarter of the mean squared distance.
+    k-mixup shortens the distances of its pairs, so it perturbs less at equal α. This is the inverse of
+    `perturbation_factor`, by bisection in log α.
+
+    Args:
+        perturbation: expected squared displacement of a training point, ≥ 0.
+        mean_squared_distance: mean squared distance of the pairs, > 0.
+
+    Returns:
+        α from 1e-6 to 1000, or 0 for no perturbation.
+
+    Raises:
+        BadInput: if no α ≤ 1000 reaches the perturbation, whose limit is a quarter of the mean squared distance, or if
+            an argument is negative or the distance is zero.
     """
     if perturbation == 0:
         return 0.0
     if not (perturbation > 0 and mean_squared_distance > 0):
         raise BadInput(
-            f"perturbation={perturbation} and mean_squared_distance={mean_squared_distance} must not be negative, "
-            "and a perturbation needs a distance: give positive numbers."
+            f"perturbation={perturbation} or mean_squared_distance={mean_squared_distance} is out of range: "
+            "choose perturbation ≥ 0 and mean_squared_distance > 0."
         )
-    wanted = perturbation / mean_squared_distance
-    if wanted > perturbation_factor(cap):
+    target = perturbation / mean_squared_distance
+    if target > perturbation_factor(MAX_ALPHA):
         raise BadInput(
             f"perturbation={perturbation:g} is out of reach for mean_squared_distance={mean_squared_distance:g}: "
-            f"α = {cap:g} gives {perturbation_factor(cap) * mean_squared_distance:g}, and no α more than a quarter of "
-            f"the distance. Choose less, or a smaller k."
+            f"α = {MAX_ALPHA:g} gives {perturbation_factor(MAX_ALPHA) * mean_squared_distance:g}, and the limit is a "
+            "quarter of the distance. Choose a smaller perturbation or a smaller k."
         )
-    low, high = math.log(SMALLEST_ALPHA), math.log(cap)
+    low, high = math.log(MIN_ALPHA), math.log(MAX_ALPHA)
     for _ in range(100):
         middle = (low + high) / 2
-        low, high = (middle, high) if perturbation_factor(math.exp(middle)) < wanted else (low, middle)
+        low, high = (middle, high) if perturbation_factor(math.exp(middle)) < target else (low, middle)
     return math.exp((low + high) / 2)
 
 

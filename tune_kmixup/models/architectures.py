@@ -1,8 +1,12 @@
-"""ARCHITECTURES: name -> builder of a network, from the shape of one input and the number of classes.
+"""ARCHITECTURES: name -> function that builds a network.
 
-torchvision's networks where it has them; those made for photographs get a first layer that suits small images: a 3x3
-convolution of stride 1 and no pooling. Initial weights come from torch's global generator and nothing else.
-torchvision is imported where it is used: that takes seconds, and most runs need nothing of it.
+Every builder takes the shape of one input (channels, height, width; for tables (columns,)) and the number of classes,
+and returns a network from B x ... inputs to B x classes logits. It raises BadInput if it cannot use inputs of that
+shape. Initial weights come from torch's global generator alone.
+
+Networks that torchvision has are taken from there. Those made for photographs get a first layer for small images: a 3x3
+convolution of stride 1, without pooling. torchvision is imported only where it is used, because the import takes
+seconds and most runs need none of it.
 """
 
 from collections.abc import Callable
@@ -17,11 +21,11 @@ from tune_kmixup.core.errors import BadInput
 Shape = tuple[int, ...]
 
 
-def image(shape: Shape, least: int = 4) -> Shape:
-    """channels, height, width. Raises BadInput where the input is no image of at least so many pixels each way."""
-    if len(shape) != 3 or min(shape[1:]) < least:
+def image_shape(shape: Shape, min_side: int = 4) -> Shape:
+    """Returns channels, height and width. Raises BadInput if inputs are not images of at least this side."""
+    if len(shape) != 3 or min(shape[1:]) < min_side:
         raise BadInput(
-            f"shape={shape} does not fit this architecture: it needs images of {least}x{least} pixels or more. "
+            f"shape={shape} does not fit this architecture: it needs images of {min_side}x{min_side} pixels or more. "
             "Choose small_cnn for small images, mlp for tables."
         )
     return shape
@@ -43,8 +47,8 @@ def mlp(shape: Shape, classes: int) -> nn.Module:
 
 
 def small_cnn(shape: Shape, classes: int) -> nn.Module:
-    """Two 3x3 convolutions (16, 32 channels) with ReLU and 2x2 max-pooling, 64 hidden units: fits 8x8 images."""
-    channels, height, width = image(shape)
+    """Two 3x3 convolutions (16, 32 channels) with ReLU and 2x2 max-pooling, then 64 hidden units. Fits 8x8 images."""
+    channels, height, width = image_shape(shape)
     return nn.Sequential(
         *(nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
@@ -53,8 +57,8 @@ def small_cnn(shape: Shape, classes: int) -> nn.Module:
 
 
 def lenet(shape: Shape, classes: int) -> nn.Module:
-    """LeNet-5 (LeCun et al. 1998) with ReLU and max-pooling, its first layer padded so that 28x28 acts as 32x32."""
-    channels, height, width = image(shape, least=12)
+    """LeNet-5 (LeCun et al. 1998) with ReLU and max-pooling. Its first layer pads 28x28 images to 32x32."""
+    channels, height, width = image_shape(shape, min_side=12)
     features = 16 * ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
     return nn.Sequential(
         *(nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
@@ -63,13 +67,14 @@ def lenet(shape: Shape, classes: int) -> nn.Module:
     )
 
 
-# Residual networks with pre-activation, which torchvision lacks
+# Residual networks with pre-activation, which torchvision does not have
 
 
 class PreActBlock(nn.Module):
-    """BatchNorm-ReLU-conv twice, plus the input; a changed width is met by a 1x1 convolution of the activated input.
+    """BatchNorm-ReLU-conv twice, plus the input. If the shape changes, the input first passes a 1x1 convolution.
 
-    He et al. 2016, "Identity mappings in deep residual networks", figure 1 (b).
+    That convolution acts on the activated input. Source: He et al. 2016, Identity Mappings in Deep Residual Networks,
+    figure 1 (b).
     """
 
     def __init__(self, channels: int, width: int, stride: int):
@@ -80,14 +85,14 @@ class PreActBlock(nn.Module):
         self.shortcut = None if same else nn.Conv2d(channels, width, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        active = F.relu(self.norm1(x))
-        kept = x if self.shortcut is None else self.shortcut(active)
-        out: Tensor = self.conv2(F.relu(self.norm2(self.conv1(active)))) + kept
+        activated = F.relu(self.norm1(x))
+        identity = x if self.shortcut is None else self.shortcut(activated)
+        out: Tensor = self.conv2(F.relu(self.norm2(self.conv1(activated)))) + identity
         return out
 
 
 def stages(channels: int, widths: tuple[int, ...], blocks: int) -> nn.Sequential:
-    """One stage of so many blocks per width; every stage but the first halves the image."""
+    """One stage of `blocks` blocks per width. Every stage except the first halves the image."""
     layers = []
     for stage, width in enumerate(widths):
         for block in range(blocks):
@@ -103,11 +108,11 @@ def head(width: int, classes: int) -> nn.Sequential:
 def preact_resnet18(shape: Shape, classes: int) -> nn.Module:
     """PreAct ResNet-18 as in the code behind the mixup paper's CIFAR tables (facebookresearch/mixup-cifar10).
 
-    There are two published variants. He et al. 2016 close the network with BatchNorm-ReLU before the pooling; the
-    mixup authors' code, on which the k-mixup authors' builds, has BatchNorm-ReLU after the first convolution instead
-    and none at the end. We take the latter, since it is their results that ours are compared with.
+    There are two published variants. He et al. 2016 end the network with BatchNorm-ReLU before the pooling. The mixup
+    authors' code, on which the k-mixup authors' code builds, has BatchNorm-ReLU after the first convolution instead and
+    none at the end. We use the latter, because we compare with their results.
     """
-    channels, _, _ = image(shape)
+    channels, _, _ = image_shape(shape)
     return nn.Sequential(
         *(conv3x3(channels, 64), nn.BatchNorm2d(64), nn.ReLU()),
         stages(64, (64, 128, 256, 512), blocks=2),
@@ -116,8 +121,8 @@ def preact_resnet18(shape: Shape, classes: int) -> nn.Module:
 
 
 def wide_resnet28_10(shape: Shape, classes: int) -> nn.Module:
-    """WRN-28-10 without dropout (Zagoruyko and Komodakis 2016), He initialisation as there."""
-    channels, _, _ = image(shape)
+    """WRN-28-10 without dropout, with He initialisation (Zagoruyko and Komodakis 2016)."""
+    channels, _, _ = image_shape(shape)
     widths = (160, 320, 640)
     network = nn.Sequential(
         conv3x3(channels, 16), stages(16, widths, blocks=4), nn.BatchNorm2d(640), nn.ReLU(), head(640, classes)
@@ -128,11 +133,11 @@ def wide_resnet28_10(shape: Shape, classes: int) -> nn.Module:
     return network
 
 
-# torchvision's
+# Networks of torchvision
 
 
 def first_convolution(channels: int, width: int, bias: bool = False) -> nn.Conv2d:
-    """3x3, stride 1, initialised as torchvision initialises its own."""
+    """A 3x3 convolution of stride 1, initialised as torchvision initialises its first layers."""
     layer = nn.Conv2d(channels, width, 3, padding=1, bias=bias)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if layer.bias is not None:
@@ -141,10 +146,10 @@ def first_convolution(channels: int, width: int, bias: bool = False) -> nn.Conv2
 
 
 def resnet(name: str, shape: Shape, classes: int) -> nn.Module:
-    """The torchvision ResNet of that name, with a first layer for small images."""
+    """The torchvision ResNet called `name`, with a first layer for small images."""
     from torchvision import models
 
-    channels, _, _ = image(shape)
+    channels, _, _ = image_shape(shape)
     network: nn.Module = getattr(models, name)(num_classes=classes)
     network.conv1 = first_convolution(channels, 64)
     network.maxpool = nn.Identity()
@@ -152,14 +157,15 @@ def resnet(name: str, shape: Shape, classes: int) -> nn.Module:
 
 
 def densenet_bc_190(shape: Shape, classes: int) -> nn.Module:
-    """DenseNet-BC with 190 layers and growth rate 40 (Huang et al. 2017): torchvision's, with three blocks of 31."""
+    """DenseNet-BC with 190 layers and growth rate 40 (Huang et al. 2017): three blocks of 31 layer pairs."""
     from torchvision import models
 
-    channels, _, _ = image(shape)
+    channels, _, _ = image_shape(shape)
     network: nn.Module = models.DenseNet(40, (31, 31, 31), num_init_features=80, num_classes=classes)
     layers = network.get_submodule("features")
     layers.conv0 = first_convolution(channels, 80)
-    layers.norm0, layers.relu0, layers.pool0 = nn.Identity(), nn.Identity(), nn.Identity()  # made for photographs
+    # These belong to the first layers for photographs.
+    layers.norm0, layers.relu0, layers.pool0 = nn.Identity(), nn.Identity(), nn.Identity()
     return network
 
 
@@ -167,19 +173,22 @@ def vgg11(shape: Shape, classes: int) -> nn.Module:
     """VGG-11 (Simonyan and Zisserman 2015) with its two dropout layers, for any number of channels."""
     from torchvision import models
 
-    channels, _, _ = image(shape, least=32)
+    channels, _, _ = image_shape(shape, min_side=32)
     network: nn.Module = models.vgg11(num_classes=classes)
     network.get_submodule("features").register_module("0", first_convolution(channels, 64, bias=True))
     return network
 
 
 def vit_tiny(shape: Shape, classes: int) -> nn.Module:
-    """Vision transformer of the width, heads and depth of DeiT-Tiny (Touvron et al. 2021), on 8 x 8 patches."""
+    """Vision transformer with the width, heads and depth of DeiT-Tiny (Touvron et al. 2021), on 8 x 8 patches."""
     from torchvision import models
 
-    channels, height, width = image(shape, least=8)
+    channels, height, width = image_shape(shape, min_side=8)
     if height != width or height % 8:
-        raise BadInput(f"shape={shape} does not fit vit_tiny: its images are square, their side a multiple of 8.")
+        raise BadInput(
+            f"shape={shape} does not fit vit_tiny: it needs square images whose side is a multiple of 8. "
+            "Choose another architecture."
+        )
     patch = height // 8
     network: nn.Module = models.VisionTransformer(height, patch, 12, 3, 192, 768, num_classes=classes)
     if channels != 3:

@@ -1,1 +1,1 @@
-"""Runs, from their batches to their rows. Torch; no Ray or Optuna."""
+"""Training of runs and evaluation into rows. Uses torch, but no Ray or Optuna."""

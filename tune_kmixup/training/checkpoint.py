@@ -1,4 +1,4 @@
-"""Checkpoints of a trial that is running: tensors and plain values, no pickle is ever executed."""
+"""Checkpoints of a trial in progress. They hold tensors and plain values; reading one executes no pickled code."""
 
 import dataclasses
 import io
@@ -14,34 +14,51 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.store import files
 
+# The key of the training state in the file. Its name is that of the first version, whose checkpoints can be resumed.
+STATE_KEY = "bundle"
+
 
 def identity(task: Task, trial: Trial) -> str:
-    """What a checkpoint belongs to: it is continued for the same task, values and seeds only, batched or not."""
-    found = dataclasses.asdict(trial) | {"batched": None}
-    if not trial.rungs:  # so that a checkpoint from before there were any is still continued
-        del found["rungs"]
-    return json.dumps([dataclasses.asdict(task), found], sort_keys=True)
+    """What a checkpoint belongs to, as JSON: the task and the trial, whether or not its seeds are batched."""
+    fields = dataclasses.asdict(trial) | {"batched": None}
+    if not trial.rungs:  # as before rungs were introduced, so that earlier checkpoints can be resumed
+        del fields["rungs"]
+    return json.dumps([dataclasses.asdict(task), fields], sort_keys=True)
 
 
-def save(path: Path, belongs_to: str, rows: list[Row], bundle: dict[str, Any] | None) -> None:
-    """Rows of the seeds that are done and the state of the bundle in progress; whole or not at all.
+def save(path: Path, trial_identity: str, rows: list[Row], training_state: dict[str, Any] | None) -> None:
+    """Writes a checkpoint, whole or not at all. If it cannot be written, e.g. on a full disk, training just goes on.
 
-    One that cannot be written, on a full disk for instance, is left out: it may cost time later, never the trial.
+    Args:
+        path: file to write.
+        trial_identity: see `identity`.
+        rows: rows of the seeds that are done.
+        training_state: `TrainingState.state_dict` of the seeds in progress; None if there are none.
     """
-    with suppress(OSError, RuntimeError), files.atomic_write(path) as file:  # torch makes a RuntimeError of an OSError
-        torch.save({"identity": belongs_to, "rows": json.dumps(rows), "bundle": bundle}, file)
+    content = {"identity": trial_identity, "rows": json.dumps(rows), STATE_KEY: training_state}
+    with suppress(OSError, RuntimeError), files.atomic_write(path) as file:  # torch turns OSError into RuntimeError
+        torch.save(content, file)
 
 
-def load(path: Path, belongs_to: str) -> dict[str, Any] | None:
-    """What `save` wrote; None where there is nothing, or nothing that can be read: training starts anew then.
+def load(path: Path, trial_identity: str) -> tuple[list[Row], dict[str, Any] | None] | None:
+    """Reads a checkpoint.
 
-    Raises BadInput where the checkpoint belongs to something else.
+    Args:
+        path: file to read.
+        trial_identity: identity of the trial to be resumed.
+
+    Returns:
+        Rows and training state as given to `save`; None if the file is missing or unreadable, so that training starts
+        anew.
+
+    Raises:
+        BadInput: if the checkpoint belongs to another trial.
     """
     try:
-        read = torch.load(io.BytesIO(files.read(path)), weights_only=True, map_location="cpu")
-        found, state = read["identity"], {"rows": json.loads(read["rows"]), "bundle": read["bundle"]}
-    except Exception:  # not there, cut short, garbled, of another version: torch raises many types here
+        content = torch.load(io.BytesIO(files.read(path)), weights_only=True, map_location="cpu")
+        saved_identity, rows, training_state = content["identity"], json.loads(content["rows"]), content[STATE_KEY]
+    except Exception:  # missing, cut short, corrupt, of another version: torch raises many types here
         return None
-    if found != belongs_to:
+    if saved_identity != trial_identity:
         raise BadInput(f"{path} is the checkpoint of another trial: delete it, or launch into a new --out.")
-    return state
+    return rows, training_state

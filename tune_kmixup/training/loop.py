@@ -1,7 +1,4 @@
-"""The training step of the suite, and the runs of a trial, together or one after another.
-
-Knows nothing of Ray or Optuna.
-"""
+"""The training loop: the steps of runs trained together, and the runs of a trial. Independent of Ray and Optuna."""
 
 import math
 import time
@@ -24,18 +21,23 @@ from tune_kmixup.training.batches import Batch, batches, pair_batches
 from tune_kmixup.training.record import MEASURED_STEPS, make_row, rung_row, steps_per_epoch
 from tune_kmixup.training.state import TrainingState, initial_state
 
-REPORT_SECONDS = 1.0  # between two signs of life: Ray carries some 50 reports a second over a whole cluster
+REPORT_SECONDS = 1.0  # between two reports of a trial: Ray handles about 50 a second over a whole cluster
 
 
 class TrainingProgress(NamedTuple):
-    """How far a trial is."""
+    """How far a trial is.
 
-    share: float  # done, 0 to 1
-    rung: Row | None = None  # at a rung: the row that the trial leaves if it is stopped here
+    Attributes:
+        share: share of the training that is done, 0 to 1.
+        rung: at a rung, the row that the trial leaves if it is stopped here; None elsewhere.
+    """
+
+    share: float
+    rung: Row | None = None
 
 
 def step_losses(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean loss of each run in one training step, on a batch whose partner has been permuted. R losses."""
+    """Mean loss of each run on one batch, whose partners are already permuted. Shape (R,)."""
     if batch.partner is None or batch.y_partner is None:
         return mean_cross_entropy(model(batch.x), batch.y)
     logits = model(mix(batch.x, batch.partner, batch.lam))
@@ -43,27 +45,33 @@ def step_losses(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def learning_rate(recipe: Recipe, step: int, per_epoch: int) -> float:
-    """Linear warm-up, then a cosine that reaches zero after the last step."""
+    """The learning rate of a step: linear warm-up, then a cosine that reaches zero after the last step."""
     warmup, total = recipe.warmup_epochs * per_epoch, recipe.epochs * per_epoch
     if step < warmup:
         return recipe.lr * (step + 1) / warmup
     return recipe.lr * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
 
 
-def steps(state: TrainingState, chosen: Configuration, data: Data) -> Iterator[list[int]]:
-    """Trains from where the state stands to its end, one step at a time.
+def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[list[int]]:
+    """Trains the runs of a state to their end, one step at a time.
 
-    Yields the positions of the runs that have just ended: all at the last step; one whose loss is not finite, at the
-    end of that epoch.
+    Args:
+        state: where to start; it is updated in place.
+        config: what to train with.
+        data: training rows, on the device of the state.
+
+    Yields:
+        After each step, the positions of the runs that have just ended. All runs end after the last step; a run whose
+        loss is not finite ends with its epoch.
     """
-    recipe, model = chosen.recipe, state.model
+    recipe, model = config.recipe, state.model
     device = data.train.x.device
     per_epoch = steps_per_epoch(recipe, data)
     half = recipe.precision == "bfloat16" and device.type == "cuda"
     draws_at_random = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in model.modules())
-    source = batches(data, chosen.alpha, recipe, state.seeds, state.step)
+    source = batches(data, config.alpha, recipe, state.seeds, state.step)
     pairs: Generator[tuple[Batch, float], None, None]
-    pairs = pair_batches(source, chosen.k, recipe.cost) if chosen.alpha > 0 else ((batch, 0.0) for batch in source)
+    pairs = pair_batches(source, config.k, recipe.cost) if config.alpha > 0 else ((batch, 0.0) for batch in source)
     ones = torch.ones(len(state.seeds), device=device)
     model.train()
     with closing(pairs):
@@ -72,14 +80,14 @@ def steps(state: TrainingState, chosen: Configuration, data: Data) -> Iterator[l
                 state.loss = torch.zeros_like(state.loss)
             if batch.step < MEASURED_STEPS:
                 state.measure_pairing(batch)
-            if draws_at_random:  # only ever one run
+            if draws_at_random:  # a single run: seeds with dropout cannot be batched
                 torch.manual_seed(derived_seed(state.seeds[0], "dropout", batch.step))
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, batch.step, per_epoch)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 losses = step_losses(model, batch)
             state.optimizer.zero_grad()
-            torch.autograd.backward(losses, ones)  # of their sum: the gradient of each run is that of its own loss
+            torch.autograd.backward(losses, ones)  # of the sum: each run gets the gradient of its own loss
             state.optimizer.step()
             state.loss += losses.detach()
             state.pairing_seconds += pairing_seconds
@@ -90,65 +98,86 @@ def steps(state: TrainingState, chosen: Configuration, data: Data) -> Iterator[l
 
 
 def train(
-    task: Task, trial: Trial, data: Data, *, saved: Path | None = None, save_every: float = 30.0
+    task: Task, trial: Trial, data: Data, *, checkpoint_path: Path | None = None, save_every: float = 30.0
 ) -> Generator[TrainingProgress, None, list[Row]]:
-    """Trains a trial once per seed and returns its rows: all seeds together where the trial is `batched` and can be.
+    """Trains a trial once per seed. All seeds are trained together if the trial is `batched` and its networks allow it.
 
-    A generator, so that whoever runs it decides when to go on: it yields its progress, at most once a second and at
-    the trial's rungs, and returns one row per seed. To stop the trial at a rung, close the generator. With `saved`, a
-    checkpoint is written there at most every `save_every` seconds and when the generator is closed elsewhere than at a
-    rung, and one that is there is continued from; one of another trial is refused (BadInput).
+    It is a generator so that the caller can pause or stop the trial. Closing it at a rung stops the trial for good.
+    Closing it elsewhere saves a checkpoint, from which the next call continues.
+
+    Args:
+        task: what to train.
+        trial: its values, seeds and rungs.
+        data: the data of the task, on the device of the training.
+        checkpoint_path: file of the checkpoint, which is continued if it exists; None saves none.
+        save_every: least number of seconds between two checkpoints.
+
+    Yields:
+        The progress, at the trial's rungs and otherwise at most once a second.
+
+    Returns:
+        One row per seed, in the order of the trial's seeds.
+
+    Raises:
+        BadInput: if the checkpoint belongs to another trial, or the values are out of range.
     """
-    chosen = configuration(task.recipe, trial.values)
-    total = chosen.recipe.epochs * steps_per_epoch(chosen.recipe, data)
+    config = configuration(task.recipe, trial.values)
+    total_steps = config.recipe.epochs * steps_per_epoch(config.recipe, data)
     identity = checkpoint.identity(task, trial)
-    resumed = checkpoint.load(saved, identity) if saved else None
-    rows: list[Row] = resumed["rows"] if resumed else []
-    reported = written = time.monotonic()
-    for seeds, begun in pending_seeds(task, trial, data, resumed):
-        state = initial_state(task, chosen, data, seeds)
-        if begun:
-            state.load(begun)
-        clock = time.perf_counter() - state.seconds
+    resumed = checkpoint.load(checkpoint_path, identity) if checkpoint_path else None
+    rows, saved_state = resumed or ([], None)
+    last_report = last_save = time.monotonic()
+    for seeds, state_dict in pending_seeds(task, trial, data, rows, saved_state):
+        state = initial_state(task, config, data, seeds)
+        if state_dict:
+            state.load_state_dict(state_dict)
+        start = time.perf_counter() - state.seconds
         rung = None
         try:
-            # Looked at once before the first step: a checkpoint may be of a rung at which nothing was decided yet.
-            for ended in chain([[]], steps(state, chosen, data)):
-                state.seconds = time.perf_counter() - clock
-                rows += [make_row(state, run, task, chosen, trial, data) for run in ended]
-                if saved and time.monotonic() - written > save_every:
-                    checkpoint.save(saved, identity, rows, state.state() if state.live else None)
-                    written = time.monotonic()
-                rung = rung_row(state, task, chosen, trial, data)
-                if rung or (state.live and time.monotonic() - reported > REPORT_SECONDS):
-                    reported = time.monotonic()
-                    yield TrainingProgress((len(rows) + len(state.live) * state.step / total) / len(trial.seeds), rung)
-        except GeneratorExit:  # closed in the middle; at a rung, perhaps for good
-            if saved and not rung:
-                checkpoint.save(saved, identity, rows, state.state())
+            # The first item is for a checkpoint taken at a rung, before it was decided whether the trial continues.
+            for ended in chain([[]], steps(state, config, data)):
+                state.seconds = time.perf_counter() - start
+                rows += [make_row(state, run, task, config, trial, data) for run in ended]
+                if checkpoint_path and time.monotonic() - last_save > save_every:
+                    checkpoint.save(checkpoint_path, identity, rows, state.state_dict() if state.live else None)
+                    last_save = time.monotonic()
+                rung = rung_row(state, task, config, trial, data)
+                if rung or (state.live and time.monotonic() - last_report > REPORT_SECONDS):
+                    last_report = time.monotonic()
+                    share = (len(rows) + len(state.live) * state.step / total_steps) / len(trial.seeds)
+                    yield TrainingProgress(share, rung)
+        except GeneratorExit:
+            if checkpoint_path and not rung:  # at a rung the trial may have been stopped for good
+                checkpoint.save(checkpoint_path, identity, rows, state.state_dict())
             raise
     return sorted(rows, key=lambda row: trial.seeds.index(row["seed"]))
 
 
 def pending_seeds(
-    task: Task, trial: Trial, data: Data, resumed: dict[str, Any] | None
+    task: Task, trial: Trial, data: Data, rows: list[Row], saved_state: dict[str, Any] | None
 ) -> Iterator[tuple[tuple[int, ...], dict[str, Any] | None]]:
-    """The seeds still to be trained, together or one by one. First those that a checkpoint left in the middle, with their state."""
-    begun = resumed["bundle"] if resumed else None
-    over = {row["seed"] for row in resumed["rows"]} if resumed else set()
-    if begun:
-        seeds = tuple(begun["plain"]["seeds"])
-        over |= {*seeds}
-        yield seeds, begun
-    left = tuple(seed for seed in trial.seeds if seed not in over)
-    if len(left) > 1 and trial.batched and can_batch(task.architecture, data.shape, data.classes):
-        yield left, None
+    """Groups of seeds that are trained together, each with its saved state. A checkpoint's group comes first."""
+    done = {row["seed"] for row in rows}
+    if saved_state:
+        seeds = tuple(saved_state["plain"]["seeds"])
+        done |= {*seeds}
+        yield seeds, saved_state
+    remaining = tuple(seed for seed in trial.seeds if seed not in done)
+    if len(remaining) > 1 and trial.batched and can_batch(task.architecture, data.shape, data.classes):
+        yield remaining, None
     else:
-        yield from (((seed,), None) for seed in left)
+        yield from (((seed,), None) for seed in remaining)
 
 
 def train_to_end(task: Task, trial: Trial, data: Data) -> list[Row]:
-    """`train` for those who have nothing to do in between."""
+    """Trains a trial without interruption.
+
+    Args:
+        task: see `train`, as for `trial` and `data`.
+
+    Returns:
+        One row per seed, in the order of the trial's seeds.
+    """
     training = train(task, trial, data)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What identifies the code, the versions and the machine behind a row."""
+"""Which code, versions and machine made a row."""
 
 import os
 import platform
@@ -12,11 +12,11 @@ import torch
 
 @cache
 def fingerprint() -> str:
-    """Version of the suite and a hash of the source that a run executes."""
+    """Version of this package and a hash of the source that a run executes."""
     package = Path(__file__).parents[1]
     digest = blake2b(digest_size=4)
     for path in sorted(package.rglob("*.py")):
-        if "analysis" not in path.relative_to(package).parts:  # it reads results and makes none
+        if "analysis" not in path.relative_to(package).parts:  # it only reads results
             digest.update(path.read_bytes())
     return f"{package_version('tune-kmixup')}+{digest.hexdigest()}"
 
@@ -34,7 +34,7 @@ def versions() -> str:
 
 
 def provenance(device: torch.device) -> dict[str, str]:
-    """The columns device, machine, code and versions of a row."""
+    """The columns `device`, `machine`, `code` and `versions` of a row that was made on this device."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     machine = f"{platform.machine()} {os.cpu_count()} cores python {platform.python_version()}"
     return {"device": name, "machine": machine, "code": fingerprint(), "versions": versions()}

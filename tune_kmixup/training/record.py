@@ -1,4 +1,4 @@
-"""One function from a run to its row."""
+"""Rows of results: one per run that ended, and one per rung that a trial reached."""
 
 import math
 import time
@@ -12,31 +12,43 @@ from tune_kmixup.training.metrics import evaluate, evaluate_final
 from tune_kmixup.training.provenance import provenance
 from tune_kmixup.training.state import TrainingState
 
-MEASURED_STEPS = 100  # first steps of a run, over which its pairing is described
+MEASURED_STEPS = 100  # first steps of a run, over which its pairs are measured
 
 
 def steps_per_epoch(recipe: Recipe, data: Data) -> int:
     return len(data.train.y) // recipe.batch_size
 
 
-def make_row(state: TrainingState, run: int, task: Task, chosen: Configuration, trial: Trial, data: Data) -> Row:
-    """Evaluates a run that ended and describes it in one row (see `columns.COLUMNS`)."""
-    clock = time.perf_counter()
+def make_row(state: TrainingState, run: int, task: Task, config: Configuration, trial: Trial, data: Data) -> Row:
+    """Evaluates a run that ended and describes it in one row.
+
+    Args:
+        state: state of the runs that were trained together.
+        run: position of the run in the state, 0 to R - 1.
+        task: what was trained.
+        config: what it was trained with.
+        trial: the trial that the run belongs to.
+        data: the data of the task; test scores are recorded if it holds test rows.
+
+    Returns:
+        The columns of `core.rows.COLUMNS`, except the name of the suite.
+    """
+    start = time.perf_counter()
     state.model.copy_to(state.network, run)
-    found = {f"val_{name}": value for name, value in evaluate(state.network, data.val, data).items()}
+    scores = {f"val_{name}": value for name, value in evaluate(state.network, data.val, data).items()}
     if data.test is not None:
-        found |= {f"test_{name}": value for name, value in evaluate_final(state.network, data.test, data).items()}
-    recipe, runs = chosen.recipe, len(state.seeds)
+        scores |= {f"test_{name}": value for name, value in evaluate_final(state.network, data.test, data).items()}
+    recipe, runs = config.recipe, len(state.seeds)
     loss = state.loss[run].item()
-    finite = math.isfinite(loss) and found["val_nll"] is not None
-    measured = min(state.step, MEASURED_STEPS)
-    mixes = chosen.alpha > 0
-    distance = state.distance[run].item() / measured
+    finite = math.isfinite(loss) and scores["val_nll"] is not None
+    measured_steps = min(state.step, MEASURED_STEPS)
+    mixes = config.alpha > 0
+    distance = state.distance[run].item() / measured_steps
     pairing = {
         "matched_distance": distance if mixes else None,
-        "perturbation": perturbation_factor(chosen.alpha) * distance if mixes else 0.0,
-        "self_pair_share": state.self_pairs[run].item() / measured if mixes else None,
-        "cross_class_share": state.cross_class[run].item() / measured if mixes else None,
+        "perturbation": perturbation_factor(config.alpha) * distance if mixes else 0.0,
+        "self_pair_share": state.self_pairs[run].item() / measured_steps if mixes else None,
+        "cross_class_share": state.cross_class[run].item() / measured_steps if mixes else None,
     }
     return {
         "task": task.base,
@@ -47,8 +59,8 @@ def make_row(state: TrainingState, run: int, task: Task, chosen: Configuration, 
         "method": trial.study.rpartition("/")[2],
         "phase": trial.phase,
         "trial": trial.index,
-        "alpha": chosen.alpha,
-        "k": chosen.k,
+        "alpha": config.alpha,
+        "k": config.k,
         "lr": recipe.lr,
         "weight_decay": recipe.weight_decay,
         "epochs": recipe.epochs,
@@ -58,27 +70,29 @@ def make_row(state: TrainingState, run: int, task: Task, chosen: Configuration, 
         "status": "ok" if finite else "diverged",
         "train_loss": loss / steps_per_epoch(recipe, data) if math.isfinite(loss) else None,
         **{name: None for name in COLUMNS if name.startswith("test_")},
-        **found,
+        **scores,
         **pairing,
         "rungs": asha.format_rungs(state.rungs if run == 0 else {}),
         "batched": runs,
         "pairing_seconds": state.pairing_seconds / runs,
-        "seconds": state.seconds / runs + time.perf_counter() - clock,
+        "seconds": state.seconds / runs + time.perf_counter() - start,
         "started": state.started,
         **provenance(data.train.x.device),
     }
 
 
-def rung_row(state: TrainingState, task: Task, chosen: Configuration, trial: Trial, data: Data) -> Row | None:
-    """At a rung: what the trial leaves if it is stopped here, one row of its first seed. None elsewhere.
+def rung_row(state: TrainingState, task: Task, config: Configuration, trial: Trial, data: Data) -> Row | None:
+    """The row that the trial leaves if it is stopped at this step, or None if the step is not at a rung.
 
-    The first seed is the same for every configuration, so that those judged had the same initial weights and batches.
+    Only the first seed is judged. It is the same for every configuration, so all of them had the same initial weights
+    and batches.
     """
-    epoch, rest = divmod(state.step, steps_per_epoch(chosen.recipe, data))
-    if rest or epoch not in trial.rungs or state.seeds[0] != trial.seeds[0] or 0 not in state.live:
+    epoch, step_in_epoch = divmod(state.step, steps_per_epoch(config.recipe, data))
+    if step_in_epoch or epoch not in trial.rungs or state.seeds[0] != trial.seeds[0] or 0 not in state.live:
         return None
-    row = make_row(state, 0, task, chosen, trial, data)
-    state.model.train()  # a network that is alone was evaluated where it stands
+    row = make_row(state, 0, task, config, trial, data)
+    state.model.train()  # an ensemble of one network was evaluated in place
     state.rungs[epoch] = row["val_error"]
-    spent = {name: row[name] * len(state.seeds) for name in ("seconds", "pairing_seconds")}  # the others leave no row
-    return row | spent | {"status": "stopped", "epochs": epoch, "rungs": asha.format_rungs(state.rungs)}
+    # The other seeds leave no row, so this one counts the time of all.
+    times = {name: row[name] * len(state.seeds) for name in ("seconds", "pairing_seconds")}
+    return row | times | {"status": "stopped", "epochs": epoch, "rungs": asha.format_rungs(state.rungs)}

@@ -1,4 +1,4 @@
-"""Runs of one configuration that are trained together, one per seed: their networks, optimiser and measurements."""
+"""Training state: the networks, optimiser and measurements of the runs that are trained together, one per seed."""
 
 import time
 from collections.abc import Sequence
@@ -17,46 +17,64 @@ from tune_kmixup.training.batches import Batch
 
 @dataclass
 class TrainingState:
-    """Trainings of a configuration that go on together, one per seed: networks, optimiser, and what is measured.
+    """R runs of one configuration in progress, one per seed.
 
-    The tensors have an entry per run. A run's numbers do not depend on those beside it, up to the rounding of kernels
-    that take several at once.
+    The numbers of a run do not depend on the other runs, up to the rounding of kernels that compute several at once.
+    Checkpoints hold the attributes by name, so renaming one makes earlier checkpoints unreadable.
+
+    Attributes:
+        seeds: seeds of the runs.
+        model: the networks of all runs.
+        network: one network of the architecture; a run's weights are copied into it for evaluation.
+        optimizer: optimiser of all networks.
+        live: positions of the runs that have not ended.
+        loss: training loss of each run, summed over the steps of the current epoch.
+        distance: mean squared distance of the pairs of each run, summed over the measured steps.
+        self_pairs: share of pairs of a row with itself, summed likewise.
+        cross_class: share of pairs of two classes, summed likewise.
+        step: number of steps done.
+        started: time at which the runs were started, seconds since the epoch.
+        pairing_seconds: time spent on pairings, of all runs together.
+        seconds: training time, of all runs together.
+        rungs: epoch -> validation error of the first run, for the rungs passed so far.
     """
 
     seeds: tuple[int, ...]
     model: Ensemble
-    network: nn.Module  # one of the architecture, into which a run's weights are copied to be evaluated
+    network: nn.Module
     optimizer: torch.optim.Optimizer
-    live: list[int]  # positions of the runs that have not ended
-    loss: Tensor  # summed over the epoch so far
-    distance: Tensor  # these three: summed over the measured steps
+    live: list[int]
+    loss: Tensor
+    distance: Tensor
     self_pairs: Tensor
     cross_class: Tensor
     step: int = 0
     started: float = field(default_factory=time.time)
     pairing_seconds: float = 0.0
     seconds: float = 0.0
-    rungs: dict[int, float] = field(default_factory=dict)  # epoch -> validation error of the first run, where judged
+    rungs: dict[int, float] = field(default_factory=dict)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
+        """The state as tensors and plain values, for a checkpoint."""
         plain = {name: value for name, value in vars(self).items() if name not in ("model", "network", "optimizer")}
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "plain": plain}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         for name, value in state["plain"].items():
             setattr(self, name, value.to(self.loss.device) if isinstance(value, Tensor) else value)
 
     def finish_epoch(self, last: bool) -> list[int]:
-        """Positions of the runs that end with this epoch: all with the last one, else those whose loss diverged."""
+        """Ends all runs after the last epoch, else those whose loss is not finite. Returns their positions."""
         finite = self.loss.isfinite().tolist()
-        gone = [run for run in self.live if last or not finite[run]]
-        self.live = [run for run in self.live if run not in gone]
-        return gone
+        ended = [run for run in self.live if last or not finite[run]]
+        self.live = [run for run in self.live if run not in ended]
+        return ended
 
     def measure_pairing(self, batch: Batch) -> None:
-        """Adds what the pairings of this step look like."""
+        """Adds the measurements of the pairs of one batch."""
         if batch.partner is None or batch.partner_rows is None or batch.y_partner is None:
             return
         self.distance += (batch.x - batch.partner).square().flatten(2).sum(2).mean(1)
@@ -64,8 +82,18 @@ class TrainingState:
         self.cross_class += (batch.y != batch.y_partner).double().mean(1)
 
 
-def initial_state(task: Task, chosen: Configuration, data: Data, seeds: Sequence[int]) -> TrainingState:
-    """Fresh runs. Initial weights depend on seed, architecture and data set alone, never on the method."""
+def initial_state(task: Task, config: Configuration, data: Data, seeds: Sequence[int]) -> TrainingState:
+    """The state before the first step. Initial weights depend on the seed, architecture and data set alone.
+
+    Args:
+        task: gives the architecture.
+        config: its recipe gives the optimiser.
+        data: gives the input shape, the number of classes and the device.
+        seeds: one per run. More than one needs an architecture that `can_batch`.
+
+    Raises:
+        NotBatchable: if the architecture cannot train several seeds at once.
+    """
     device = data.train.x.device
     networks = []
     for seed in seeds:
@@ -73,7 +101,7 @@ def initial_state(task: Task, chosen: Configuration, data: Data, seeds: Sequence
             torch.manual_seed(derived_seed(seed, "init"))
             networks.append(ARCHITECTURES[task.architecture](data.shape, data.classes).to(device))
     model = Ensemble(networks)
-    recipe = chosen.recipe
+    recipe = config.recipe
     weights, lr, decay = model.parameters(), recipe.lr, recipe.weight_decay
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "adamw":
