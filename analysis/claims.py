@@ -5,165 +5,173 @@
     3  there are tasks where mixup gains nothing over ERM and k-mixup does
     4  1 and 2 under distribution shift: on the mean of the errors under noise and under FGSM
 
-A claim is judged per task, on its exchangeable units (see `gains`), and over all tasks, where the units are the tasks
-and gains are divided by ERM's error so that tasks compare. "Similar" means within a margin that is fixed beforehand, a
-share of ERM's error (10 % unless told otherwise). Nothing is concluded from a ratio of two small numbers.
+A claim is judged per task, on its units (see `gains`), and over all tasks. Over all tasks the units are the tasks, and
+gains are divided by ERM's error so that tasks can be compared. "Similar" means within a margin that is fixed
+beforehand, a share of ERM's error (10 % by default). No verdict rests on a ratio of two small numbers.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from . import gains
-from .gains import Estimate, t_interval
+from .stats import FEWEST_UNITS, Estimate, holm, one_sided, t_interval
 
 Outcome = Literal["supported", "contradicted", "undecided", "void"]
-MARGIN = 0.1  # of ERM's error
-ALL = "all tasks"
+MARGIN = 0.1  # share of ERM's error
+ALL_TASKS = "all tasks"
 SHIFTED = "test_error_shifted"
 
 
 @dataclass(frozen=True)
 class Verdict:
+    """The verdict on one claim.
+
+    Attributes:
+        claim: number of the claim.
+        task: name of the task, or `ALL_TASKS`.
+        outcome: "void" where the claim presupposes a gain of mixup that did not occur.
+        reason: the numbers that decided it.
+    """
+
     claim: int
-    task: str  # or ALL
+    task: str
     outcome: Outcome
     reason: str
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Per unit: mixup's gain over ERM, k-mixup's over mixup, and ERM's error."""
+class UnitGains:
+    """Gains and ERM's error of each unit; arrays of shape (units,)."""
 
-    first: np.ndarray
-    second: np.ndarray
-    erm: np.ndarray
-
-    @property
-    def difference(self) -> np.ndarray:
-        return np.asarray(self.second - self.first)
-
-
-def parts(rows: pd.DataFrame, task: str, metric: str) -> Parts | None:
-    """Of the runs that all three methods have, seed by seed; None where there are none."""
-    runs = [gains.finals(rows, task, method, metric) for method in ("erm", "mixup", "kmixup")]
-    together = pd.concat(runs, axis=1, keys=["erm", "mixup", "kmixup"], join="inner").dropna()
-    if together.empty:
-        return None
-    first, second = together["erm"] - together["mixup"], together["mixup"] - together["kmixup"]
-    return Parts(gains.units(first), gains.units(second), gains.units(together["erm"]))
+    mixup_over_erm: np.ndarray
+    kmixup_over_mixup: np.ndarray
+    erm_error: np.ndarray
 
 
 def judge(rows: pd.DataFrame, level: float = 0.95, margin: float = MARGIN) -> list[Verdict]:
-    """Every verdict that can be given: claims 1, 2, 3 and 4, each for all tasks first and then per task."""
-    found = [*first_two(rows, "test_error", level, margin), *third(rows, level, margin)]
+    """Judges claims 1, 2, 3 and 4, each over all tasks first and then per task.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        level: confidence level of the intervals, between 0 and 1.
+        margin: what counts as similar, a share of ERM's error.
+
+    Returns:
+        The verdicts; none for a claim whose methods or metrics are missing.
+    """
+    verdicts = [*judge_claims_1_and_2(rows, "test_error", level, margin), *judge_claim_3(rows, level, margin)]
     columns = [c for c in rows.columns if c.startswith(("test_error_noise_", "test_error_fgsm_"))]
     if columns and rows[columns].notna().to_numpy().any():
         shifted = rows.assign(**{SHIFTED: rows[columns].mean(axis=1, skipna=False)})
-        for verdict in first_two(shifted, SHIFTED, level, margin):
-            found.append(Verdict(4, verdict.task, verdict.outcome, f"claim {verdict.claim}: {verdict.reason}"))
-    return found
+        for verdict in judge_claims_1_and_2(shifted, SHIFTED, level, margin):
+            verdicts.append(Verdict(4, verdict.task, verdict.outcome, f"claim {verdict.claim}: {verdict.reason}"))
+    return verdicts
 
 
-def first_two(rows: pd.DataFrame, metric: str, level: float, margin: float) -> Iterator[Verdict]:
-    """Claims 1 and 2."""
-    found = {task: part for task in gains.tasks(rows) if (part := parts(rows, task, metric))}
-    if not found:
+def judge_claims_1_and_2(rows: pd.DataFrame, metric: str, level: float, margin: float) -> Iterator[Verdict]:
+    by_task = {task: unit_gains for task in gains.tasks(rows) if (unit_gains := gains_of_task(rows, task, metric))}
+    if not by_task:
         return
-    scaled = [part for part in found.values() if part.erm.mean() > 0]
-    first = np.array([part.first.mean() / part.erm.mean() for part in scaled])
-    second = np.array([part.second.mean() / part.erm.mean() for part in scaled])
-    overall = Parts(first, second, np.ones(max(1, len(scaled))))
-    everything = {ALL: overall, **found}
-    for task, part in everything.items():
-        yield improvement(task, t_interval(part.second, level))
-    for task, part in everything.items():
-        yield similar(task, part, level, margin)
+    scaled = [g for g in by_task.values() if g.erm_error.mean() > 0]
+    over_all = UnitGains(
+        np.array([g.mixup_over_erm.mean() / g.erm_error.mean() for g in scaled]),
+        np.array([g.kmixup_over_mixup.mean() / g.erm_error.mean() for g in scaled]),
+        np.ones(max(1, len(scaled))),
+    )
+    by_task = {ALL_TASKS: over_all, **by_task}
+    for task, unit_gains in by_task.items():
+        yield judge_claim_1(task, t_interval(unit_gains.kmixup_over_mixup, level))
+    for task, unit_gains in by_task.items():
+        yield judge_claim_2(task, unit_gains, level, margin)
 
 
-def improvement(task: str, gain: Estimate) -> Verdict:
-    """Claim 1."""
+def gains_of_task(rows: pd.DataFrame, task: str, metric: str) -> UnitGains | None:
+    """Gains over the runs that all three methods share, paired by seed; None where they share none."""
+    by_method = {method: gains.final_metric(rows, task, method, metric) for method in ("erm", "mixup", "kmixup")}
+    paired = pd.concat(by_method, axis=1, join="inner").dropna()
+    if paired.empty:
+        return None
+    return UnitGains(
+        gains.unit_values(paired["erm"] - paired["mixup"]),
+        gains.unit_values(paired["mixup"] - paired["kmixup"]),
+        gains.unit_values(paired["erm"]),
+    )
+
+
+def judge_claim_1(task: str, gain: Estimate) -> Verdict:
     outcome: Outcome = "supported" if gain.low > 0 else "contradicted" if gain.high < 0 else "undecided"
-    return Verdict(1, task, outcome, f"gain of k-mixup over mixup {words(gain, task)}")
+    return Verdict(1, task, outcome, f"gain of k-mixup over mixup {format_gain(gain, task)}")
 
 
-def similar(task: str, part: Parts, level: float, margin: float) -> Verdict:
-    """Claim 2: supported where claim 1 is and the gain falls short of mixup's by less than the margin, at most."""
-    delta = margin * part.erm.mean()
-    difference, first = t_interval(part.difference, level), part.first.mean()
-    reason = f"difference of the gains {words(difference, task)}, margin {percent(delta, task)}"
-    if first <= 0:
-        return Verdict(2, task, "void", f"mixup gains nothing over ERM ({percent(first, task)}); {reason}")
+def judge_claim_2(task: str, unit_gains: UnitGains, level: float, margin: float) -> Verdict:
+    """Supported where claim 1 is supported and k-mixup's gain falls short of mixup's by less than the margin."""
+    largest_shortfall = margin * unit_gains.erm_error.mean()
+    difference = t_interval(unit_gains.kmixup_over_mixup - unit_gains.mixup_over_erm, level)
+    reason = (
+        f"difference of the gains {format_gain(difference, task)}, margin {format_percent(largest_shortfall, task)}"
+    )
+    mixup_gain = unit_gains.mixup_over_erm.mean()
+    if mixup_gain <= 0:
+        return Verdict(2, task, "void", f"mixup gains nothing over ERM ({format_percent(mixup_gain, task)}); {reason}")
     outcome: Outcome = "undecided"
-    if t_interval(part.second, level).low > 0 and difference.low > -delta:
+    if t_interval(unit_gains.kmixup_over_mixup, level).low > 0 and difference.low > -largest_shortfall:
         outcome = "supported"
-    elif difference.high < -delta:
+    elif difference.high < -largest_shortfall:
         outcome = "contradicted"
     return Verdict(2, task, outcome, reason)
 
 
-def third(rows: pd.DataFrame, level: float, margin: float) -> Iterator[Verdict]:
-    """Claim 3. Tasks are chosen with one half of the seeds (mixup's gain within ± margin, by two one-sided tests) and
-    k-mixup's gain over ERM is tested with the other, corrected over the chosen tasks (Holm 1979)."""
-    size = 1 - level
-    compared, chosen = 0, {}
+def judge_claim_3(rows: pd.DataFrame, level: float, margin: float) -> Iterator[Verdict]:
+    """Selects tasks with one half of the seeds and tests them with the other half.
+
+    A task is selected if mixup's gain over ERM is within ± margin by two one-sided tests. On these tasks k-mixup's gain
+    over ERM is tested, corrected for their number (Holm 1979).
+    """
+    significance = 1 - level
+    compared, kmixup_gains = 0, {}
     for task in gains.tasks(rows):
-        mixup, block = (gains.paired_differences(rows, task, method, "erm") for method in ("mixup", "kmixup"))
-        if mixup.empty or block.empty:
+        mixup, kmixup = (gains.paired_differences(rows, task, method, "erm") for method in ("mixup", "kmixup"))
+        if mixup.empty or kmixup.empty:
             continue
         compared += 1
-        choosing, testing = gains.units(half(mixup, 0)), gains.units(half(block, 1))
-        delta = margin * gains.error(rows, task, "erm").mean
-        within = t_interval(choosing, 1 - 2 * size)  # two one-sided tests at `size` are this interval inside the margin
-        if len(testing) >= gains.FEWEST_UNITS and -delta < within.low and within.high < delta:
-            chosen[task] = testing
+        largest_gain = margin * gains.mean_metric(rows, task, "erm").mean
+        # Two one-sided tests at `significance` pass exactly where this interval lies inside the margin.
+        mixup_gain = t_interval(gains.unit_values(half_of_seeds(mixup, 0)), 1 - 2 * significance)
+        tested = gains.unit_values(half_of_seeds(kmixup, 1))
+        if len(tested) >= FEWEST_UNITS and -largest_gain < mixup_gain.low and mixup_gain.high < largest_gain:
+            kmixup_gains[task] = tested
     if not compared:
         return
-    p = holm({task: one_sided(values) for task, values in chosen.items()})
-    shown = [task for task, value in p.items() if value < size]
-    reason = f"mixup gains nothing, shown within the margin, on {len(chosen)} of {compared} tasks"
-    if chosen:
-        reason += f"; k-mixup gains over ERM on {len(shown)} of these"
-    yield Verdict(3, ALL, "supported" if shown else "undecided", reason)
-    for task, value in p.items():
-        outcome: Outcome = "supported" if task in shown else "undecided"
-        gain = t_interval(chosen[task], level)
-        yield Verdict(3, task, outcome, f"gain of k-mixup over ERM {words(gain, task)}, Holm's p {value:.3g}")
+    p_values = holm({task: one_sided(values) for task, values in kmixup_gains.items()})
+    significant = [task for task, p in p_values.items() if p < significance]
+    reason = f"mixup gains nothing, shown within the margin, on {len(kmixup_gains)} of {compared} tasks"
+    if kmixup_gains:
+        reason += f"; k-mixup gains over ERM on {len(significant)} of these"
+    yield Verdict(3, ALL_TASKS, "supported" if significant else "undecided", reason)
+    for task, p in p_values.items():
+        outcome: Outcome = "supported" if task in significant else "undecided"
+        gain = t_interval(kmixup_gains[task], level)
+        yield Verdict(3, task, outcome, f"gain of k-mixup over ERM {format_gain(gain, task)}, Holm's p {p:.3g}")
 
 
-def half(values: pd.Series, which: int) -> pd.Series:
-    """Every second seed of each outer split, the first or the other half."""
+def half_of_seeds(values: pd.Series, which: int) -> pd.Series:
+    """Every second seed of each outer split, starting from the first (`which` 0) or the second (1)."""
     return values[values.groupby(level=0).cumcount() % 2 == which]
 
 
-def one_sided(values: np.ndarray) -> float:
-    """p that the mean of the units is not above 0, by Student's t."""
-    if values.std() == 0:
-        return 0.0 if values.mean() > 0 else 1.0
-    return float(stats.ttest_1samp(values, 0, alternative="greater").pvalue)
-
-
-def holm(p: dict[str, float]) -> dict[str, float]:
-    """p-values corrected for their number, step down (Holm 1979), in order of size."""
-    found, largest = {}, 0.0
-    for rank, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
-        largest = max(largest, min(1.0, (len(p) - rank) * value))
-        found[name] = largest
-    return found
-
-
-def words(estimate: Estimate, task: str) -> str:
-    if np.isnan(estimate.mean):
+def format_gain(gain: Estimate, task: str) -> str:
+    if math.isnan(gain.mean):
         return "not measured"
-    mean = percent(estimate.mean, task)
-    if np.isnan(estimate.low):
-        return f"{mean}, {estimate.units} units: too few for an interval"
-    return f"{mean} [{100 * estimate.low:+.2f}, {100 * estimate.high:+.2f}], {estimate.units} units"
+    mean = format_percent(gain.mean, task)
+    if math.isnan(gain.low):
+        return f"{mean}, {gain.units} units: too few for an interval"
+    return f"{mean} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], {gain.units} units"
 
 
-def percent(value: float, task: str) -> str:
-    return f"{100 * value:+.2f} {'% of ERM' if task == ALL else 'points'}"
+def format_percent(value: float, task: str) -> str:
+    return f"{100 * value:+.2f} {'% of ERM' if task == ALL_TASKS else 'points'}"

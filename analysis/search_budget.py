@@ -1,77 +1,100 @@
-"""What the searches show: was the budget enough, how optimistic is selection, how often was it a tie."""
+"""What the searches show: whether the budget was enough, how optimistic selection is, and how often it was a tie."""
 
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
 from . import gains
-from .gains import STUDY
+from .gains import STUDY_KEY
 
 
 def completed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The search runs of configurations that were not stopped early: the errors of those are of another epoch."""
+    """The search runs of configurations that were not stopped early; errors of an earlier epoch do not compare."""
     return rows[(rows["phase"] == "search") & (rows["status"] != "stopped")]
 
 
-def configurations(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per configuration not stopped early: task, outer_split, method, trial, val_error (mean over seeds)."""
-    return completed(rows).groupby([*STUDY, "trial"], dropna=False, sort=False)["val_error"].mean().reset_index()
+def configuration_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    """Validation error (mean over search seeds) of each configuration that was not stopped early.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+
+    Returns:
+        Columns task, outer_split, method, trial, val_error.
+    """
+    by_configuration = completed(rows).groupby([*STUDY_KEY, "trial"], dropna=False, sort=False)
+    return by_configuration["val_error"].mean().reset_index()
 
 
 def best_so_far(errors: np.ndarray) -> np.ndarray:
-    """Least error of the first 1, 2, ... configurations in the order they were proposed."""
+    """Smallest error of the first 1, 2, ... configurations in the order they were proposed."""
     return np.minimum.accumulate(errors)
 
 
 def expected_best(errors: np.ndarray) -> np.ndarray:
-    """Expected least error of n = 1, 2, ..., N draws without replacement from the N errors.
+    """Expected smallest error of n = 1, 2, ..., N draws without replacement from the N errors.
 
-    For random search: unbiased for a budget of n, and smoother than the one order in which they came (Dodge et al.,
-    EMNLP 2019, draw with replacement, which is biased). The i-th least is the best of n with probability
-    C(N-i, n-1) / C(N, n), and C(N-i, n-1) = 0 where fewer than n-1 are greater.
+    For random search it is unbiased for a budget of n, and smoother than the one order in which the errors came. Dodge
+    et al. (EMNLP 2019) draw with replacement, which is biased. The i-th smallest error is the best of n with
+    probability C(N-i, n-1) / C(N, n); C(N-i, n-1) = 0 where fewer than n-1 errors are greater.
     """
     errors, total = np.sort(errors), len(errors)
     n, greater = np.arange(1, total + 1)[:, None], np.arange(total - 1, -1, -1)[None]
     enough = greater >= n - 1
-    share = np.where(enough, np.exp(log_choose(np.where(enough, greater, n), n - 1) - log_choose(total, n)), 0.0)
-    return np.asarray(share @ errors)
+    log_probability = log_binomial(np.where(enough, greater, n), n - 1) - log_binomial(total, n)
+    return np.asarray(np.where(enough, np.exp(log_probability), 0.0) @ errors)
 
 
-def log_choose(n: np.ndarray | int, k: np.ndarray) -> np.ndarray:
+def log_binomial(n: np.ndarray | int, k: np.ndarray) -> np.ndarray:
     return np.asarray(gammaln(np.add(n, 1)) - gammaln(k + 1) - gammaln(np.subtract(n, k) + 1))
 
 
-def curves(rows: pd.DataFrame, random: bool) -> pd.DataFrame:
-    """Columns task, method, trials, val_error: the best after so many configurations, mean over outer splits.
+def budget_curves(rows: pd.DataFrame, random_order: bool) -> pd.DataFrame:
+    """Validation error of the best configuration after so many trials, averaged over outer splits.
 
-    Those stopped early do not count.
+    Configurations stopped early do not count. A curve ends at the number of configurations that every outer split has.
 
-    `random`: the order of the proposals says nothing, as in random search and in a grid. Only up to the number that
-    every outer split has reached.
+    Args:
+        rows: runs, as in `load.Runs`.
+        random_order: whether the order of the proposals means nothing, as in random search and in a grid. The curve is
+            then the expectation over all orders.
+
+    Returns:
+        Columns task, method, trials, val_error.
     """
-    lines = []
-    for (task, method), found in configurations(rows).groupby(["task", "method"], sort=False):
-        studies = [
-            s.sort_values("trial")["val_error"].to_numpy() for _, s in found.groupby("outer_split", dropna=False)
+    records = []
+    best = expected_best if random_order else best_so_far
+    for (task, method), configurations in configuration_errors(rows).groupby(["task", "method"], sort=False):
+        errors_by_split = [
+            split.sort_values("trial")["val_error"].to_numpy()
+            for _, split in configurations.groupby("outer_split", dropna=False)
         ]
-        shortest = min(map(len, studies))
-        one = expected_best if random else best_so_far
-        mean = np.mean([one(errors)[:shortest] for errors in studies], axis=0)
-        lines += [{"task": task, "method": method, "trials": n + 1, "val_error": value} for n, value in enumerate(mean)]
-    return pd.DataFrame(lines, columns=["task", "method", "trials", "val_error"])
+        shortest = min(map(len, errors_by_split))
+        mean = np.mean([best(errors)[:shortest] for errors in errors_by_split], axis=0)
+        records += [
+            {"task": task, "method": method, "trials": n, "val_error": error} for n, error in enumerate(mean, start=1)
+        ]
+    return pd.DataFrame(records, columns=["task", "method", "trials", "val_error"])
 
 
-def selection(rows: pd.DataFrame) -> pd.DataFrame:
-    """Per task and method: validation error at selection, of the final runs, and their difference; share of ties.
+def selection_bias(rows: pd.DataFrame) -> pd.DataFrame:
+    """How much better selection looks than the selected configuration is, one row per task and method.
 
-    The first is the least of many and so optimistic; final runs have fresh seeds, the same validation rows. `ties`:
-    share of studies in which the least validation error was reached by more than one configuration.
+    The validation error at selection is the smallest of many and so optimistic. Final runs have fresh seeds and the
+    same validation rows.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+
+    Returns:
+        Columns task, method, at selection and final (validation errors), optimism (their difference), ties (share of
+        studies in which more than one configuration reached the smallest validation error).
     """
-    searched = configurations(rows).groupby(STUDY, dropna=False, sort=False)["val_error"]
-    least = searched.min()
-    tied = searched.agg(lambda errors: (errors == errors.min()).sum() > 1)
-    final = rows[rows["selected"].astype(bool)].groupby(STUDY, dropna=False)["val_error"].mean()
-    table = pd.DataFrame({"at selection": least, "final": final.reindex(least.index), "ties": tied.astype(float)})
+    errors = configuration_errors(rows).groupby(STUDY_KEY, dropna=False, sort=False)["val_error"]
+    smallest = errors.min()
+    tied = errors.agg(lambda study: (study == study.min()).sum() > 1)
+    final = rows[rows["selected"].astype(bool)].groupby(STUDY_KEY, dropna=False)["val_error"].mean()
+    table = pd.DataFrame({"at selection": smallest, "final": final.reindex(smallest.index), "ties": tied.astype(float)})
     table["optimism"] = table["final"] - table["at selection"]
     order = {task: number for number, task in enumerate(gains.tasks(rows))}
     means = table.groupby(["task", "method"], sort=False).mean().reset_index()

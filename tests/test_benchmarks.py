@@ -1,4 +1,4 @@
-"""Every script runs as its docstring says, and prints its table."""
+"""Every benchmark and example runs as its docstring says, and prints what it promises."""
 
 import os
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.reports import filled
-from tune_kmixup.analysis.gains import t_interval
 from tune_kmixup.analysis.report.tables import format_estimate
+from tune_kmixup.analysis.stats import t_interval
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.selection import final_rows
 from tune_kmixup.store.run_dir import RunDir
@@ -18,8 +18,8 @@ from tune_kmixup.store.run_dir import RunDir
 ROOT = Path(__file__).parent.parent
 
 
-def printed(*command: str) -> str:
-    """One thread: several that wait for each other are slow where other work shares the cores."""
+def run_script(*command: str) -> str:
+    """What a script prints. It has one thread: several would wait for each other if other work shares the cores."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -39,38 +39,37 @@ def printed(*command: str) -> str:
     ],
 )
 def test_a_benchmark_prints_its_table(script: str, columns: str) -> None:
-    text = printed(f"benchmarks/{script}.py", *["batched"] * (script == "throughput"), "--quick")
+    text = run_script(f"benchmarks/{script}.py", *["batched"] * (script == "throughput"), "--quick")
     assert columns in text and text.count("\n| ") > 2
 
 
 @pytest.mark.slow
 def test_the_table_of_data_sets(tmp_path: Path) -> None:
-    text = printed("benchmarks/data.py", "--data-dir", str(tmp_path))
-    assert "| iris | table | 150 | 3 |" in text and "not at hand" in text
+    text = run_script("benchmarks/data.py", "--data-dir", str(tmp_path))
+    assert "| iris | table | 150 | 3 |" in text and "not on disk" in text
 
 
 @pytest.mark.slow
 def test_the_example_trains_with_all_three_methods() -> None:
-    found = re.findall(
-        r"(ERM|mixup|k-mixup) .*?: test error ((?:[\d.]+ % ?){3})", printed("examples/train_with_kmixup.py")
-    )
-    assert [method for method, _ in found] == ["ERM", "mixup", "k-mixup"]
-    assert all(5 < float(error) < 25 for _, errors in found for error in errors.replace("%", "").split())
+    text = run_script("examples/train_with_kmixup.py")
+    lines = re.findall(r"(ERM|mixup|k-mixup) .*?: test error ((?:[\d.]+ % ?){3})", text)
+    assert [method for method, _ in lines] == ["ERM", "mixup", "k-mixup"]
+    assert all(5 < float(error) < 25 for _, errors in lines for error in errors.replace("%", "").split())
 
 
 @pytest.mark.slow
 def test_the_example_of_vanishing_alpha_has_an_arm_for_each_law_of_lambda() -> None:
-    """Folded, vanishing α is ERM but for the few steps whose λ is not yet 1; ERM itself gains nothing over ERM."""
-    found = re.findall(r"gain over ERM (\S+) ± ", printed("examples/limit_of_mixup.py", "3"))
-    assert len(found) == 5 and found[0] == "+0.00"
-    assert abs(float(found[2])) < 0.3 and float(found[3]) < 0
+    """With folded λ, a vanishing α is ERM except in the few steps whose λ is not 1. ERM gains nothing over itself."""
+    gains = re.findall(r"gain over ERM (\S+) ± ", run_script("examples/limit_of_mixup.py", "3"))
+    assert len(gains) == 5 and gains[0] == "+0.00"
+    assert abs(float(gains[2])) < 0.3 and float(gains[3]) < 0
 
 
 @pytest.mark.slow
 def test_the_example_of_the_next_best_trains_those_that_were_not_selected(run_dir: RunDir, suite: Suite) -> None:
-    """Of rank 1 it takes the final runs that are there, which nobody trained: their errors give them away."""
+    """For rank 1 it takes the existing final runs. They are made up, so their errors show that none was trained."""
     filled(run_dir, suite)
-    lines = printed("examples/next_best.py", str(run_dir.path), str(run_dir.path.parent), "2", "3").splitlines()
+    lines = run_script("examples/next_best.py", str(run_dir.path), str(run_dir.path.parent), "2", "3").splitlines()
     assert [re.findall(r"^iris/mlp@[01]/(\w+) +rank (\d):", line)[0] for line in lines] == 2 * [
         *(("erm", "1"), ("mixup", "1"), ("mixup", "2"), ("kmixup", "1"), ("kmixup", "2"))
     ]

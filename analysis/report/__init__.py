@@ -1,1 +1,1 @@
-"""The report: its sections, tables, figures and words, written in each format."""
+"""The report: its sections, tables, figures and notes, written in each format."""

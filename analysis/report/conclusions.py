@@ -1,4 +1,4 @@
-"""What may be concluded from the gains and what may not, in words."""
+"""What follows from the gains and what does not, in sentences."""
 
 import math
 from collections.abc import Iterator
@@ -7,81 +7,92 @@ import pandas as pd
 
 from .. import gains
 from ..gains import COMPARED
-from .tables import method_label, span
+from .tables import comparison_label, format_range, method_label
 
-SATURATED = 1e-4  # test error below which there is nothing to be gained: the last digit that tables show
+SATURATED = 1e-4  # test error below which nothing can be gained: the last digit that tables show
 
 
-def answer(rows: pd.DataFrame, level: float = 0.95) -> str:
+def summary(rows: pd.DataFrame, level: float = 0.95) -> str:
     """The comparison in one sentence."""
-    parts = []
+    comparisons = []
     for method, reference in COMPARED[:2]:
-        found = tasks_by_outcome(rows, method, reference, level)
-        total = sum(map(len, found.values()))
-        if not total:
-            continue
-        parts.append(
-            f"{method_label(method)} gained over {method_label(reference)} on {len(found['gains'])} of {total} tasks "
-            f"and lost on {len(found['loses'])}"
-        )
-    if not parts:
-        return "No two methods have final runs yet: there is nothing to be compared."
-    rest = f" elsewhere the {level:.0%} interval of the gain holds zero, or there are too few runs for one."
-    return f"Each tuned with the same budget, {'; '.join(parts)};{rest}"
+        tasks = tasks_by_outcome(rows, method, reference, level)
+        total = sum(map(len, tasks.values()))
+        if total:
+            comparisons.append(
+                f"{method_label(method)} gained over {method_label(reference)} on {len(tasks['gains'])} of {total} "
+                f"tasks and lost on {len(tasks['loses'])}"
+            )
+    if not comparisons:
+        return "No two methods have final runs yet, so nothing can be compared."
+    elsewhere = f"elsewhere the {level:.0%} interval of the gain includes zero, or there are too few runs for one"
+    return f"Each tuned with the same budget, {'; '.join(comparisons)}; {elsewhere}."
 
 
 def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
-    """What the table shows and what it does not, one sentence each."""
-    found = list(verdicts(rows, level))
-    splits = rows.groupby("task")["outer_split"].nunique()
-    seeds = rows[rows["selected"].astype(bool)].groupby(["task", "method", "outer_split"], dropna=False).size()
-    found.append(
-        f"Intervals are Student's t at {level:.0%}, per task, not corrected for the number of comparisons: "
-        + (
-            "over the means of outer splits"
-            if (splits > 1).all()
-            else "over seeds on the one split of each task"
-            if (splits <= 1).all()
-            else "over the means of outer splits where a task has several, else over seeds on its one split"
-        )
-        + (f"; {span(seeds.min(), seeds.max())} final runs per split and method." if len(seeds) else ".")
-    )
+    """What the gains show, how the intervals are made, and what they do not show.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        level: confidence level of the intervals, between 0 and 1.
+
+    Returns:
+        Sentences.
+    """
+    sentences = [*comparison_sentences(rows, level), interval_sentence(rows, level)]
     diverged = int((rows["status"] == "diverged").sum())
     if diverged:
-        found.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")
-    found.append("Nothing here says how the methods compare on other data, networks, training lengths or budgets.")
-    return found
+        sentences.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")
+    sentences.append("Nothing here says how the methods compare on other data, networks, training lengths or budgets.")
+    return sentences
 
 
-def verdicts(rows: pd.DataFrame, level: float) -> Iterator[str]:
+def interval_sentence(rows: pd.DataFrame, level: float) -> str:
+    splits = rows.groupby("task")["outer_split"].nunique()
+    seeds = rows[rows["selected"].astype(bool)].groupby(["task", "method", "outer_split"], dropna=False).size()
+    if (splits > 1).all():
+        units = "over the means of outer splits"
+    elif (splits <= 1).all():
+        units = "over seeds on the one split of each task"
+    else:
+        units = "over the means of outer splits where a task has several, otherwise over seeds on its one split"
+    runs = f"; {format_range(seeds.min(), seeds.max())} final runs per split and method" if len(seeds) else ""
+    return (
+        f"Intervals are Student's t at {level:.0%}, per task, not corrected for the number of comparisons: "
+        f"{units}{runs}."
+    )
+
+
+def comparison_sentences(rows: pd.DataFrame, level: float) -> Iterator[str]:
     for method, reference in COMPARED[:2]:
-        found = tasks_by_outcome(rows, method, reference, level)
-        total = sum(map(len, found.values()))
+        label = comparison_label(method, reference)
+        tasks = tasks_by_outcome(rows, method, reference, level)
+        total = sum(map(len, tasks.values()))
         if not total:
-            yield f"{method_label(method)} over {method_label(reference)}: not compared; at least one of the two has no final run."
+            yield f"{label}: not compared; at least one of the two has no final run."
             continue
-        parts = [f"{what} on {len(which)} ({', '.join(which)})" for what, which in found.items() if which]
-        yield f"{method_label(method)} over {method_label(reference)}, of {total} tasks: {'; '.join(parts)}."
+        parts = [f"{outcome} on {len(names)} ({', '.join(names)})" for outcome, names in tasks.items() if names]
+        yield f"{label}, of {total} tasks: {'; '.join(parts)}."
 
 
 def tasks_by_outcome(rows: pd.DataFrame, method: str, reference: str, level: float) -> dict[str, list[str]]:
-    """The tasks by what the interval of the gain says."""
-    found: dict[str, list[str]] = {
+    """Names of the tasks by what the interval of the gain shows."""
+    tasks: dict[str, list[str]] = {
         "gains": [],
         "loses": [],
         "no difference shown": [],
-        "saturated, both err less than 0.01 %,": [],
+        "saturated (both errors below 0.01 %)": [],
         "too few units for an interval": [],
     }
     for task in gains.tasks(rows):
-        estimate = gains.gain(rows, task, method, reference, level)
-        if math.isnan(estimate.mean):
+        gain = gains.gain(rows, task, method, reference, level)
+        if math.isnan(gain.mean):
             continue
-        if all(gains.error(rows, task, one).mean < SATURATED for one in (method, reference)):
-            outcome = "saturated, both err less than 0.01 %,"
-        elif math.isnan(estimate.low):
+        if all(gains.mean_metric(rows, task, name).mean < SATURATED for name in (method, reference)):
+            outcome = "saturated (both errors below 0.01 %)"
+        elif math.isnan(gain.low):
             outcome = "too few units for an interval"
         else:
-            outcome = "gains" if estimate.low > 0 else "loses" if estimate.high < 0 else "no difference shown"
-        found[outcome].append(task)
-    return found
+            outcome = "gains" if gain.low > 0 else "loses" if gain.high < 0 else "no difference shown"
+        tasks[outcome].append(task)
+    return tasks

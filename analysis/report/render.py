@@ -1,7 +1,6 @@
-"""The report: one HTML file that needs nothing else, the same as Markdown, LaTeX and CSV, figures, and the rows."""
+"""Writes the report: one self-contained HTML file, Markdown, LaTeX and CSV, figures, and the rows."""
 
 from collections.abc import Callable, Collection
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,12 +9,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
 
-from ..load import ROWS, Runs, save_runs
+from ..load import ROWS_FILE, Runs, save_runs
 from . import conclusions, methods_text, style, tables
-from .sections import Section, sections
+from .sections import Section, make_sections
 
 FORMATS = ("html", "md", "tex", "csv")
 METRICS = ("test_error", "test_nll", "test_brier", "test_ece")
+TITLE = "ERM, mixup and k-mixup, each tuned with the same budget"
 
 
 def write(
@@ -26,13 +26,25 @@ def write(
     metric: str = "test_error",
     compare: Path | None = None,
 ) -> dict[str, Path]:
-    """Writes the report into the folder `out` and gives the path of each format.
+    """Writes the report into a folder.
 
-    Beside it: results.parquet and dictionary.md (what its columns hold), launches.json, methods.md, and figures/ as SVG
-    and PNG. `load` reads the folder again, alone or beside others.
-    `compare` names the folder of an earlier report, whose gains are shown beside the new ones.
-    Raises BadInput for an unknown format or metric, a level outside (0, 1), a folder that cannot be written, or one
-    that is no report.
+    In every format it also writes results.parquet with dictionary.md (the meaning of its columns), launches.json,
+    methods.md, and figures/ as SVG and PNG. `load` reads the folder again, alone or together with others.
+
+    Args:
+        runs: what to report.
+        out: the folder; it is created if necessary.
+        formats: names from `FORMATS`; empty: all of them.
+        level: confidence level of the intervals, between 0 and 1.
+        metric: metric of the first table and figure, from `METRICS`.
+        compare: folder of an earlier report, whose gains are shown beside the new ones.
+
+    Returns:
+        Path of the report by format.
+
+    Raises:
+        BadInput: a format or metric is unknown, `level` is outside (0, 1), `out` cannot be written, or `compare` is not
+            the folder of a report.
     """
     formats = [name for name in formats if name] or FORMATS
     if unknown := set(formats) - set(FORMATS):
@@ -41,91 +53,97 @@ def write(
         raise BadInput(f"metric={metric!r} is unknown: choose among {', '.join(METRICS)}.")
     if not 0 < level < 1:
         raise BadInput(f"level={level} is no confidence level: choose one between 0 and 1, such as 0.95.")
-    found = sections(runs, level, metric, earlier(compare) if compare else None)
-    paths = {kind: out / ("gains.csv" if kind == "csv" else f"report.{kind}") for kind in FORMATS if kind in formats}
+    sections = make_sections(runs, level, metric, read_earlier_rows(compare) if compare else None)
+    paths = {name: out / ("gains.csv" if name == "csv" else f"report.{name}") for name in FORMATS if name in formats}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        pictures = draw(found, out / "figures")
-        texts: dict[str, Callable[[Runs, list[Section], float], str]]
-        texts = {"html": partial(html, pictures=pictures), "md": markdown, "tex": latex, "csv": csv}
-        for kind, path in paths.items():
-            path.write_text(texts[kind](runs, found, level), encoding="utf-8")
+        svgs = write_figures(sections, out / "figures")
+        renderers: dict[str, Callable[[], str]] = {
+            "html": lambda: html(runs, sections, level, svgs),
+            "md": lambda: markdown(sections),
+            "tex": lambda: latex(sections),
+            "csv": lambda: str(tables.gain_estimates(runs.rows, level).to_csv(index=False)),
+        }
+        for name, path in paths.items():
+            path.write_text(renderers[name](), encoding="utf-8")
         save_runs(runs, out)
         (out / "dictionary.md").write_text(dictionary(), encoding="utf-8")
-        (out / "methods.md").write_text(methods_text.text(runs.suites, runs.rows, level), encoding="utf-8")
+        (out / "methods.md").write_text(methods_text.markdown(runs.suites, runs.rows, level), encoding="utf-8")
     except OSError as error:
         raise BadInput(f"out={str(out)!r} cannot be written ({error.strerror}): choose another --out.") from error
     return paths
 
 
-def earlier(folder: Path) -> pd.DataFrame:
-    """The rows of an earlier report."""
+def read_earlier_rows(folder: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(folder / ROWS)
+        return pd.read_parquet(folder / ROWS_FILE)
     except (OSError, ValueError) as error:
-        raise BadInput(f"compare={str(folder)!r} holds no {ROWS}: name the folder of a report.") from error
+        raise BadInput(f"compare={str(folder)!r} holds no {ROWS_FILE}: name the folder of a report.") from error
 
 
-def draw(found: list[Section], folder: Path) -> dict[str, str]:
-    """Writes every figure as SVG and PNG, and gives the SVGs by name: laying a figure out is what a report costs."""
+def write_figures(sections: list[Section], folder: Path) -> dict[str, str]:
+    """Writes every figure as SVG and PNG. Returns the SVGs by name, since laying a figure out again is slow."""
     folder.mkdir(exist_ok=True)
-    pictures = {}
-    for section in found:
+    svgs = {}
+    for section in sections:
         for name, figure in section.figures.items():
             style.finish(figure)
-            pictures[name] = style.svg(figure)
-            (folder / f"{name}.svg").write_text(pictures[name], encoding="utf-8")
+            svgs[name] = style.svg(figure)
+            (folder / f"{name}.svg").write_text(svgs[name], encoding="utf-8")
             (folder / f"{name}.png").write_bytes(style.png(figure))
-    return pictures
+    return svgs
 
 
-def csv(runs: Runs, found: list[Section], level: float) -> str:
-    return str(tables.estimates(runs.rows, level).to_csv(index=False))
-
-
-def markdown(runs: Runs, found: list[Section], level: float) -> str:
-    parts = ["# ERM, mixup and k-mixup, each tuned with the same budget"]
-    for section in found:
-        parts += [f"## {section.title}", *("\n".join(f"- {line}" for line in section.words),)]
+def markdown(sections: list[Section]) -> str:
+    parts = [f"# {TITLE}"]
+    for section in sections:
+        parts += [f"## {section.title}", "\n".join(f"- {note}" for note in section.notes)]
         parts += [f"![{name}](figures/{name}.svg)" for name in section.figures]
-        parts += [pipes(table) for table in section.tables if len(table)]
+        parts += [markdown_table(table) for table in section.tables if len(table)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def dictionary() -> str:
-    """What each column of `results.parquet` holds, as a Markdown table."""
+    """The type and meaning of each column of `results.parquet`, as a Markdown table."""
     columns = COLUMNS | {"selected": ("bool", "whether this final run counts: it trained the configuration selected")}
-    lines = [{"column": f"`{name}`", "type": kind, "meaning": text} for name, (kind, text) in columns.items()]
-    return pipes(pd.DataFrame(lines)) + "\n"
+    records = [{"column": f"`{name}`", "type": kind, "meaning": text} for name, (kind, text) in columns.items()]
+    return markdown_table(pd.DataFrame(records)) + "\n"
 
 
-def pipes(table: pd.DataFrame) -> str:
-    """A Markdown table."""
+def markdown_table(table: pd.DataFrame) -> str:
     rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
-def latex(runs: Runs, found: list[Section], level: float) -> str:
+def latex(sections: list[Section]) -> str:
     r"""Every table with booktabs; `\input` it in a document that loads booktabs and graphicx."""
-    parts = []
-    for section in found:
-        for table in section.tables:
-            rows = [" & ".join(escape(str(cell)) for cell in row) + r" \\" for row in table.values.tolist()]
-            head = " & ".join(escape(str(column)) for column in table.columns) + r" \\"
-            parts += [
-                *(
-                    r"\begin{table}",
-                    r"\centering",
-                    rf"\caption{{{escape(section.title)}}}",
-                    r"\resizebox{\linewidth}{!}{%",
-                ),
-                *(rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}", r"\toprule", head, r"\midrule", *rows),
-                *(r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""),
-            ]
-    return "\n".join(parts)
+    return "\n".join(latex_table(table, section.title) for section in sections for table in section.tables)
 
 
-def escape(text: str) -> str:
+def latex_table(table: pd.DataFrame, caption: str) -> str:
+    head, *rows = (
+        " & ".join(escape_latex(str(cell)) for cell in row) + r" \\"
+        for row in [list(table.columns), *table.values.tolist()]
+    )
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_latex(caption)}}}",
+        r"\resizebox{\linewidth}{!}{%",
+        rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def escape_latex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {c: f"\\{c}" for c in "&%$#_{}"}
     special |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$", "δ": r"$\delta$", "≤": r"$\leq$", "≥": r"$\geq$"}
@@ -133,7 +151,7 @@ def escape(text: str) -> str:
     return "".join(special.get(c, c) for c in text)
 
 
-def html(runs: Runs, found: list[Section], level: float, pictures: dict[str, str]) -> str:
+def html(runs: Runs, sections: list[Section], level: float, svgs: dict[str, str]) -> str:
     environment = Environment(
         loader=PackageLoader("tune_kmixup.analysis.report", "."),
         autoescape=True,
@@ -141,19 +159,20 @@ def html(runs: Runs, found: list[Section], level: float, pictures: dict[str, str
         trim_blocks=True,
     )
     return environment.get_template("template.html.j2").render(
-        sections=found,
-        pictures={name: inline(text, name) for name, text in pictures.items()},
-        answer=conclusions.answer(runs.rows, level),
+        title=TITLE,
+        sections=sections,
+        svgs={name: with_prefixed_ids(svg, name) for name, svg in svgs.items()},
+        summary=conclusions.summary(runs.rows, level),
         paragraphs=methods_text.paragraphs(runs.suites, runs.rows, level),
-        training=methods_text.training(runs.suites),
+        recipes=methods_text.recipe_lines(runs.suites),
         versions=sorted(set(runs.rows["versions"].dropna())),
         machines=sorted(set(runs.rows["machine"].dropna())),
         code=sorted(set(runs.rows["code"].dropna())),
     )
 
 
-def inline(text: str, name: str) -> str:
-    """An SVG for use inside HTML: its identifiers made unique, since all figures share one page."""
+def with_prefixed_ids(svg: str, prefix: str) -> str:
+    """Prefixes the identifiers of an SVG, since all figures share one page."""
     for mark in ('id="', 'href="#', "url(#"):
-        text = text.replace(mark, f"{mark}{name}-")
-    return text
+        svg = svg.replace(mark, f"{mark}{prefix}-")
+    return svg

@@ -1,4 +1,4 @@
-"""How figures look: colours, panels, legends, and a figure as SVG or PNG."""
+"""How figures look: colours, panels, legends, and how a figure becomes SVG or PNG."""
 
 import io
 import math
@@ -13,39 +13,42 @@ from .. import gains
 
 # One colour per method everywhere, safe for colour-blind readers (Okabe and Ito).
 COLOURS = {"erm": "#555555", "mixup": "#0072B2", "kmixup": "#D55E00", "placebo": "#009E73"}
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9")  # a user's own methods, in order
+OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9")  # for a user's own methods, in order
 MARKERS = {"erm": "D", "mixup": "o", "kmixup": "s", "placebo": "^"}
-INK = "#888888"  # of axes and text: legible on white and on black
-WIDTH = 7.0  # inches: the text width of a paper; the halves of a row of two suit a column
+INK = "#888888"  # colour of axes and text: legible on white and on black
+WIDTH = 7.0  # inches: the text width of a paper
 
 
-def colour(method: str, rows: pd.DataFrame) -> str:
-    others = [m for m in gains.methods(rows) if m not in COLOURS]
-    return COLOURS[method] if method in COLOURS else OTHERS[others.index(method) % len(OTHERS)]
+def method_colour(method: str, rows: pd.DataFrame) -> str:
+    others = [name for name in gains.methods(rows) if name not in COLOURS]
+    return COLOURS[method] if method in COLOURS else OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]
 
 
-def panels(tasks: Sequence[str], columns: int = 3, height: float = 2.1) -> tuple[Figure, Iterator[tuple[str, Axes]]]:
-    """A figure of small panels, one per task."""
-    lines = math.ceil(len(tasks) / columns)
-    figure = Figure(figsize=(WIDTH, 0.5 + height * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for empty in axes[len(tasks) :]:
-        empty.remove()
-    for task, at in zip(tasks, axes, strict=False):
-        at.set_title(task, fontsize=9, color=INK)
-    return figure, zip(tasks, axes, strict=False)
+def task_panels(tasks: Sequence[str]) -> tuple[Figure, Iterator[tuple[str, Axes]]]:
+    """A figure of small panels, three in a row, and the axes of each task."""
+    columns = 3
+    panel_rows = math.ceil(len(tasks) / columns)
+    figure = Figure(figsize=(WIDTH, 0.5 + 2.1 * panel_rows), layout="constrained")
+    panels = figure.subplots(panel_rows, columns, squeeze=False).ravel()
+    for unused in panels[len(tasks) :]:
+        unused.remove()
+    for task, axes in zip(tasks, panels, strict=False):
+        axes.set_title(task, fontsize=9, color=INK)
+    return figure, zip(tasks, panels, strict=False)
 
 
-def legend(figure: Figure) -> None:
+def add_legend(figure: Figure) -> None:
     """One legend for all panels, above them."""
-    drawn = [pair for axes in figure.axes for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
-    found = {label: handle for handle, label in drawn}
-    if found:
-        figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=4, frameon=False, labelcolor=INK)
+    labelled = [pair for axes in figure.axes for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    handles = {label: handle for handle, label in labelled}
+    if handles:
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside upper center", ncols=4, frameon=False, labelcolor=INK
+        )
 
 
 def finish(figure: Figure) -> None:
-    """In the colours of the report, and laid out, once for all formats."""
+    """Sets the colours and computes the layout, once for all formats."""
     for axes in figure.axes:
         axes.patch.set_visible(False)
         axes.tick_params(colors=INK, labelsize=8)
@@ -58,7 +61,7 @@ def finish(figure: Figure) -> None:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an SVG element on a transparent ground, its text kept as text."""
+    """The figure as an SVG element with a transparent background; text stays text."""
     out = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tune-kmixup"}):
         figure.savefig(out, format="svg", dpi=150, transparent=True, metadata={"Date": None})
@@ -67,7 +70,7 @@ def svg(figure: Figure) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The same on a white ground, 200 dots per inch."""
+    """The figure on a white background, 200 dots per inch."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=200, facecolor="white")
     return out.getvalue()

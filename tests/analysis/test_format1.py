@@ -1,4 +1,4 @@
-"""What version 0.1.0 left on disk is read and reported as it was then."""
+"""Run directories and a report of version 0.1.0 are still read, with the same numbers."""
 
 import shutil
 from pathlib import Path
@@ -17,16 +17,16 @@ RUN_DIRS, REPORT = [FIXTURE / "tables", FIXTURE / "early"], FIXTURE / "report"
 
 
 @pytest.mark.parametrize("sources", [RUN_DIRS, [REPORT]], ids=["run directories", "report"])
-def test_its_gains_are_those_of_its_own_report(sources: list[Path]) -> None:
+def test_the_gains_are_those_of_the_report_of_version_0_1_0(sources: list[Path]) -> None:
     runs = load(sources)
     assert len(runs.rows) == 106 and runs.missing.empty
-    assert set(runs.rows["batched"]) == {1, 2, 3}, "the column that was called fused"
-    then = pd.read_csv(REPORT / "gains.csv")
-    now = tables.estimates(runs.rows, 0.95)
-    pd.testing.assert_frame_equal(now[then.columns], then, check_dtype=False, rtol=1e-9)
+    assert set(runs.rows["batched"]) == {1, 2, 3}, "the column was called fused"
+    expected = pd.read_csv(REPORT / "gains.csv")
+    estimates = tables.gain_estimates(runs.rows, 0.95)
+    pd.testing.assert_frame_equal(estimates[expected.columns], expected, check_dtype=False, rtol=1e-9)
 
 
-def test_its_status_is_that_of_a_finished_launch() -> None:
+def test_the_status_is_that_of_a_finished_launch() -> None:
     launch = status.launch_status(RunDir(FIXTURE / "tables"))
     assert launch.state == "ended" and launch.slots == 2
     assert {(study.missing, study.final_done) for study in launch.studies} == {(0, 3)}
@@ -34,6 +34,6 @@ def test_its_status_is_that_of_a_finished_launch() -> None:
     assert sum(study.stopped for study in early.studies) > 0
 
 
-def test_its_searches_are_exported(tmp_path: Path) -> None:
+def test_the_searches_are_exported(tmp_path: Path) -> None:
     shutil.copytree(FIXTURE / "early", tmp_path / "early")
     assert export(RunDir(tmp_path / "early"), tmp_path / "optuna.db") == (1, 9)

@@ -1,4 +1,4 @@
-"""Budget curves, selection bias, ties; costs and equal seconds."""
+"""Budget curves, selection bias, costs, and the comparison at equal seconds."""
 
 from itertools import combinations
 
@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks.report import made_up
 from tune_kmixup.analysis import costs, search_budget
-from tune_kmixup.analysis.report.figures import pooled
 
 
 def test_expected_best_is_the_mean_over_all_subsets() -> None:
@@ -19,14 +18,14 @@ def test_expected_best_is_the_mean_over_all_subsets() -> None:
 
 def test_best_so_far_never_rises_and_ends_where_the_expectation_does() -> None:
     errors = np.random.default_rng(0).random(30)
-    so_far = search_budget.best_so_far(errors)
-    assert (np.diff(so_far) <= 0).all() and so_far[-1] == errors.min()
+    best = search_budget.best_so_far(errors)
+    assert (np.diff(best) <= 0).all() and best[-1] == errors.min()
     assert search_budget.expected_best(errors)[-1] == pytest.approx(errors.min())
 
 
 def test_curves_average_over_outer_splits() -> None:
     rows = made_up(np.random.default_rng(1), tasks=["a/mlp"], splits=3, trials=6)
-    curve = search_budget.curves(rows, random=False).query("method == 'mixup'")
+    curve = search_budget.budget_curves(rows, random_order=False).query("method == 'mixup'")
     assert list(curve["trials"]) == list(range(1, 7)) and (curve["val_error"].diff().dropna() <= 1e-12).all()
     first = rows.query("method == 'mixup' and phase == 'search' and trial == 0")
     assert curve["val_error"].iloc[0] == pytest.approx(first.groupby("outer_split")["val_error"].mean().mean())
@@ -35,47 +34,42 @@ def test_curves_average_over_outer_splits() -> None:
 def test_selection_is_optimistic_where_configurations_differ_by_noise_alone() -> None:
     rows = made_up(np.random.default_rng(2), tasks=["a/mlp"], splits=1, trials=50, seeds=10)
     noise = np.random.default_rng(3).normal(0.2, 0.02, len(rows))
-    found = search_budget.selection(rows.assign(val_error=noise)).set_index("method")
-    assert found.loc["mixup", "optimism"] > 0.01 and abs(found.loc["erm", "optimism"]) < 0.03
-    assert found.loc["mixup", "ties"] == 0
-    tied = search_budget.selection(rows.assign(val_error=0.2)).set_index("method")
+    bias = search_budget.selection_bias(rows.assign(val_error=noise)).set_index("method")
+    assert bias.loc["mixup", "optimism"] > 0.01 and abs(bias.loc["erm", "optimism"]) < 0.03
+    assert bias.loc["mixup", "ties"] == 0
+    tied = search_budget.selection_bias(rows.assign(val_error=0.2)).set_index("method")
     assert tied.loc["mixup", "ties"] == 1 and tied.loc["erm", "ties"] == 0
 
 
-def study(method: str, seconds: list[float], errors: list[float]) -> pd.DataFrame:
+def search_rows(method: str, seconds: list[float], errors: list[float]) -> pd.DataFrame:
     table = pd.DataFrame({"seconds": seconds, "val_error": errors, "val_nll": errors})
     table["trial"] = range(len(table))
     return table.assign(task="a/mlp", outer_split=0, method=method, phase="search", alpha=1.0, k=1, status="ok")
 
 
-def test_at_equal_seconds_the_dearer_method_has_fewer_configurations() -> None:
-    rows = pd.concat([study("mixup", [1, 1, 1], [0.3, 0.2, 0.1]), study("kmixup", [2, 2, 2], [0.3, 0.2, 0.1])])
-    found = costs.equal_seconds(rows).set_index("method")
-    assert found.loc["mixup", "val_error"] == 0.1 and found.loc["mixup", "same"] == 1
-    assert found.loc["kmixup", "val_error"] == 0.3 and found.loc["kmixup", "same"] == 0  # 2 of 3 s; 4 do not fit
+def test_at_equal_seconds_the_slower_method_has_fewer_configurations() -> None:
+    errors = [0.3, 0.2, 0.1]
+    rows = pd.concat([search_rows("mixup", [1, 1, 1], errors), search_rows("kmixup", [2, 2, 2], errors)])
+    best = costs.equal_seconds(rows).set_index("method")
+    assert best.loc["mixup", "val_error"] == 0.1 and best.loc["mixup", "same"] == 1
+    assert best.loc["kmixup", "val_error"] == 0.3 and best.loc["kmixup", "same"] == 0  # 2 of 3 s; 4 do not fit
 
 
-def test_what_was_stopped_early_costs_its_seconds_and_is_never_the_best() -> None:
-    early = study("mixup", [1, 1, 1, 1], [0.0, 0.3, 0.2, 0.1])
-    early.loc[0, "status"] = "stopped"
-    rows = pd.concat([early, study("kmixup", [1, 1, 1], [0.3, 0.2, 0.1])])
-    found = costs.equal_seconds(rows).set_index("method")
-    assert found.loc["mixup", "val_error"] == 0.2 and found.loc["mixup", "same"] == 0
-    assert found.loc["kmixup", "val_error"] == 0.1
-    assert list(search_budget.curves(rows, False).query("method == 'mixup'")["val_error"]) == [0.3, 0.2, 0.1]
-    assert search_budget.configurations(rows).query("method == 'mixup'")["val_error"].min() == 0.1
+def test_configurations_stopped_early_cost_their_seconds_and_are_never_the_best() -> None:
+    mixup = search_rows("mixup", [1, 1, 1, 1], [0.0, 0.3, 0.2, 0.1])
+    mixup.loc[0, "status"] = "stopped"
+    rows = pd.concat([mixup, search_rows("kmixup", [1, 1, 1], [0.3, 0.2, 0.1])])
+    best = costs.equal_seconds(rows).set_index("method")
+    assert best.loc["mixup", "val_error"] == 0.2 and best.loc["mixup", "same"] == 0
+    assert best.loc["kmixup", "val_error"] == 0.1
+    curve = search_budget.budget_curves(rows, random_order=False).query("method == 'mixup'")
+    assert list(curve["val_error"]) == [0.3, 0.2, 0.1]
+    assert search_budget.configuration_errors(rows).query("method == 'mixup'")["val_error"].min() == 0.1
 
 
 def test_costs_add_up() -> None:
     rows = made_up(np.random.default_rng(4), tasks=["a/mlp"], splits=1)
-    found = costs.costs(rows).set_index("method")
-    assert found["hours"].sum() == pytest.approx(rows["seconds"].sum() / 3600)
-    assert found["runs"].sum() == len(rows)
-    assert found.loc["erm", "pairing"] == 0 < found.loc["kmixup", "pairing"] < 0.02
-
-
-def test_reliability_bins_of_several_runs_are_pooled_by_their_rows() -> None:
-    found = pooled(pd.Series(["10:0.6000:0.5000 30:0.9500:1.0000", "30:0.6100:0.7000"]))
-    assert list(found["rows"]) == [10, 30, 30]
-    both = pooled(pd.Series(["10:0.6100:0.5000", "30:0.6500:0.7000"]))
-    assert list(both["rows"]) == [40] and both["accuracy"].iloc[0] == pytest.approx((5 + 21) / 40)
+    run_costs = costs.run_costs(rows).set_index("method")
+    assert run_costs["hours"].sum() == pytest.approx(rows["seconds"].sum() / 3600)
+    assert run_costs["runs"].sum() == len(rows)
+    assert run_costs.loc["erm", "pairing"] == 0 < run_costs.loc["kmixup", "pairing"] < 0.02

@@ -1,4 +1,4 @@
-"""The report in a real browser: headless Chromium, where there is one."""
+"""The report in headless Chromium; skipped where Chromium is not installed."""
 
 import json
 import re
@@ -14,9 +14,9 @@ from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
-# Sorts the first table by its third column, up and down, and says what is seen.
+# Sorts the first table by its third column, up and down, and writes what it sees into the page.
 PROBE = """<script>
 addEventListener("load", () => {
   const rows = [...document.querySelectorAll("table")[0].tBodies[0].rows].map(row => row.cells[2].textContent);
@@ -49,32 +49,33 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "probed.html"
 
 
-def opened(page: Path, *options: str) -> tuple[dict[str, object], str]:
-    """What the probe saw, and what the console said."""
+def open_page(page: Path, *options: str) -> tuple[dict[str, object], str]:
+    """What the probe saw, and the text of the console."""
     assert CHROMIUM is not None
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
     command += [f"--user-data-dir={page.parent / 'profile'}", *options, page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), done.stderr
+    probe_output = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert probe_output, done.stderr[-2000:]
+    return json.loads(probe_output[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), done.stderr
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_in_a_browser(page: Path, width: int) -> None:
-    seen, console = opened(page, f"--window-size={width},1000")
-    assert "CONSOLE" not in console, "an error or a warning"
+def test_the_page_loads_nothing_else_sorts_its_tables_and_fits_the_window(page: Path, width: int) -> None:
+    seen, console = open_page(page, f"--window-size={width},1000")
+    assert "CONSOLE" not in console, "errors and warnings"
     assert seen["requests"] == []
     up, down = seen["sorted"]  # type: ignore[misc]
     assert up == sorted(up) and down == sorted(down, reverse=True) and len(up) == len(seen["rows"])  # type: ignore[arg-type]
-    assert seen["width"] <= seen["window"], "tables scroll inside themselves, the page does not"  # type: ignore[operator]
+    assert seen["width"] <= seen["window"], "wide tables scroll, the page does not"  # type: ignore[operator]
     figures = seen["figures"]
     assert len(figures) >= 7 and all(200 < shown <= seen["window"] for shown in figures)  # type: ignore[arg-type, operator, union-attr]
 
 
 def test_dark_mode(page: Path) -> None:
     light, dark = (
-        opened(page, *options)[0] for options in ((), ("--force-dark-mode", "--blink-settings=preferredColorScheme=0"))
+        open_page(page, *options)[0]
+        for options in ((), ("--force-dark-mode", "--blink-settings=preferredColorScheme=0"))
     )
     assert not light["dark"] and dark["dark"]
     assert light["ink"] != dark["ink"]

@@ -1,0 +1,86 @@
+"""What is read from run directories and reports, what is merged, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.reports import filled
+from tests.helpers.suites import made_up_rows
+from tune_kmixup.analysis.load import load, save_runs
+from tune_kmixup.core.config import Suite
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store.run_dir import RunDir
+
+
+def save(run: Path, folder: Path) -> Path:
+    """Saves the runs of a run directory as a report does."""
+    folder.mkdir()
+    save_runs(load([run]), folder)
+    return folder
+
+
+def test_rows_are_loaded_with_their_columns_and_the_selected_ones_marked(run_dir: RunDir, suite: Suite) -> None:
+    runs = load([filled(run_dir, suite).path])
+    assert set(runs.rows["suite"]) == {"small"} and runs.missing.empty
+    assert runs.rows.groupby("phase")["selected"].agg(list).map(any).to_dict() == {"final": True, "search": False}
+    assert len(runs.rows[runs.rows["selected"]]) == 6 * 3
+
+
+def test_missing_runs_are_named_with_the_command_that_completes_them(run_dir: RunDir, suite: Suite) -> None:
+    filled(run_dir, suite, finals=False)
+    (run_dir.folder("iris/mlp@1/mixup") / "search-0003.json").unlink()
+    missing = load([run_dir.path]).missing.set_index("study")
+    assert missing.loc["iris/mlp@1/mixup", "missing"] == "2 search runs, 3 final runs"
+    assert missing.loc["iris/mlp@0/erm", "command"] == f"tune-kmixup resume {run_dir.path}"
+
+
+def test_copies_are_merged_and_contradictions_refused(tmp_path: Path, suite: Suite) -> None:
+    one = filled(RunDir(tmp_path / "one"), suite)
+    shutil.copytree(one.path, tmp_path / "two")
+    assert len(load([one.path, tmp_path / "two"]).rows) == len(load([one.path]).rows)
+    path = next((tmp_path / "two").rglob("final-*.json"))
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([{**rows[0], "val_error": 0.9}, *rows[1:]]))
+    with pytest.raises(BadInput, match="contradict each other"):
+        load([one.path, tmp_path / "two"])
+
+
+def test_a_report_keeps_what_is_missing(run_dir: RunDir, tmp_path: Path, suite: Suite) -> None:
+    filled(run_dir, suite)
+    (run_dir.folder("iris/mlp@1/mixup") / "search-0003.json").unlink()
+    (record,) = load([save(run_dir.path, tmp_path / "report")]).missing.to_dict("records")
+    assert record == {"study": "iris/mlp@1/mixup", "missing": "2 search runs", "command": "tune-kmixup resume .../run"}
+
+
+def test_two_states_of_one_launch_are_refused(run_dir: RunDir, tmp_path: Path, suite: Suite) -> None:
+    """With a larger budget another configuration was selected, so the final runs of both would count."""
+    run = filled(run_dir, suite)
+    earlier = save(run.path, tmp_path / "earlier")
+    study = suite.studies[1]
+    better = suite.search_trial(study, 4, {"alpha": 1.0})
+    run.write_rows(better, [row | {"val_error": 0.0} for row in made_up_rows(suite, better)])
+    for trial in suite.final_trials(study, 4, {"alpha": 1.0}, (), 2):
+        run.write_rows(trial, made_up_rows(suite, trial))
+    with pytest.raises(BadInput, match=r"hold two states of iris/mlp@0/mixup .*: leave out the earlier one"):
+        load([earlier, run.path])
+
+
+@pytest.mark.parametrize("damaged", ["launches.json", "results.parquet"])
+def test_an_incomplete_report_is_refused(damaged: str, run_dir: RunDir, tmp_path: Path, suite: Suite) -> None:
+    report = save(filled(run_dir, suite).path, tmp_path / "report")
+    (report / damaged).write_text("{")
+    with pytest.raises(BadInput, match="report' is not a complete report"):
+        load([report])
+    (report / damaged).unlink()
+    with pytest.raises(BadInput, match=r"not a complete report|holds no suite\.json"):
+        load([report])
+
+
+def test_directories_without_results_are_refused(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"holds no suite\.json"):
+        load([tmp_path])
+    run_dir.write_suite(suite)
+    with pytest.raises(BadInput, match="hold no result yet"):
+        load([run_dir.path])
