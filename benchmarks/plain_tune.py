@@ -2,9 +2,10 @@
 
     python benchmarks/plain_tune.py --out RUNS.json [--trials 8] [--search-seeds 5] [--final-seeds 20]
 
-Two tasks, three methods, one study after another: a search with each configuration repeated over its seeds (Ray's
-Repeater), then final trials of the best. Networks, data, recipes and the pairing are the suite's own, so that the two
-differ in how runs are organised and in nothing else. Writes how many runs it made; `benchmarks/throughput.py` times it.
+Two tasks, three methods, one study after another. Each study is a search in which Ray's Repeater repeats every
+configuration over its seeds, then final trials of the best one. Networks, data, recipes and pairing are the suite's, so
+that only the organisation of the runs differs. Writes the number of runs to `--out`. `benchmarks/throughput.py` times
+this script.
 """
 
 import argparse
@@ -33,8 +34,8 @@ SPACES = {
 
 
 def train(config: dict) -> None:
-    """One run: trains a network and reports its validation and test error once, at the end."""
-    import torch  # here, as Ray's guides do it: the function travels to its worker by value
+    """Trains one network, and reports its validation and test error at the end."""
+    import torch  # here, as in Ray's guides: Ray sends the function to its worker by value
     from torch.nn import functional as F
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -72,8 +73,8 @@ def train(config: dict) -> None:
     tune.report(errors)
 
 
-def study(task: str, space: dict, trials: int, search_seeds: int, final_seeds: int) -> list[float]:
-    """Searches, and trains the best configuration with fresh seeds; the test errors of those."""
+def run_study(task: str, space: dict, trials: int, search_seeds: int, final_seeds: int) -> list[float]:
+    """Searches, trains the best configuration with fresh seeds, and returns the test errors of those final runs."""
     best = {}
     if space:
         searcher = Repeater(OptunaSearch(metric="val_error", mode="min"), repeat=search_seeds)
@@ -83,15 +84,15 @@ def study(task: str, space: dict, trials: int, search_seeds: int, final_seeds: i
             num_samples=trials * search_seeds,
             search_alg=searcher,
         )
-        found = tune.Tuner(train, param_space={"task": task, **space}, tune_config=config).fit().get_dataframe()
-        values = [f"config/{name}" for name in space]
-        chosen = found.groupby(values)["val_error"].mean().idxmin()
+        runs = tune.Tuner(train, param_space={"task": task, **space}, tune_config=config).fit().get_dataframe()
+        columns = [f"config/{name}" for name in space]
+        chosen = runs.groupby(columns)["val_error"].mean().idxmin()
         best = dict(zip(space, chosen if isinstance(chosen, tuple) else (chosen,), strict=True))
     else:
         tune.Tuner(train, param_space={"task": task, "seed": tune.grid_search(list(range(search_seeds)))}).fit()
     seeds = tune.grid_search(list(range(1000, 1000 + final_seeds)))
-    found = tune.Tuner(train, param_space={"task": task, **best, "seed": seeds}).fit().get_dataframe()
-    return list(found["test_error"])
+    runs = tune.Tuner(train, param_space={"task": task, **best, "seed": seeds}).fit().get_dataframe()
+    return list(runs["test_error"])
 
 
 if __name__ == "__main__":
@@ -103,8 +104,12 @@ if __name__ == "__main__":
     options = parser.parse_args()
     ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error")
     budget = (options.trials, options.search_seeds, options.final_seeds)
-    errors = {f"{task}/{name}": study(task, space, *budget) for task in options.tasks for name, space in SPACES.items()}
-    for name, found in errors.items():
-        print(f"{name}: test error {100 * sum(found) / len(found):.2f} %")
-    searched = len(options.tasks) * options.search_seeds * (1 + 2 * options.trials)
-    options.out.write_text(json.dumps(searched + sum(map(len, errors.values()))))
+    errors = {
+        f"{task}/{method}": run_study(task, space, *budget)
+        for task in options.tasks
+        for method, space in SPACES.items()
+    }
+    for name, test_errors in errors.items():
+        print(f"{name}: test error {100 * sum(test_errors) / len(test_errors):.2f} %")
+    search_runs = len(options.tasks) * options.search_seeds * (1 + 2 * options.trials)
+    options.out.write_text(json.dumps(search_runs + sum(map(len, errors.values()))))

@@ -1,8 +1,8 @@
-"""Seconds and memory of a full report against the number of rows, on made-up runs.
+"""Seconds and memory of a full report by the number of rows, on made-up runs.
 
     python benchmarks/report.py [--rows 1000 10000 100000] [--quick]
 
-Twenty tasks of five outer splits, three methods; the rows are drawn from a table of effects, nothing was trained.
+Twenty tasks of five outer splits, three methods. Nothing is trained: the rows are drawn from a table of effects.
 """
 
 import argparse
@@ -32,9 +32,18 @@ def made_up(
     seeds: int = 4,
     search_seeds: int = 2,
 ) -> pd.DataFrame:
-    """Rows as `analysis.load` gives them. `effects`: by how much each method lowers the expected test error.
+    """Rows as `analysis.load` returns them.
 
-    Tasks and splits have effects of their own on the error, and so on the gain; runs of one seed share their noise.
+    Tasks and splits have effects of their own on the error, and so on the gain. Final runs of a seed share their noise.
+
+    Args:
+        rng: source of all randomness.
+        effects: method -> by how much it lowers the expected test error.
+        tasks: names of the tasks.
+        splits: outer splits of each task; 1: an official test set.
+        trials: configurations of each searched method.
+        seeds: final runs of each method.
+        search_seeds: runs of each configuration.
     """
     parts = []
     for number, task in enumerate(tasks):
@@ -42,27 +51,25 @@ def made_up(
             level = 0.1 + 0.01 * (number % 10) + 0.02 * rng.normal()
             shared = 0.005 * rng.normal(size=seeds)
             for method, effect in effects.items():
-                tried = trials if method != "erm" else 1
-                count = tried * search_seeds + seeds
-                final = np.arange(count) >= tried * search_seeds
+                searched = (trials if method != "erm" else 1) * search_seeds
+                count = searched + seeds
+                final = np.arange(count) >= searched
                 table = pd.DataFrame({"phase": np.where(final, "final", "search")})
                 table["trial"] = np.where(final, 0, np.arange(count) // search_seeds)
-                table["seed"] = np.where(
-                    final, 1_000_000 + np.arange(count) - tried * search_seeds, np.arange(count) % 2
-                )
+                table["seed"] = np.where(final, 1_000_000 + np.arange(count) - searched, np.arange(count) % 2)
                 table["alpha"] = 0.0 if method == "erm" else 10 ** rng.uniform(-2, 1.8, count)[table["trial"]]
                 table["k"] = 2 ** rng.integers(1, 6, count)[table["trial"]] if method == "kmixup" else 1
-                gained = effect * (1 + 0.3 * rng.normal())
-                error = level - gained + 0.004 * rng.normal(size=count) + np.where(final, 0, 0.02 * rng.random(count))
+                gain = effect * (1 + 0.3 * rng.normal())
+                error = level - gain + 0.004 * rng.normal(size=count) + np.where(final, 0, 0.02 * rng.random(count))
                 error[final] += shared
                 table["val_error"], table["test_error"] = error.clip(0, 1), np.where(final, error.clip(0, 1), np.nan)
                 parts.append(table.assign(task=task, outer_split=split, method=method, selected=final))
     rows = pd.concat(parts, ignore_index=True).reindex(columns=[*COLUMNS, "selected"])
-    return filled(rows, rng)
+    return with_other_columns(rows, rng)
 
 
-def filled(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The other columns: functions of the error, or constants."""
+def with_other_columns(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Adds the other columns: functions of the error, or constants."""
     error, final = rows["val_error"], rows["phase"] == "final"
     rows = rows.assign(
         suite="made up", status="ok", device="cpu", machine="none", code="none", versions="none", val_nll=3 * error
@@ -83,11 +90,11 @@ def measure(rows: int) -> None:
     tasks = [f"task{number:02d}/mlp" for number in range(20)]
     trials = max(2, (rows // 100 - 3 * 20 - 2) // 4)  # 100 splits; two searched methods, two seeds; 20 final runs
     table = made_up(np.random.default_rng(0), tasks=tasks, trials=trials, seeds=20)
-    clock = time.perf_counter()
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         write(Runs(table), Path(folder))
         size = (Path(folder) / "report.html").stat().st_size
-    seconds = time.perf_counter() - clock
+    seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"| {len(table):,} | {seconds:.1f} | {peak:.2f} | {size / 2**20:.1f} |", flush=True)
 
@@ -95,7 +102,7 @@ def measure(rows: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--quick", action="store_true", help="1,000 rows alone")
+    parser.add_argument("--quick", action="store_true", help="the fewest rows only")
     options = parser.parse_args()
     print(f"{platform.machine()}, Python {platform.python_version()}\n")
     print("| rows | seconds | peak memory so far, GiB | report.html, MiB |\n| --- | --- | --- | --- |")

@@ -2,10 +2,12 @@
 
     python benchmarks/scale.py [--trials 100 1000 10000]      # 1, 4 and 40 minutes
 
-Trials of a stub that trains for 0.2 s (`benchmarks/stubs.py`), in ten studies, by random search, each size in a process
-of its own: a real launch without the command line. Overhead is slot time beyond 0.2 s, per trial; Optuna's suggestions
-are part of it and shown apart. Resuming is reading the run directory and rebuilding every Optuna study. Then what a
-suggestion costs each sampler after so many finished trials of one study of k-mixup.
+First table: a real launch without the command line, of trials that sleep for 0.2 s (`benchmarks/stubs.py`), in ten
+studies, by random search. Each size runs in a process of its own. Overhead is slot time beyond 0.2 s, per trial. It
+includes Optuna's suggestions, which have a column of their own. Resuming means reading the run directory and
+rebuilding every Optuna study.
+
+Second table: what a suggestion costs with each sampler, after so many finished trials of one k-mixup study.
 """
 
 import argparse
@@ -15,17 +17,15 @@ import resource
 import statistics
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import optuna
 from optuna.distributions import IntDistribution
 from optuna.trial import create_trial
-from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks import stubs
-from benchmarks.timing import head, line, machine
-from search_spaces.methods import ALPHA, study
+from benchmarks.timing import describe_machine, print_header, print_row
+from search_spaces.methods import ALPHA, make_study
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Suite, Task
 from tune_kmixup.planning.plugins import Plugins
@@ -37,87 +37,85 @@ from tune_kmixup.tuning import launch
 from tune_kmixup.tuning.searcher import SuiteSearcher
 
 STUDIES = 10
-TRAINS = 0.2
+TRIAL_SECONDS = 0.2
 
 
 def build_suite(trials: int, sampler: str) -> Suite:
     (task,) = TASKS["iris/sleep-200"]
     tasks = [Task(task.dataset, task.architecture, task.recipe, outer_split=split) for split in range(5)]
-    studies = tuple(study(task, method, 90, ()) for task in tasks for method in ("mixup", "kmixup"))
+    studies = tuple(make_study(task, method, 90, ()) for task in tasks for method in ("mixup", "kmixup"))
     return Suite("scale", studies, trials // STUDIES, 1, 1, sampler)  # type: ignore[arg-type]
 
 
-def measure(trials: int) -> None:
-    spent: dict[str, float] = defaultdict(float)
-    suggest = OptunaSearch.suggest
+def measure_launch(trials: int) -> None:
+    """Prints the row of a launch of so many search trials."""
+    ask_seconds: list[float] = []
+    ask = optuna.Study.ask
 
-    def timed(self: OptunaSearch, trial_id: str) -> object:
-        clock = time.perf_counter()
-        found = suggest(self, trial_id)
-        spent["suggest"] += time.perf_counter() - clock
-        return found
+    def timed_ask(study: optuna.Study, *args: object) -> object:
+        start = time.perf_counter()
+        trial = ask(study, *args)
+        ask_seconds.append(time.perf_counter() - start)
+        return trial
 
-    OptunaSearch.suggest = timed
+    optuna.Study.ask = timed_ask
     with tempfile.TemporaryDirectory() as folder:
         run, suite = RunDir(Path(folder) / "run"), build_suite(trials, "random")
-        mine = Plugins.read([Path(stubs.__file__)])
-        clock = time.perf_counter()
+        plugins = Plugins.read([Path(stubs.__file__)])
+        start = time.perf_counter()
         with run_lock(run):
-            done = launch.launch(suite, run, Path(folder), Resources(batch_seeds="off"), mine)
-        whole = time.perf_counter() - clock
-        assert done and done.finished and not done.failures, done
+            outcome = launch.launch(suite, run, Path(folder), Resources(batch_seeds="off"), plugins)
+        launch_seconds = time.perf_counter() - start
+        assert outcome and outcome.finished and not outcome.failures, outcome
         rows = [row for study in suite.studies for row in run.rows(study.name)]
-        last = run.launch()
-        slot_time = last["slots"] * (last["updated"] - last["since"])
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        clock = time.perf_counter()
+        heartbeat = run.launch()
+        slot_seconds = heartbeat["slots"] * (heartbeat["updated"] - heartbeat["since"])
+        peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        start = time.perf_counter()
         assert SuiteSearcher(suite, run).finished()
-        resume = time.perf_counter() - clock
-        line(
+        resume_seconds = time.perf_counter() - start
+        print_row(
             len(rows),
-            f"{whole:.0f}",
-            f"{slot_time / len(rows) - TRAINS:.3f}",
-            f"{1000 * spent['suggest'] / trials:.1f}",
-            f"{memory:.0f}",
-            f"{resume:.1f}",
+            f"{launch_seconds:.0f}",
+            f"{slot_seconds / len(rows) - TRIAL_SECONDS:.3f}",
+            f"{1000 * sum(ask_seconds) / trials:.1f}",
+            f"{peak_memory:.0f}",
+            f"{resume_seconds:.1f}",
         )
 
 
-def suggestion(name: str, finished: int) -> float:
-    """Milliseconds that a sampler takes for one proposal: the median of ten."""
+def suggestion_milliseconds(sampler: str, finished: int) -> float:
+    """What a sampler takes for one suggestion after `finished` trials: the median of ten."""
     space = {"alpha": ALPHA, "log2_k": IntDistribution(1, 5)}
-    chance = random.Random(0)
-    values = [{"alpha": 0.01 * 6400 ** chance.random(), "log2_k": chance.randint(1, 5)} for _ in range(finished)]
-    storage = optuna.storages.InMemoryStorage()
-    optuna.create_study(storage=storage, study_name="one").add_trials(
-        [create_trial(params=value, distributions=space, value=chance.random()) for value in values]
-    )
-    chosen = make_sampler(name, 0, space, finished + 10)
-    engine = OptunaSearch(space, metric="score", mode="min", sampler=chosen, storage=storage, study_name="one")
-    times = []
-    for number in range(10):
-        clock = time.perf_counter()
-        engine.suggest(str(number))
-        times.append(1000 * (time.perf_counter() - clock))
-        engine.on_trial_complete(str(number), {"score": 0.5})
-    return statistics.median(times)
+    rng = random.Random(0)
+    values = [{"alpha": 0.01 * 6400 ** rng.random(), "log2_k": rng.randint(1, 5)} for _ in range(finished)]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
+    optuna_study = optuna.create_study(sampler=make_sampler(sampler, 0, space, finished + 10))
+    optuna_study.add_trials([create_trial(params=value, distributions=space, value=rng.random()) for value in values])
+    milliseconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        trial = optuna_study.ask(space)
+        milliseconds.append(1000 * (time.perf_counter() - start))
+        optuna_study.tell(trial, 0.5)
+    return statistics.median(milliseconds)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="twenty trials")
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10000])
-    parser.add_argument("--suggestions", action="store_true", help="the second table alone")
+    parser.add_argument("--suggestions", action="store_true", help="the second table only")
     options = parser.parse_args()
     sizes = [20] if options.quick else options.trials
-    print(f"{machine()}\n")
+    print(f"{describe_machine()}\n")
     if not options.suggestions:
-        head("runs", "s", "overhead, s per trial and slot", "a suggestion, ms", "driver, MB", "resume, s")
+        print_header("runs", "s", "overhead, s per trial and slot", "a suggestion, ms", "driver, MB", "resume, s")
         for trials in sizes:
-            process = multiprocessing.get_context("spawn").Process(target=measure, args=(trials,))
+            process = multiprocessing.get_context("spawn").Process(target=measure_launch, args=(trials,))
             process.start()
             process.join()
         print()
-    head("sampler", *(f"after {finished}, ms" for finished in sizes))
-    for name in ("random", "qmc", "tpe"):
-        line(name, *(f"{suggestion(name, finished):.1f}" for finished in sizes))
+    print_header("sampler", *(f"after {finished}, ms" for finished in sizes))
+    for sampler in ("random", "qmc", "tpe"):
+        print_row(sampler, *(f"{suggestion_milliseconds(sampler, finished):.1f}" for finished in sizes))

@@ -2,14 +2,16 @@
 
     python benchmarks/structure.py [--quick] [--figure docs/structure.png]
 
-512 points and 512 independent partners, paired in blocks of k and mixed with λ ~ Beta(α, α), one λ per batch of 64.
-Once at equal α = 1, once at equal perturbation: α such that every k displaces points as much, in expectation, as k = 64
-does at α = 1. W2 is the Wasserstein distance (POT, exact) to 512 fresh points; "fresh" compares fresh points with
-others, which is what independent draws reach. Off the support: farther from the noise-free set than three standard
-deviations of its noise. The last column is paired by seed.
+512 points are paired with 512 independent ones in blocks of k and mixed with λ ~ Beta(α, α), one λ per batch of 64.
+The first table has α = 1 for every k. The second has equal perturbation: α is such that every k displaces points as
+much, in expectation, as k = 64 does at α = 1.
 
-How distances fall with k is measured on 8,192 points. The toy sets hold their classes in equal parts, so blocks that
-are a large part of a sample would hold nearly equal numbers of each cluster, and would cross too little.
+W2 is the exact Wasserstein distance (by POT) to 512 fresh points. The column "fresh" compares other fresh points with
+them, which is what independent draws reach. A point is off the support if it is farther from the noise-free set than
+three standard deviations of the noise. The last column is paired by seed.
+
+The third table measures on 8,192 points how distances fall with k. The toy sets hold their classes in equal parts.
+Blocks that are a large part of a sample would hold nearly equal numbers of each cluster, so too few pairs would cross.
 """
 
 import argparse
@@ -20,31 +22,31 @@ import numpy as np
 import ot
 import torch
 
-from benchmarks.timing import head, line, machine
-from tune_kmixup.analysis.gains import Estimate, t_interval
+from benchmarks.timing import describe_machine, print_header, print_row
+from tune_kmixup.analysis.stats import Estimate, t_interval
 from tune_kmixup.data import synthetic
 from tune_kmixup.mixing.pairing import pair
 from tune_kmixup.mixing.step import alpha_for, mix, perturbation_factor, sample_lambda
 
 POINTS, BATCH = 512, 64
 SETS = {
-    # name: (generator, standard deviation of its noise, how the matched distance must fall with k in the end)
+    # name: (generator, standard deviation of its noise, rate at which the matched distance falls for large k)
     "one_ring": (synthetic.one_ring, 0.1, "k^-1/2"),
     "four_bars": (synthetic.four_bars, 0.05, "k^-1/2"),
     "swiss_roll": (synthetic.swiss_roll, 0.2, "(log k)/k: from k = 4 -0.50, -0.71, -0.79"),
 }
 SIZES = (1, 4, 16, 64)
-MANY, RATE_SIZES = 8192, (1, 4, 16, 64, 256)
+RATE_POINTS, RATE_SIZES = 8192, (1, 4, 16, 64, 256)
 
 
 def distance_to(name: str, x: np.ndarray) -> np.ndarray:
-    """From each point to the noise-free set."""
+    """Distance of each point to the noise-free set."""
     if name == "one_ring":
         radius = np.hypot(x[:, 0], x[:, 1])
         return np.minimum(radius, np.abs(radius - 1))
     if name == "four_bars":
-        beyond = np.maximum(np.abs(x[:, 1]) - 2, 0)
-        return np.hypot(np.abs(x[:, 0] - np.arange(4)[:, None]).min(0), beyond)
+        past_the_end = np.maximum(np.abs(x[:, 1]) - 2, 0)
+        return np.hypot(np.abs(x[:, 0] - np.arange(4)[:, None]).min(0), past_the_end)
     t = np.linspace(1.5 * np.pi, 4.5 * np.pi, 2000)
     spiral = np.stack([t * np.cos(t), t * np.sin(t)], axis=1)
     return np.sqrt(ot.dist(x[:, [0, 2]].astype(float), spiral).min(1))
@@ -58,8 +60,8 @@ def sample(name: str, seed: int, purpose: int, points: int = POINTS) -> torch.Te
     return torch.from_numpy(SETS[name][0](points, np.random.default_rng([seed, purpose]))[0])
 
 
-def matched(x: torch.Tensor, partner: torch.Tensor, k: int) -> tuple[torch.Tensor, float]:
-    """Partners in the order of their matching, and the mean squared distance of the pairs."""
+def match(x: torch.Tensor, partner: torch.Tensor, k: int) -> tuple[torch.Tensor, float]:
+    """The partners, reordered so that row i is matched with row i of `x`, and the pairs' mean squared distance."""
     partner = partner[pair(x, partner, k)]
     return partner, (x - partner).square().sum(1).mean().item()
 
@@ -71,59 +73,59 @@ def interpolants(x: torch.Tensor, partner: torch.Tensor, alpha: float, seed: int
 
 
 def measure(name: str, seed: int) -> dict[str, float]:
-    """Every measure of one seed, by what it is."""
+    """The measures of one seed, by name."""
     x, partner, fresh, other = (sample(name, seed, purpose) for purpose in range(4))
     noise = SETS[name][1]
-    found = {
+    measures = {
         "W2 fresh": wasserstein(other.numpy(), fresh.numpy()),
         "off fresh": float((distance_to(name, fresh.numpy()) > 3 * noise).mean()),
     }
-    pairs = {k: matched(x, partner, k) for k in SIZES}
-    wanted = perturbation_factor(1.0) * pairs[SIZES[-1]][1]
-    for k, (ends, distance) in pairs.items():
-        found[f"distance {k}"] = distance
-        for how, alpha in (("equal α", 1.0), ("equal perturbation", alpha_for(wanted, distance))):
-            mixed = interpolants(x, ends, alpha, seed)
-            found[f"W2 {how} {k}"] = wasserstein(mixed, fresh.numpy())
-            found[f"off {how} {k}"] = float((distance_to(name, mixed) > 3 * noise).mean())
-    return found
+    matches = {k: match(x, partner, k) for k in SIZES}
+    perturbation = perturbation_factor(1.0) * matches[SIZES[-1]][1]
+    for k, (matched, distance) in matches.items():
+        measures[f"distance {k}"] = distance
+        for setting, alpha in (("equal α", 1.0), ("equal perturbation", alpha_for(perturbation, distance))):
+            mixed = interpolants(x, matched, alpha, seed)
+            measures[f"W2 {setting} {k}"] = wasserstein(mixed, fresh.numpy())
+            measures[f"off {setting} {k}"] = float((distance_to(name, mixed) > 3 * noise).mean())
+    return measures
 
 
 def clusters(name: str, x: torch.Tensor) -> torch.Tensor:
-    """Number of each point's cluster: blob or ring, or which bar."""
+    """The cluster of each point: 0 for the blob and 1 for the ring of one_ring; the number of the bar of four_bars."""
     return (x[:, :2].norm(dim=1) > 0.5).long() if name == "one_ring" else x[:, 0].round().clamp(0, 3).long()
 
 
 def rates(name: str, seed: int) -> dict[str, float]:
-    """For each k the mean squared distance of the pairs and, of separated sets, the share across clusters.
+    """The mean squared distance of the pairs for each k, and for sets with clusters the share across clusters.
 
-    "must": the share that any matching has to send across, since its blocks hold unequal numbers of each cluster.
+    "must" is the share that any matching has to send across, because its blocks hold unequal numbers of each cluster.
     """
-    x, partner = (sample(name, seed, purpose, MANY) for purpose in (4, 5))
-    found = {}
+    x, partner = (sample(name, seed, purpose, RATE_POINTS) for purpose in (4, 5))
+    measures = {}
     for k in RATE_SIZES:
-        ends, found[f"distance {k}"] = matched(x, partner, k)
+        matched, measures[f"distance {k}"] = match(x, partner, k)
         if name != "swiss_roll":
-            ours, theirs = clusters(name, x), clusters(name, ends)
-            counts = [torch.nn.functional.one_hot(each, 4).view(-1, k, 4).sum(1) for each in (ours, theirs)]
-            found[f"across {k}"] = (ours != theirs).double().mean().item()
-            found[f"must {k}"] = (counts[0] - counts[1]).abs().sum(1).double().mean().item() / (2 * k)
-    return found
+            own, other = clusters(name, x), clusters(name, matched)
+            counts = [torch.nn.functional.one_hot(labels, 4).view(-1, k, 4).sum(1) for labels in (own, other)]
+            measures[f"across {k}"] = (own != other).double().mean().item()
+            measures[f"must {k}"] = (counts[0] - counts[1]).abs().sum(1).double().mean().item() / (2 * k)
+    return measures
 
 
-def shown(estimate: Estimate, digits: int = 3) -> str:
+def format_estimate(estimate: Estimate, digits: int = 3) -> str:
     return f"{estimate.mean:.{digits}f} ± {estimate.half_width:.{digits}f}"
 
 
 def draw(path: Path) -> None:
-    """The sets, and their interpolants at α = 1 for each k."""
+    """Draws the sets, and their interpolants at α = 1 for each k."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5.6), layout="constrained")
     panels = figure.subplots(len(SETS), len(SIZES) + 1)
     for name, row in zip(SETS, panels, strict=True):
         x, partner = (sample(name, 0, purpose) for purpose in range(2))
-        clouds = {"data": x.numpy()} | {f"k = {k}": interpolants(x, matched(x, partner, k)[0], 1.0, 0) for k in SIZES}
+        clouds = {"data": x.numpy()} | {f"k = {k}": interpolants(x, match(x, partner, k)[0], 1.0, 0) for k in SIZES}
         for (title, cloud), axes in zip(clouds.items(), row, strict=True):
             axes.scatter(cloud[:, 0], cloud[:, -1], 3, color="#555555" if title == "data" else "#D55E00")
             axes.set(xticks=[], yticks=[], aspect="equal", xlim=limits(x[:, 0]), ylim=limits(x[:, -1]))
@@ -139,33 +141,37 @@ def limits(values: torch.Tensor) -> tuple[float, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three seeds")
-    parser.add_argument("--figure", type=Path, help="draw the interpolants there")
+    parser.add_argument("--figure", type=Path, help="file to draw the interpolants into")
     options = parser.parse_args()
     seeds = 3 if options.quick else 12
-    print(f"{machine()}; {seeds} seeds, mean and 95 % interval\n")
+    print(f"{describe_machine()}; {seeds} seeds, mean and 95 % interval\n")
     results = {name: [measure(name, seed) for seed in range(seeds)] for name in SETS}
 
-    def over_seeds(name: str, key: str, less: str | None = None) -> Estimate:
-        return t_interval([one[key] - (one[less] if less else 0) for one in results[name]])
+    def over_seeds(name: str, measure_name: str, less: str | None = None) -> Estimate:
+        return t_interval([measures[measure_name] - (measures[less] if less else 0) for measures in results[name]])
 
-    for how in ("equal α", "equal perturbation"):
-        print(f"At {how}:\n")
-        head("set", "measure", "fresh", *(f"k = {k}" for k in SIZES), "k = 64 less k = 1")
+    for setting in ("equal α", "equal perturbation"):
+        print(f"At {setting}:\n")
+        print_header("set", "measure", "fresh", *(f"k = {k}" for k in SIZES), "k = 64 less k = 1")
         for name in SETS:
             for what, label in (("W2", "W2 to fresh data"), ("off", "share off the support")):
-                cells = [over_seeds(name, f"{what} {how} {k}") for k in SIZES]
-                change = over_seeds(name, f"{what} {how} 64", f"{what} {how} 1")
-                line(name, label, shown(over_seeds(name, f"{what} fresh")), *map(shown, cells), shown(change))
+                estimates = [
+                    over_seeds(name, f"{what} fresh"),
+                    *(over_seeds(name, f"{what} {setting} {k}") for k in SIZES),
+                    over_seeds(name, f"{what} {setting} 64", f"{what} {setting} 1"),
+                ]
+                print_row(name, label, *map(format_estimate, estimates))
         print()
     results = {name: [rates(name, seed) for seed in range(seeds)] for name in SETS}
     labels = {"distance": "mean squared distance", "across": "share across clusters", "must": "of which unavoidable"}
     print("How the pairs change with k, and the local exponents from one k to the next:\n")
-    head("set", "measure", *(f"k = {k}" for k in RATE_SIZES), "exponents", "in the end")
+    print_header("set", "measure", *(f"k = {k}" for k in RATE_SIZES), "exponents", "in the end")
     for name, (_, _, rate) in SETS.items():
         for what, label in labels.items():
             if f"{what} 1" in results[name][0]:
                 means = [over_seeds(name, f"{what} {k}") for k in RATE_SIZES]
                 slopes = [np.log(b.mean / a.mean) / np.log(4) for a, b in pairwise(means)]
-                line(name, label, *map(shown, means), ", ".join(f"{slope:.2f}" for slope in slopes), rate)
+                exponents = ", ".join(f"{slope:.2f}" for slope in slopes)
+                print_row(name, label, *map(format_estimate, means), exponents, rate)
     if options.figure:
         draw(options.figure)

@@ -1,7 +1,7 @@
-"""Tasks that train nothing and take a known time: for measuring how a launch is organised, not what it computes.
+"""Tasks whose training takes a known time: for measuring how a launch is organised, not what it computes.
 
-Loaded with `--load` by `benchmarks/utilisation.py` and `benchmarks/scale.py`. A network of one linear layer that sleeps
-in every training step, on iris: `iris/sleep-200` takes 200 ms a run, in one step.
+`benchmarks/utilisation.py` and `benchmarks/scale.py` load them with `--load`. The network is one linear layer that
+sleeps in every training step, on iris: `iris/sleep-200` takes 200 ms a run, in one step.
 """
 
 import time
@@ -13,14 +13,14 @@ from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.models.architectures import ARCHITECTURES, Shape
 
-STEP = 0.2  # seconds
+STEP_SECONDS = 0.2
 RUN_SECONDS = (0.2, 2, 5, 10, 20)
 
 
 class Sleeper(nn.Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.training:
-            time.sleep(STEP)
+            time.sleep(STEP_SECONDS)
         return super().forward(x.flatten(1))
 
 
@@ -31,5 +31,5 @@ def sleeper(shape: Shape, classes: int) -> nn.Module:
 for seconds in RUN_SECONDS:
     name = f"sleep-{round(1000 * seconds)}"
     ARCHITECTURES[name] = sleeper
-    recipe = Recipe(epochs=round(seconds / STEP), batch_size=90, lr=0.1, source="a stub")
+    recipe = Recipe(epochs=round(seconds / STEP_SECONDS), batch_size=90, lr=0.1, source="a stub")
     TASKS[f"iris/{name}"] = (Task("iris", name, recipe, outer_split=0),)

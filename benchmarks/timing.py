@@ -1,4 +1,4 @@
-"""Fair timing in one process: arms taken in turn, in an order that is shuffled every round."""
+"""Timing in one process: arms run in turn, in an order that is shuffled every round. And tables in Markdown."""
 
 import platform
 import random
@@ -9,35 +9,44 @@ import numpy as np
 import torch
 
 
-def times(arms: Mapping[str, Callable[[], object]], rounds: int, warm: int = 1) -> dict[str, np.ndarray]:
-    """Seconds of each arm in each round; calls of `warm` rounds before are not counted."""
-    found: dict[str, list[float]] = {name: [] for name in arms}
+def time_arms(arms: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, np.ndarray]:
+    """Times each arm once per round.
+
+    Args:
+        arms: name -> what to time.
+        rounds: number of rounds, at least 1.
+        warmup: rounds before the first that counts.
+
+    Returns:
+        Name -> seconds of each round, shape (rounds,).
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
     order = list(arms)
-    for number in range(-warm, rounds):
+    for number in range(-warmup, rounds):
         random.Random(number).shuffle(order)
         for name in order:
-            clock = time.perf_counter()
+            start = time.perf_counter()
             arms[name]()
             if number >= 0:
-                found[name].append(time.perf_counter() - clock)
-    return {name: np.array(seconds) for name, seconds in found.items()}
+                seconds[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in seconds.items()}
 
 
 def ratio(slow: np.ndarray, fast: np.ndarray) -> str:
-    """Median over rounds of slow / fast, and the quartiles."""
-    low, middle, high = np.quantile(slow / fast, [0.25, 0.5, 0.75])
-    return f"{middle:.3g} ({low:.3g} to {high:.3g})"
+    """Median over rounds of slow / fast, and its quartiles, as text."""
+    low, median, high = np.quantile(slow / fast, [0.25, 0.5, 0.75])
+    return f"{median:.3g} ({low:.3g} to {high:.3g})"
 
 
-def line(*cells: object) -> None:
+def print_row(*cells: object) -> None:
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
-def head(*cells: str) -> None:
-    line(*cells)
-    line(*("---" for _ in cells))
+def print_header(*cells: str) -> None:
+    print_row(*cells)
+    print_row(*("---" for _ in cells))
 
 
-def machine() -> str:
-    cores = f"{torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
-    return f"{platform.machine()}, {cores}, torch {torch.__version__}"
+def describe_machine() -> str:
+    threads = torch.get_num_threads()
+    return f"{platform.machine()}, {threads} thread{'s' if threads > 1 else ''}, torch {torch.__version__}"

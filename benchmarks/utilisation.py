@@ -1,11 +1,10 @@
-"""Share of time in which trial slots are busy: one launch of six unequal studies, and the studies one after another.
+"""Share of time in which slots are busy: six unequal studies in one launch, and in one launch after another.
 
     python benchmarks/utilisation.py      # 18 minutes
 
-A Ray cluster of four nodes on this machine, one slot each. The trials are stubs that sleep (`benchmarks/stubs.py`), of
-5, 10 and 20 seconds, so that four slots fit on two cores; everything else is a real launch through the command
-line. The share is what `tune-kmixup status` prints: seconds of runs over slots times the time from the start of the
-launch.
+A Ray cluster of four nodes on this machine, with one slot each. The trials are stubs that sleep for 5, 10 or 20 seconds
+(`benchmarks/stubs.py`), so that four slots fit on two cores. Everything else is a real launch through the command line.
+The share is the one that `tune-kmixup status` prints: seconds of runs over slots times the duration of the launch.
 """
 
 import argparse
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from benchmarks.timing import head, line, machine
+from benchmarks.timing import describe_machine, print_header, print_row
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import launch_status
 
@@ -34,38 +33,34 @@ def launch(address: str, out: Path, tasks: tuple[str, ...], methods: tuple[str, 
     return RunDir(out)
 
 
-def seconds(run: RunDir) -> float:
+def run_seconds(run: RunDir) -> float:
     return sum(row["seconds"] for study in run.suite().studies for row in run.rows(study.name))
 
 
 def slot_seconds(run: RunDir) -> float:
-    last = run.launch()
-    return float(last["slots"] * (last["updated"] - last["since"]))
+    heartbeat = run.launch()
+    return float(heartbeat["slots"] * (heartbeat["updated"] - heartbeat["since"]))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few trials")
+    parser.add_argument("--quick", action="store_true", help="one task, few trials")
     trials = 3 if parser.parse_args().quick else 20
     tasks = ("iris/sleep-2000",) if trials == 3 else TASKS
-    print(f"{machine()}, {NODES} nodes of one slot\n")
+    print(f"{describe_machine()}, {NODES} nodes of one slot\n")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     for _ in range(NODES - 1):
         cluster.add_node(num_cpus=1)
-    head("how", "launches", "minutes", "slots busy")
+    print_header("how", "launches", "minutes", "slots busy")
     with tempfile.TemporaryDirectory() as folder:
         together = launch(cluster.address, Path(folder) / "together", tasks, METHODS, trials)
         share = launch_status(together).busy or 0.0
-        line("one launch", 1, f"{slot_seconds(together) / NODES / 60:.1f}", f"{share:.1%}")
-        alone = [
+        print_row("one launch", 1, f"{slot_seconds(together) / NODES / 60:.1f}", f"{share:.1%}")
+        in_turn = [
             launch(cluster.address, Path(folder) / str(number), (task,), (method,), trials)
             for number, (task, method) in enumerate((task, method) for task in tasks for method in METHODS)
         ]
-        there = sum(map(slot_seconds, alone))
-        line(
-            "study after study",
-            len(alone),
-            f"{there / NODES / 60:.1f}",
-            f"{sum(map(seconds, alone)) / there:.1%}",
-        )
+        total = sum(map(slot_seconds, in_turn))
+        share = sum(map(run_seconds, in_turn)) / total
+        print_row("study after study", len(in_turn), f"{total / NODES / 60:.1f}", f"{share:.1%}")
     cluster.shutdown()
