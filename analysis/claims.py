@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from . import gains
+from .gains import SharedTestRows, interval
 from .stats import FEWEST_UNITS, Estimate, holm, one_sided, t_interval
 
 Outcome = Literal["supported", "contradicted", "undecided", "void"]
@@ -46,11 +47,25 @@ class Verdict:
 
 @dataclass(frozen=True)
 class UnitGains:
-    """Gains and ERM's error of each unit; arrays of shape (units,)."""
+    """Gains and ERM's error of each unit; arrays of shape (units,).
+
+    `gain_rows` and `contrast_rows` are the shared test rows of k-mixup's gain over mixup, and of its difference from
+    mixup's gain over ERM; None where units have test rows of their own.
+    """
 
     mixup_over_erm: np.ndarray
     kmixup_over_mixup: np.ndarray
     erm_error: np.ndarray
+    gain_rows: SharedTestRows | None = None
+    contrast_rows: SharedTestRows | None = None
+
+    def gain(self, level: float) -> Estimate:
+        """k-mixup's gain over mixup."""
+        return interval(self.kmixup_over_mixup, self.gain_rows, level)
+
+    def contrast(self, level: float) -> Estimate:
+        """k-mixup's gain over mixup minus mixup's gain over ERM."""
+        return interval(self.kmixup_over_mixup - self.mixup_over_erm, self.contrast_rows, level)
 
 
 def judge(rows: pd.DataFrame, level: float = 0.95, margin: float = MARGIN) -> list[Verdict]:
@@ -85,7 +100,7 @@ def judge_claims_1_and_2(rows: pd.DataFrame, metric: str, level: float, margin: 
     )
     by_task = {ALL_TASKS: over_all, **by_task}
     for task, unit_gains in by_task.items():
-        yield judge_claim_1(task, t_interval(unit_gains.kmixup_over_mixup, level))
+        yield judge_claim_1(task, unit_gains.gain(level))
     for task, unit_gains in by_task.items():
         yield judge_claim_2(task, unit_gains, level, margin)
 
@@ -100,6 +115,8 @@ def gains_of_task(rows: pd.DataFrame, task: str, metric: str) -> UnitGains | Non
         gains.unit_values(paired["erm"] - paired["mixup"]),
         gains.unit_values(paired["mixup"] - paired["kmixup"]),
         gains.unit_values(paired["erm"]),
+        gains.shared_test_rows(rows, task, {"mixup": 1, "kmixup": -1}, paired.index, metric),
+        gains.shared_test_rows(rows, task, {"erm": -1, "mixup": 2, "kmixup": -1}, paired.index, metric),
     )
 
 
@@ -111,7 +128,7 @@ def judge_claim_1(task: str, gain: Estimate) -> Verdict:
 def judge_claim_2(task: str, unit_gains: UnitGains, level: float, margin: float) -> Verdict:
     """Supported where claim 1 is supported and k-mixup's gain falls short of mixup's by less than the margin."""
     largest_shortfall = margin * unit_gains.erm_error.mean()
-    difference = t_interval(unit_gains.kmixup_over_mixup - unit_gains.mixup_over_erm, level)
+    difference = unit_gains.contrast(level)
     reason = (
         f"difference of the gains {format_gain(difference, task)}, margin {format_percent(largest_shortfall, task)}"
     )
@@ -119,7 +136,7 @@ def judge_claim_2(task: str, unit_gains: UnitGains, level: float, margin: float)
     if mixup_gain <= 0:
         return Verdict(2, task, "void", f"mixup gains nothing over ERM ({format_percent(mixup_gain, task)}); {reason}")
     outcome: Outcome = "undecided"
-    if t_interval(unit_gains.kmixup_over_mixup, level).low > 0 and difference.low > -largest_shortfall:
+    if unit_gains.gain(level).low > 0 and difference.low > -largest_shortfall:
         outcome = "supported"
     elif difference.high < -largest_shortfall:
         outcome = "contradicted"

@@ -99,7 +99,7 @@ def read_run_dir(path: Path) -> SourceRuns:
         rows_by_study = {study.name: run.rows(study.name) for study in suite.studies}
         seconds = ((row["task"], row["seconds"]) for rows in rows_by_study.values() for row in rows)
         busy = busy_share(run.launch(), seconds)
-    selected = {id(row) for rows in rows_by_study.values() for row in final_rows(rows)}
+    selected = {id(row) for rows in rows_by_study.values() for row in final_rows(rows, suite.shortlist)}
     marked = [
         {"suite": suite.name, **row, "selected": id(row) in selected} for rows in rows_by_study.values() for row in rows
     ]

@@ -53,23 +53,6 @@ def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Est
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def ratio(values: np.ndarray, base: np.ndarray, level: float = 0.95) -> Estimate:
-    """mean(values) / mean(base), with Student's t interval of the linearised ratio (delta method).
-
-    Args:
-        values: numerators of independent units, shape (n,).
-        base: denominators of the same units, shape (n,).
-        level: confidence level of the two-sided interval, between 0 and 1.
-
-    Returns:
-        The estimate; NaN where the mean of `base` is not positive.
-    """
-    if not len(values) or base.mean() <= 0:
-        return Estimate(math.nan, math.nan, math.nan, len(values))
-    quotient = float(values.mean() / base.mean())
-    return t_interval((values - quotient * base) / base.mean(), level) + quotient
-
-
 def bootstrap_t(
     values: Sequence[float] | np.ndarray, rng: np.random.Generator, level: float = 0.95, resamples: int = 4000
 ) -> Estimate:

@@ -16,7 +16,7 @@ from benchmarks.timing import print_header, print_row
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Task, Trial
 from tune_kmixup.data.download import default_data_dir, fetch, needs_download
-from tune_kmixup.data.prepare import count_train_rows, duplicate_shares, prepare
+from tune_kmixup.data.prepare import count_rows, duplicate_shares, prepare
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.training.loop import train_to_end
@@ -60,7 +60,7 @@ def print_tasks(data_dir: Path, train: bool) -> None:
         needs_gpu = recipe.precision == "bfloat16"
         trains = train and not needs_gpu and not needs_download(task.dataset, data_dir)
         error, seconds = train_erm(task, data_dir) if trains else ("", "for a GPU" if needs_gpu else "")
-        rows = f"{count_train_rows(task, data_dir):,}"
+        rows = f"{count_rows(task, data_dir).train:,}"
         size = f"{recipe.epochs} x {recipe.batch_size}"
         print_row(name, len(splits), rows, f"{parameters:,}", size, error, seconds)
 

@@ -40,7 +40,7 @@ if __name__ == "__main__":
         for study in suite.studies:
             rows, values = run.rows(study.name), run.proposals(study.name)
             for rank, index in enumerate(ranking(rows)[: options.ranks], 1):
-                finished = final_rows(rows)[: options.seeds] if rank == 1 else []
+                finished = final_rows(rows, suite.shortlist)[: options.seeds] if rank == 1 else []
                 finished_seeds = {row["seed"] for row in finished}
                 missing = suite.final_trials(study, index, values[index], finished_seeds, seeds_per_trial=1)
                 futures = [

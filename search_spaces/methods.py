@@ -17,7 +17,7 @@ from tune_kmixup.core.errors import BadInput
 
 # The lower end must be close to ERM: at α = 0.01 the expected squared displacement is under 1 % of its maximum. For
 # two_spirals that is still too much; `examples/lower_alpha.py` shows how to search lower values.
-ALPHA = FloatDistribution(0.01, 64.0, log=True)
+ALPHA = FloatDistribution(1e-4, 64.0, log=True)
 
 
 def log2_k(task: Task, train_rows: int) -> IntDistribution:

@@ -26,7 +26,7 @@ def run_script(*command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("script", "columns"),
     [
@@ -36,6 +36,7 @@ def run_script(*command: str) -> str:
         ("report", "| rows | seconds |"),
         ("throughput", "| task | R | ms a step"),
         ("scale", "| runs | s | overhead"),
+        ("coverage", "| repeats | test rows, % | interval"),
     ],
 )
 def test_a_benchmark_prints_its_table(script: str, columns: str) -> None:
@@ -57,7 +58,7 @@ def test_the_example_trains_with_all_three_methods() -> None:
     assert all(5 < float(error) < 25 for _, errors in lines for error in errors.replace("%", "").split())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_example_of_vanishing_alpha_has_an_arm_for_each_law_of_lambda() -> None:
     """With folded λ, a vanishing α is ERM except in the few steps whose λ is not 1. ERM gains nothing over itself."""
     gains = re.findall(r"gain over ERM (\S+) ± ", run_script("examples/limit_of_mixup.py", "3"))
@@ -74,7 +75,7 @@ def test_the_example_of_the_next_best_trains_those_that_were_not_selected(run_di
         *(("erm", "1"), ("mixup", "1"), ("mixup", "2"), ("kmixup", "1"), ("kmixup", "2"))
     ]
     made_up = {
-        format_estimate(t_interval([row["test_error"] for row in final_rows(run_dir.rows(study.name))]))
+        format_estimate(t_interval([row["test_error"] for row in final_rows(run_dir.rows(study.name), 1)]))
         for study in suite.studies
     }
     assert [line.partition("test error ")[2].removesuffix(" %") in made_up for line in lines] == 2 * [1, 1, 0, 1, 0]

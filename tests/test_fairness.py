@@ -12,7 +12,7 @@ import torch
 from search_spaces import methods
 from search_spaces.methods import METHODS
 from tests.helpers.suites import made_up_rows, small_suite
-from tune_kmixup.core.config import Draft, Recipe, Task, Trial, configuration
+from tune_kmixup.core.config import Draft, Phase, Recipe, Task, Trial, configuration
 from tune_kmixup.core.selection import by_configuration, ranking
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.prepare import prepare, split_rows
@@ -41,7 +41,9 @@ def test_equal_budgets(tmp_path: Path) -> None:
         searcher.on_trial_complete(name, {"rows": made_up_rows(suite, trial)})
     searched = {m: [t for t in trials if t.phase == "search"] for m, trials in trials_by_method.items()}
     assert {m: len(trials) for m, trials in searched.items()} == {"erm": 1, "mixup": 16, "kmixup": 16, "placebo": 16}
-    assert {trial.seeds for trials in searched.values() for trial in trials} == {(0, 1, 2)}
+    assert {trial.seeds for trials in searched.values() for trial in trials} == {
+        suite.seeds(suite.studies[0], "search")
+    }
     assert {study.task.recipe for study in suite.studies} == {suite.studies[0].task.recipe}
 
 
@@ -84,12 +86,31 @@ def test_selection_rule() -> None:
 
 
 def test_final_seeds_fresh_and_shared() -> None:
-    """Rule 4: final seeds differ from the search seeds and are the same for every method."""
+    """Rule 4: final seeds differ from those of the search and the shortlist, and are the same for every method."""
     suite = small_suite()
-    search = {s for study in suite.studies for s in suite.search_trial(study, 0, {}).seeds}
-    finals = [{s for trial in suite.final_trials(study, 0, {}, (), 2) for s in trial.seeds} for study in suite.studies]
-    assert all(seeds == finals[0] for seeds in finals) and len(finals[0]) == suite.final_seeds
-    assert not search & finals[0]
+    for task in {study.task for study in suite.studies}:
+        studies = [study for study in suite.studies if study.task == task]
+        search = {s for study in studies for s in suite.search_trial(study, 0, {}).seeds}
+        search |= {s for study in studies for s in suite.shortlist_trial(study, 0, {}).seeds}
+        finals = [{s for trial in suite.final_trials(study, 0, {}, (), 2) for s in trial.seeds} for study in studies]
+        assert all(seeds == finals[0] for seeds in finals) and len(finals[0]) == suite.final_seeds
+        assert len(search) == suite.search_seeds + suite.shortlist_seeds and not search & finals[0]
+
+
+def test_no_two_runs_share_a_seed_but_those_of_a_pair() -> None:
+    """Rule 10: seeds are hashed from suite seed, task, outer split, phase and number."""
+    phases: tuple[Phase, ...] = ("search", "shortlist", "final")
+    suites = [small_suite(seed=seed, search_seeds=3, final_seeds=50) for seed in (0, 1)]
+    seeds = [
+        seed
+        for suite in suites
+        for study in suite.studies
+        if study.method == "erm"
+        for phase in phases
+        for seed in suite.seeds(study, phase)
+    ]
+    assert len(set(seeds)) == len(seeds) == 2 * 2 * (3 + 4 + 50)
+    assert all(0 <= seed == int(float(seed)) < 2**53 for seed in seeds), "a float holds them exactly"
 
 
 @pytest.mark.parametrize("values", [{"alpha": 0.5}, {"alpha": 8.0, "k": 8}, {"alpha": 0.5, "k": 16}])

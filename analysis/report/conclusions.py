@@ -56,6 +56,8 @@ def interval_sentence(rows: pd.DataFrame, level: float) -> str:
         units = "over seeds on the one split of each task"
     else:
         units = "over the means of outer splits where a task has several, otherwise over seeds on its one split"
+    if any(gains.share_test_rows(rows, task) for task in gains.tasks(rows)):
+        units += ", with the luck of the test rows that repeats share"
     runs = f"; {format_range(seeds.min(), seeds.max())} final runs per split and method" if len(seeds) else ""
     return (
         f"Intervals are Student's t at {level:.0%}, per task, not corrected for the number of comparisons: "

@@ -72,7 +72,9 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
     spaces = {method: [study.space for study in suite.studies if study.method == method] for method in methods}
     searched = [method for method in methods if spaces[method][0]]
     fixed = ", ".join(method_label(method) for method in methods if not spaces[method][0])
-    split_tasks = {study.task.base for study in suite.studies if study.task.outer_split is not None}
+    of_tasks = {study.task.base: study.task for study in suite.studies}
+    repeated = {base: task for base, task in of_tasks.items() if task.overlap is not None}
+    split_tasks = {base for base, task in of_tasks.items() if task.outer_split is not None} - repeated.keys()
     sentences = [
         f"We compared {', '.join(method_label(method) for method in methods)} (mixup [1], k-mixup [2]) on "
         f"{plural(len(tasks), 'task')}: {', '.join(tasks)}."
@@ -81,6 +83,13 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
         sentences.append(
             f"{plural(len(split_tasks), 'task')} had several outer splits, with disjoint or fresh test rows."
         )
+    for base, task in repeated.items():
+        count = len({study.task.outer_split for study in suite.studies if study.task.base == base})
+        sentences.append(
+            f"On {base}, with an official test set, the whole procedure was repeated {plural(count, 'time')}, each "
+            f"with its own training rows, {task.val_rows:,} validation rows, search and seeds; two repeats shared "
+            f"{task.overlap:.1%} of their training rows, and all repeats the test rows."
+        )
     if searched:
         # Optuna hands out the points of a Sobol sequence and of a grid, but this package computes them.
         by = "handed out by" if suite.sampler in ("qmc", "grid") else "as implemented in"
@@ -88,9 +97,9 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
         sentences.append(
             f"For each task, method and outer split, {SAMPLERS[suite.sampler]} {by} Optuna [3] and run by "
             f"Ray Tune [4] proposed {suite.trials} configurations of {searched_spaces}. Each was trained with "
-            f"{plural(suite.search_seeds, 'seed')}, and the one with the smallest validation error after the last "
-            "epoch, averaged over seeds, was selected; ties went to the lower negative log-likelihood, then to the "
-            "milder regulariser."
+            f"{plural(suite.search_seeds, 'seed')}{shortlist_text(suite)}, and the one with the smallest validation "
+            "error after the last epoch, averaged over seeds, was selected; ties went to the lower negative "
+            "log-likelihood, then to the milder regulariser."
         )
     if searched and suite.scheduler == "asha":
         sentences.append(
@@ -106,6 +115,14 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
         "gains are paired. Search runs did not receive the test rows."
     )
     return " ".join(sentences)
+
+
+def shortlist_text(suite: Suite) -> str:
+    """What happened between the search and the selection."""
+    if suite.shortlist == 1 or suite.trials == 1:
+        return ""
+    best = min(suite.shortlist, suite.trials)
+    return f", the best {best} of them with {plural(suite.shortlist_seeds, 'more seed')}"
 
 
 def space_text(spaces: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
@@ -132,10 +149,12 @@ def estimates_paragraph(rows: pd.DataFrame, level: float) -> str:
     units = "over the means of its outer splits" if several else "over seeds on its one split"
     if several and len(several) < len(splits):
         units += " where it has several, otherwise over seeds on its one split (the estimand is then that split's)"
+    shared = [task for task in several if gains.share_test_rows(rows, task)]
+    luck = ", which has a term for the luck of the test rows that all repeats share" if shared else ""
     return (
         f"Gains are differences of test error, paired by outer split and seed. For each task we report the mean with "
-        f"Student's t interval at {level:.0%} {units}. Intervals are per task and not corrected for their number. "
-        "Errors count every prediction that is not finite as wrong."
+        f"Student's t interval at {level:.0%} {units}{luck}. Intervals are per task and not corrected for their "
+        "number. Errors count every prediction that is not finite as wrong."
     )
 
 

@@ -159,6 +159,7 @@ def error_means(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             if errors.empty:
                 continue
             units = gains.unit_values(errors)
+            estimate = gains.mean_metric(rows, task, method, level)
             standard_error = units.std(ddof=1) / np.sqrt(len(units)) if len(units) > 1 else math.nan
             records.append(
                 {
@@ -166,7 +167,7 @@ def error_means(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
                     "method": method_label(method),
                     "mean %": format_percent(units.mean()),
                     "standard error": format_percent(standard_error),
-                    f"{level:.0%} interval": format_interval(stats.t_interval(units, level), signed=False),
+                    f"{level:.0%} interval": format_interval(estimate, signed=False),
                     "median of runs %": format_percent(errors.median()),
                     "units": len(units),
                     "runs": len(errors),
@@ -184,19 +185,19 @@ def gain_details(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             units = gains.unit_values(gains.paired_differences(rows, task, method, reference))
             if not len(units):
                 continue
-            bootstrap = stats.bootstrap_t(units, rng, level)
-            p, smallest_p = stats.sign_flip(units, rng)
+            bootstrap, (p, smallest_p) = stats.bootstrap_t(units, rng, level), stats.sign_flip(units, rng)
+            own_rows = not gains.share_test_rows(rows, task)  # these two know nothing of the luck of shared test rows
             relative = gains.relative_gain(rows, task, method, reference, level)
             records.append(
                 {
                     "task": task,
                     "gain of": comparison_label(method, reference),
-                    "points": format_estimate(stats.t_interval(units, level), signed=True),
-                    "bootstrap-t": format_interval(bootstrap),
+                    "points": format_estimate(gains.gain(rows, task, method, reference, level), signed=True),
+                    "bootstrap-t": format_interval(bootstrap) if own_rows else "",
                     "% of reference": format_estimate(relative, signed=True),
                     "share of pairs better": f"{gains.share_better(rows, task, method, reference):.2f}",
-                    "p": f"{p:.3g}",
-                    "smallest possible p": f"{smallest_p:.2g}",
+                    "p": f"{p:.3g}" if own_rows else "",
+                    "smallest possible p": f"{smallest_p:.2g}" if own_rows else "",
                     "units": len(units),
                 }
             )

@@ -10,7 +10,6 @@ from tune_kmixup.analysis.stats import (
     holm,
     interquartile_mean,
     one_sided,
-    ratio,
     sign_flip,
     t_interval,
 )
@@ -99,21 +98,6 @@ def test_bootstrap_t_covers(units: int, skewed: bool) -> None:
         estimate = bootstrap_t(values, rng, resamples=400)
         covered += estimate.low < 0 < estimate.high
     assert covered / 600 > 0.92  # one standard error of this simulation below 93 %
-
-
-def test_the_interval_of_a_ratio_covers() -> None:
-    rng = np.random.default_rng(4)
-    covered = 0
-    for _ in range(1500):
-        base = rng.normal(1, 0.1, 10)
-        estimate = ratio(0.2 * base + rng.normal(0, 0.05, 10), base)
-        covered += estimate.low < 0.2 < estimate.high
-    assert covered / 1500 > 0.93
-
-
-def test_a_ratio_to_nothing_is_nan() -> None:
-    assert np.isnan(ratio(np.ones(4), np.zeros(4)).mean)
-    assert np.isnan(ratio(np.array([]), np.array([])).mean)
 
 
 def test_one_sided_is_scipys_and_defined_for_equal_values() -> None:

@@ -6,6 +6,7 @@ from tune_kmixup.core.selection import (
     completed_configurations,
     final_rows,
     ranking,
+    selected,
     stopped_configurations,
     validation_score,
 )
@@ -41,12 +42,24 @@ def test_a_configuration_that_was_stopped_early_is_not_selected() -> None:
     rows = [stopped, make_row(1, 0.1, 0.1), make_row(2, 0.1, 0.2), *finals]
     assert stopped_configurations(rows) == {0} and completed_configurations(rows).keys() == {1, 2}
     assert ranking(rows) == [1, 2]
-    assert final_rows(rows) == finals[1:]
+    assert final_rows(rows, 1) == finals[1:]
 
 
 def test_final_rows_are_those_of_the_selected_configuration() -> None:
     finals = [make_row(0, 0.1, 0.1, phase="final"), make_row(1, 0.1, 0.1, phase="final")]
-    assert final_rows([make_row(0, 0.2, 0.1), make_row(1, 0.1, 0.1), *finals]) == finals[1:]
+    assert final_rows([make_row(0, 0.2, 0.1), make_row(1, 0.1, 0.1), *finals], 1) == finals[1:]
+
+
+def test_the_shortlist_is_compared_by_all_of_its_runs() -> None:
+    """The best of the search was lucky: with its further runs it falls behind the second."""
+    search = [make_row(0, 0.10, 0.1), make_row(1, 0.11, 0.1), make_row(2, 0.20, 0.1)]
+    again = [make_row(0, 0.20, 0.1, phase="shortlist"), make_row(1, 0.11, 0.1, phase="shortlist")]
+    assert selected(search + again, 1) == 0 and selected(search + again, 2) == 1
+    assert selected(search, 2) is None, "nothing has been compared again yet"
+    assert selected(search + again[:1], 2) == 0, "of those that have"
+    assert selected([make_row(0, 0.1, 0.1)], 5) == 0, "a single configuration has nothing to be compared with"
+    larger = [*search, make_row(3, 0.05, 0.1)]
+    assert selected(larger + again, 2) == 0, "a larger search changes the shortlist; 1 is no longer on it"
 
 
 def test_finished_final_seeds_are_not_repeated() -> None:

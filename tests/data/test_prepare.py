@@ -23,7 +23,7 @@ from tune_kmixup.data.prepare import (
     Data,
     Part,
     channel_statistics,
-    count_train_rows,
+    count_rows,
     duplicate_shares,
     outer_splits,
     prepare,
@@ -222,13 +222,13 @@ def test_official_parts_of_recordings_are_kept(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("train_size", [None, 40])
-def test_count_train_rows_agrees_with_prepare(name: str, train_size: int | None, data_dir: Path) -> None:
+def test_count_rows_agrees_with_prepare(name: str, train_size: int | None, data_dir: Path) -> None:
     task = make_task(name, train_size=train_size)
-    assert count_train_rows(task, data_dir) == len(prepare(task, data_dir, test=False).train.y)
+    assert count_rows(task, data_dir).train == len(prepare(task, data_dir, test=False).train.y)
 
 
-def test_count_train_rows_before_a_download(tmp_path: Path) -> None:
-    counts = {name: count_train_rows(make_task(name), tmp_path) for name in DATASETS}
+def test_count_rows_before_a_download(tmp_path: Path) -> None:
+    counts = {name: count_rows(make_task(name), tmp_path).train for name in DATASETS}
     assert counts["cifar10"] == counts["cifar100"] == 45000
     assert counts["mnist"] == counts["fashion_mnist"] == 54000
     assert counts["spoken_digits"] == 2400  # 3,000 minus two lists of 300
@@ -241,7 +241,8 @@ BAD_TASKS = [
     (make_task("iris", split=5), "outer_split=5 does not fit dataset='iris': choose 0 to 4"),
     (make_task("one_ring", split=25), "choose 0 to 24"),
     (dataclasses.replace(make_task("iris"), outer_split=None), "outer_split=None"),
-    (dataclasses.replace(make_task("mnist"), outer_split=0), "choose None, because its test set is official"),
+    (dataclasses.replace(make_task("mnist"), outer_split=-1), "choose 0 or more, the number of a repeat"),
+    (dataclasses.replace(make_task("mnist"), val_rows=40000), "val_rows=40000 does not fit 'mnist': choose 1 to 30000"),
     (make_task("iris", train_size=97), "train_size=97 does not fit 'iris': choose 1 to 96"),
     (make_task("iris", train_size=0), "train_size=0"),
     (make_task("one_ring", train_size=201), "train_size=201"),
@@ -255,7 +256,7 @@ BAD_TASKS = [
 @pytest.mark.parametrize(("task", "message"), BAD_TASKS)
 def test_tasks_that_do_not_fit_are_refused(task: Task, message: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as error:
-        count_train_rows(task, tmp_path)
+        count_rows(task, tmp_path)
     assert message in str(error.value)
 
 
@@ -298,7 +299,7 @@ def test_a_users_own_data_need_only_a_file_and_a_task(
     data = prepare(make_task("mine"), tmp_path, test=True)
     assert data.shape == shape and data.classes == 2
     assert class_counts(data) == [[19, 19], [5, 5], [6, 6]]  # a fifth for the test, a fifth of the rest for validation
-    assert count_train_rows(make_task("mine"), tmp_path) == len(data.train.y)
+    assert count_rows(make_task("mine"), tmp_path).train == len(data.train.y)
 
 
 def test_duplicate_shares(tmp_path: Path) -> None:
@@ -335,3 +336,25 @@ def test_normalise_is_differentiable(data_dir: Path) -> None:
         u: Tensor = data.decode(data.train.x[:4]).clone().requires_grad_()
         data.normalise(u).square().sum().backward()
         assert u.grad is not None and u.grad.isfinite().all() and u.grad.abs().sum() > 0
+
+
+def test_repeats_are_independent_draws_from_one_pool(data_dir: Path) -> None:
+    """Each repeat has its own training and validation rows; the test rows are the same."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2000, 3)).astype(np.float32), np.arange(2000) % 4
+    arrays = {"x_train": x, "y_train": y, "x_test": x[:100] + 9, "y_test": y[:100]}
+    npz.write_npz(data_dir / "pooled.npz", arrays)
+    task = Task("pooled", "mlp", Recipe(epochs=1, batch_size=10, lr=0.1), train_size=200, val_rows=150)
+    trains, vals = [], []
+    for number in range(12):
+        train, val, test = split_rows(dataclasses.replace(task, outer_split=number), arrays)
+        assert test is None and len(train) == 200 and len(val) == 150 and not set(train) & set(val)
+        assert np.bincount(y[train]).tolist() == [50] * 4
+        trains.append(set(train))
+        vals.append(set(val))
+    shared = [len(a & b) / 200 for number, a in enumerate(trains) for b in trains[:number]]
+    assert np.mean(shared) == pytest.approx(200 / 2000, abs=0.01), "as of independent draws"
+    assert len({frozenset(val) for val in vals}) == 12
+    again = split_rows(dataclasses.replace(task, outer_split=11), arrays)
+    assert set(again[0]) == trains[11], "a repeat depends on its number alone"
+    assert count_rows(dataclasses.replace(task, outer_split=3), data_dir) == (200, 150, 2000)

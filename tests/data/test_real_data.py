@@ -86,11 +86,13 @@ MAX_ERRORS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MAX_ERRORS)
 def test_recipes_reach_a_low_error(name: str, data_dir: Path) -> None:
     assert erm_test_error(name, data_dir) < MAX_ERRORS[name]
 
 
+@pytest.mark.thorough
 def test_abalone_is_better_than_the_most_common_class(data_dir: Path) -> None:
     error = erm_test_error("abalone/mlp", data_dir)
     data = prepare(first_task("abalone"), data_dir, test=True)

@@ -14,7 +14,8 @@ def small_suite(**changes: Any) -> Suite:
     recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
     tasks = [Task("iris", "mlp", recipe, outer_split=split) for split in (0, 1)]
     studies = tuple(make_study(task, method, 90) for task in tasks for method in ("erm", "mixup", "kmixup"))
-    options = {"trials": 4, "search_seeds": 2, "final_seeds": 3, "sampler": "random"} | changes
+    studies = changes.pop("studies", studies)
+    options = {"trials": 4, "search_seeds": 2, "final_seeds": 3, "sampler": "random", "shortlist": 1} | changes
     return Suite("small", studies, **options)
 
 

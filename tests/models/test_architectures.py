@@ -19,7 +19,7 @@ def parameter_count(name: str, shape: tuple[int, ...], classes: int) -> int:
 
 
 LARGE = {"wide_resnet28_10", "wide_resnet101_2", "densenet_bc_190", "vgg11"}  # seconds to initialise
-BY_SPEED = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in ARCHITECTURES]
+BY_SPEED = [pytest.param(name, marks=pytest.mark.thorough if name in LARGE else ()) for name in ARCHITECTURES]
 
 
 def train_step(model: nn.Module, shape: tuple[int, ...]) -> Tensor:

@@ -27,9 +27,9 @@ BATCHABLE = {"mlp", "small_cnn", "lenet", "preact_resnet18", "wide_resnet28_10",
 LARGE = {"wide_resnet28_10", "wide_resnet101_2", "densenet_bc_190"}
 
 
-def slow(names: Iterable[str], slow_names: Container[str]) -> list[Any]:
-    """Test parameters; those in `slow_names` are marked slow."""
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow_names)) for name in names]
+def thorough(names: Iterable[str], thorough_names: Container[str]) -> list[Any]:
+    """Test parameters; those in `thorough_names` are marked thorough."""
+    return [pytest.param(name, marks=[pytest.mark.thorough] * (name in thorough_names)) for name in names]
 
 
 def batch_norm_net(shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -53,13 +53,15 @@ def shape_of(architecture: str) -> tuple[int, ...]:
     return SHAPES.get(architecture, (3, 32, 32) if architecture == "vgg11" else (3, 8, 8))
 
 
-@pytest.mark.parametrize("name", slow(ARCHITECTURES, LARGE))
+@pytest.mark.parametrize("name", thorough(ARCHITECTURES, LARGE))
 def test_which_architectures_can_be_batched(name: str) -> None:
     """Those with dropout, attention or DenseNet's concatenations cannot."""
     assert can_batch(name, shape_of(name), 3) == (name in BATCHABLE)
 
 
-@pytest.mark.parametrize("name", slow(["batch_norm_net", *sorted(BATCHABLE - LARGE)], {"resnet18", "preact_resnet18"}))
+@pytest.mark.parametrize(
+    "name", thorough(["batch_norm_net", *sorted(BATCHABLE - LARGE)], {"resnet18", "preact_resnet18"})
+)
 def test_an_ensemble_has_the_logits_gradients_and_statistics_of_its_networks(name: str) -> None:
     """In float64, where rounding errors are far smaller than the effect of a bug."""
     torch.manual_seed(0)
@@ -133,7 +135,7 @@ def assert_rows_close(batched: list[Row], alone: list[Row]) -> None:
 
 
 @pytest.mark.parametrize(
-    "architecture", slow(["mlp", "small_cnn", "batch_norm_net", "preact_resnet18"], {"preact_resnet18"})
+    "architecture", thorough(["mlp", "small_cnn", "batch_norm_net", "preact_resnet18"], {"preact_resnet18"})
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_batched_runs_end_as_each_does_alone(architecture: str, method: str) -> None:

@@ -13,7 +13,7 @@ from tune_kmixup.cli.commands import resume
 from tune_kmixup.core.config import Draft, Recipe, Suite, configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import ranking
-from tune_kmixup.planning.suite import build_suite, check_continues, make_draft, warm_start_values
+from tune_kmixup.planning.suite import build_suite, check_continues, make_draft, warm_start_values, with_repeats
 from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store.run_dir import RunDir
 
@@ -24,6 +24,56 @@ def test_all_outer_splits_or_one(tmp_path: Path) -> None:
     assert len(build_suite(IRIS, tmp_path).studies) == 5 * 3
     suite = build_suite(dataclasses.replace(IRIS, tasks=("iris/mlp@3",)), tmp_path)
     assert [study.name for study in suite.studies] == ["iris/mlp@3/erm", "iris/mlp@3/mixup", "iris/mlp@3/kmixup"]
+
+
+OFFICIAL = Draft("custom", ("mnist-2000/lenet",), methods=("erm", "mixup"))
+
+
+def test_a_task_with_an_official_test_set_has_repeats(tmp_path: Path) -> None:
+    suite = build_suite(OFFICIAL, tmp_path)
+    assert [study.task.name for study in suite.studies[::2]] == [f"mnist-2000/lenet@{number}" for number in range(10)]
+    assert len(build_suite(dataclasses.replace(OFFICIAL, repeats=3), tmp_path).studies) == 3 * 2
+    (one,) = {
+        s.task for s in build_suite(dataclasses.replace(OFFICIAL, tasks=("mnist-2000/lenet@7",)), tmp_path).studies
+    }
+    assert (one.name, one.val_rows, one.pool_rows) == ("mnist-2000/lenet@7", 6000, 60000)
+    assert one.overlap == pytest.approx(2000 / 60000)
+    gpu = build_suite(dataclasses.replace(OFFICIAL, tasks=("cifar10/resnet18",)), tmp_path)
+    assert len(gpu.studies) == 5 * 2 and gpu.studies[0].task.overlap == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tasks": ("iris/mlp",)}, "repeats=3 does not apply to iris/mlp: its 5 outer splits are folds"),
+        ({"tasks": ("two_spirals/mlp",)}, "does not apply to two_spirals/mlp: its 25 outer splits are toy data sets"),
+        ({"tasks": ("mnist-2000/lenet", "iris/mlp")}, "Leave out --repeats, or name tasks with an official test set"),
+        ({"repeats": 0}, "repeats=0 is too small: choose repeats ≥ 1"),
+        ({"tasks": ("mnist-2000/lenet@x",)}, "task='mnist-2000/lenet@x' names no repeat: choose mnist-2000/lenet@0"),
+    ],
+)
+def test_repeats_that_do_not_apply_are_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as error:
+        build_suite(dataclasses.replace(OFFICIAL, **{"repeats": 3, **change}), tmp_path)  # type: ignore[arg-type]
+    assert message in str(error.value)
+
+
+def test_repeats_may_grow(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:
+    few, more = (build_suite(dataclasses.replace(OFFICIAL, repeats=n), tmp_path) for n in (2, 4))
+    run_dir.write_suite(few)
+    assert check_continues(run_dir, more) == more and with_repeats(few, 4).studies == more.studies
+    with pytest.raises(BadInput, match="studies"):
+        check_continues(run_dir, build_suite(dataclasses.replace(OFFICIAL, repeats=4, epochs=3), tmp_path))
+    with pytest.raises(BadInput, match="repeats=9 does not apply to iris/mlp"):
+        with_repeats(suite, 9)
+
+
+def test_a_run_directory_of_format_1_is_not_resumed() -> None:
+    run = RunDir(Path(__file__).parents[1] / "fixtures" / "format1" / "tables")
+    old = run.suite()
+    assert (old.format, old.shortlist) == (1, 1) and old.seeds(old.studies[0], "final") == (1000000, 1000001, 1000002)
+    with pytest.raises(BadInput, match=r"is of format 1, of version 0\.1\.0 or before"):
+        check_continues(run, dataclasses.replace(old, format=2))
 
 
 def test_options_replace_values_of_a_named_suite() -> None:

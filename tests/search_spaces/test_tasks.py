@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from search_spaces.tasks import TASKS
 from tune_kmixup.data.augment import AUGMENTATIONS
-from tune_kmixup.data.prepare import count_train_rows, outer_splits, prepare
+from tune_kmixup.data.prepare import count_rows, outer_splits, prepare
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
 
@@ -27,7 +27,7 @@ def test_an_entry_holds_all_outer_splits_of_one_task(name: str) -> None:
 def test_recipes_fit_the_data_and_have_a_source(name: str, tmp_path: Path) -> None:
     task = TASKS[name][0]
     recipe = task.recipe
-    rows = count_train_rows(task, tmp_path)  # raises if the batch is larger
+    rows = count_rows(task, tmp_path).train  # raises if the batch is larger
     assert recipe.source
     assert recipe.batch_size >= 50 or recipe.batch_size == rows
     assert recipe.warmup_epochs < recipe.epochs

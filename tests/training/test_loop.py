@@ -46,7 +46,7 @@ def without_times(rows: list[Row]) -> list[Row]:
 def test_a_row_has_the_columns_of_the_schema(iris: Data, method: str) -> None:
     (row,) = train_to_end(TASK, trial_of(method), iris)
     assert row.keys() | {"suite"} == COLUMNS.keys()
-    types = {"str": str, "int": int, "float": float}
+    types = {"str": str, "int": int, "float": float, "bool": bool}
     for name, value in row.items():
         assert value is None or isinstance(value, types[COLUMNS[name][0]]), name
     assert row["test_error"] is None and 0 <= row["val_error"] <= 1

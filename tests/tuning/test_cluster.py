@@ -22,7 +22,19 @@ from tune_kmixup.store.run_dir import RunDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
 
-SUITE = ["launch", "iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2"]
+SUITE = [
+    "launch",
+    "iris/mlp@0",
+    "iris/mlp@1",
+    "--trials",
+    "3",
+    "--search-seeds",
+    "1",
+    "--final-seeds",
+    "2",
+    "--shortlist",
+    "1",
+]
 SUITE += ["--epochs", "2000", "--sampler", "qmc", "--batch-seeds", "on"]
 
 

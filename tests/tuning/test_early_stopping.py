@@ -126,7 +126,7 @@ def test_every_configuration_is_done_once_however_often_the_launch_is_killed(
         assert all(len(runs) == (1 if index in early else 2) for index, runs in configurations.items())
         assert bool(early) == bool(study.space), "the only configuration of a study is never stopped"
         assert len(early) < len(configurations) and ranking(rows)[0] not in early
-        assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]} and len(final_rows(rows)) == 3
+        assert {row["trial"] for row in final_rows(rows, 1)} == {ranking(rows)[0]} and len(final_rows(rows, 1)) == 3
         for epoch in (5, 15) if study.space else ():
             errors = {index: rung_errors(runs) for index, runs in configurations.items()}
             best = min((i for i in errors if epoch in errors[i]), key=lambda index: errors[index][epoch])
@@ -292,7 +292,7 @@ def test_a_launch_that_stops_trials_early(ray_address: str, tmp_path: Path, batc
         assert all(
             list(rung_errors(runs)) == [5, 15] and len(runs) == 2 for runs in completed_configurations(rows).values()
         )
-        assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]} and len(final_rows(rows)) == 2
+        assert {row["trial"] for row in final_rows(rows, 1)} == {ranking(rows)[0]} and len(final_rows(rows, 1)) == 2
         assert ranking(rows)[0] not in stopped_configurations(rows)
     assert early > 0
     status = run_cli_in_process("status", run.path)

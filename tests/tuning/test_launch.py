@@ -17,15 +17,15 @@ import pytest
 
 from tests.helpers.launches import command, descendants, reproducible, run_cli, run_cli_in_process
 from tune_kmixup.core.batched_seeds import MIN_SPEEDUP
-from tune_kmixup.core.selection import by_configuration, final_rows, ranking
+from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 from tune_kmixup.search import study_queue
 from tune_kmixup.store.run_dir import RunDir
 
 # Not `--batch-seeds auto`: it measures, and two launches may then round differently.
 SMALL = ["iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "2", "--final-seeds", "3"]
-SMALL += ["--epochs", "20", "--sampler", "qmc"]
+SMALL += ["--shortlist", "2", "--epochs", "20", "--sampler", "qmc"]
 LAUNCH = ["launch", *SMALL, "--batch-seeds", "on"]
-RUNS = 2 * (1 * 2 + 3 + 2 * (3 * 2 + 3))
+RUNS = 2 * (1 * 2 + 3 + 2 * (3 * 2 + 2 * 4 + 3))
 
 Cli = Callable[..., str]
 
@@ -59,10 +59,11 @@ def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
     for study in whole.suite().studies:
         rows = whole.rows(study.name)
         assert len(by_configuration(rows)) == (1 if study.method == "erm" else 3)
-        assert {row["trial"] for row in final_rows(rows)} == {ranking(rows)[0]}
-        assert all(row["test_error"] is not None for row in final_rows(rows))
-        assert [row["batched"] for row in final_rows(rows)] == [3, 3, 3]
-        assert all(row["test_error"] is None for row in rows if row["phase"] == "search")
+        finals = final_rows(rows, 2)
+        assert {row["trial"] for row in finals} == {selected(rows, 2)} and [row["batched"] for row in finals] == [3] * 3
+        assert all((row["test_error"] is None) == (row["phase"] != "final") for row in rows)
+        compared = {row["trial"] for row in rows if row["phase"] == "shortlist"}
+        assert compared == (set() if study.method == "erm" else set(ranking(rows)[:2]))
 
 
 @pytest.mark.xdist_group("whole")
@@ -79,7 +80,7 @@ def test_status_needs_no_ray(whole: RunDir) -> None:
     status = [sys.executable, "-c", code, "status", str(whole.path)]
     done = subprocess.run(status, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "iris/mlp@1/kmixup" in done.stdout and "6/6" in done.stdout and "3/3" in done.stdout
+    assert "iris/mlp@1/kmixup" in done.stdout and "14/14" in done.stdout and "3/3" in done.stdout
 
 
 @pytest.mark.xdist_group("whole")
@@ -130,20 +131,20 @@ def result_files(out: Path) -> list[Path]:
 @pytest.mark.xdist_group("ray")
 def test_resume_extends_and_batches_seeds_where_that_was_measured_to_pay(cli: Cli, tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
-    budget = ["--trials", "2", "--search-seeds", "2", "--final-seeds", "12", "--epochs", "5"]
+    budget = ["--trials", "2", "--search-seeds", "2", "--final-seeds", "12", "--epochs", "5", "--shortlist", "1"]
     cli("launch", "iris/mlp@0", *budget, "--out", run.path)
     before, measured = reproducible(run), run.speedups()["iris/mlp"]
     assert measured.keys() == {2, 10} and all(ratio > 0 for ratio in measured.values())
     expected = 10 if measured[10] >= MIN_SPEEDUP else 1
     for study in run.suite().studies:
-        assert {row["batched"] for row in final_rows(run.rows(study.name))} == {expected, 2 if expected > 1 else 1}
+        assert {row["batched"] for row in final_rows(run.rows(study.name), 1)} == {expected, 2 if expected > 1 else 1}
     run.write_speedups({"iris/mlp": {2: 0.5, 10: 0.5}})
     cli("resume", run.path, "--trials", "4", "--final-seeds", "15")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ray Tune's handler of Ctrl-C is gone"
     assert before.items() <= reproducible(run).items()
     for study in run.suite().studies:
         rows = run.rows(study.name)
-        assert len(by_configuration(rows)) == (1 if study.method == "erm" else 4) and len(final_rows(rows)) == 15
+        assert len(by_configuration(rows)) == (1 if study.method == "erm" else 4) and len(final_rows(rows, 1)) == 15
     assert {row["batched"] for row in rows if row["trial"] > 1} <= {1}, "the measurement is remembered"
 
 

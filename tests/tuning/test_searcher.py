@@ -14,10 +14,11 @@ from ray.tune.search import Searcher
 from search_spaces.methods import ALPHA
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.core.config import Suite, Trial
-from tune_kmixup.core.selection import by_configuration, final_rows, ranking
+from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 from tune_kmixup.search.samplers import SAMPLERS, finite_values, grid
 from tune_kmixup.search.study_queue import RETRIES
 from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import study_status
 from tune_kmixup.tuning.searcher import SuiteSearcher
 
 ray_ids = map(str, itertools.count())
@@ -60,7 +61,7 @@ def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
         search_runs = by_configuration(rows)
         assert len(search_runs) == (1 if study.method == "erm" else suite.trials)
         assert all(len(runs) == suite.search_seeds for runs in search_runs.values())
-        finals = final_rows(rows)
+        finals = final_rows(rows, 1)
         assert {row["trial"] for row in finals} == {ranking(rows)[0]}
         assert len({row["seed"] for row in finals}) == len(finals) == suite.final_seeds
         assert len(rows) == suite.trial_count(study) * suite.search_seeds + suite.final_seeds
@@ -80,11 +81,16 @@ def test_no_slot_is_idle_while_any_study_has_work(suite: Suite, run_dir: RunDir)
 
 
 @settings(max_examples=15, deadline=None)
-@given(kills=st.lists(st.integers(0, 12), max_size=6), slots=st.integers(1, 4), seed=st.integers(0, 9))
+@given(
+    kills=st.lists(st.integers(0, 12), max_size=6),
+    slots=st.integers(1, 4),
+    seed=st.integers(0, 9),
+    shortlist=st.integers(1, 3),
+)
 def test_killed_at_any_moment_ends_like_one_left_alone(
-    tmp_path_factory: pytest.TempPathFactory, kills: list[int], slots: int, seed: int
+    tmp_path_factory: pytest.TempPathFactory, kills: list[int], slots: int, seed: int, shortlist: int
 ) -> None:
-    suite = small_suite()
+    suite = small_suite(shortlist=shortlist)
     whole, interrupted = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("interrupted")
     simulate(suite, whole, slots=1, rng=random.Random(0))
     rng = random.Random(seed)
@@ -92,6 +98,50 @@ def test_killed_at_any_moment_ends_like_one_left_alone(
         simulate(suite, interrupted, slots, rng, stop_after=after)
     simulate(suite, interrupted, slots, rng)
     assert contents(interrupted) == contents(whole)
+
+
+def test_the_shortlist_runs_between_search_and_final_trials(run_dir: RunDir) -> None:
+    suite = small_suite(shortlist=2)
+    simulate(suite, run_dir.path, slots=3, rng=random.Random(0))
+    for study in suite.studies:
+        rows = run_dir.rows(study.name)
+        assert len(rows) == suite.run_count(study)
+        compared = [row for row in rows if row["phase"] == "shortlist"]
+        assert {row["trial"] for row in compared} == (set(ranking(rows)[:2]) if study.space else set())
+        assert {row["trial"] for row in rows if row["phase"] == "final"} == {selected(rows, 2)}
+        status = study_status(suite, study, rows, {}, [])
+        assert (status.search_done, status.final_done, status.missing) == (status.search_planned, 3, 0)
+    assert SuiteSearcher(suite, run_dir).finished()
+
+
+def test_a_larger_search_makes_another_shortlist_and_keeps_what_was_compared(run_dir: RunDir) -> None:
+    simulate(small_suite(shortlist=2), run_dir.path, slots=2, rng=random.Random(0))
+    before = contents(run_dir.path)
+    larger = small_suite(shortlist=2, trials=9)
+    simulate(larger, run_dir.path, slots=2, rng=random.Random(0))
+    assert before.items() <= contents(run_dir.path).items()
+    changed = 0
+    for study in larger.studies:
+        rows = run_dir.rows(study.name)
+        compared = {row["trial"] for row in rows if row["phase"] == "shortlist"}
+        assert not study.space or set(ranking(rows)[:2]) <= compared
+        changed += len(compared) > 2
+    assert changed, "no shortlist changed: the test shows nothing"
+
+
+def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) -> None:
+    suite = small_suite(shortlist=2, studies=small_suite().studies[1:2])
+    searcher = SuiteSearcher(suite, run_dir)
+    broken = None
+    while new := suggest(searcher):
+        ray_id, trial = new
+        broken = trial.index if broken is None and trial.phase == "shortlist" else broken
+        failed = trial.phase == "shortlist" and trial.index == broken
+        searcher.on_trial_complete(ray_id, None if failed else {"rows": made_up_rows(suite, trial)}, error=failed)
+    finals = {row["trial"] for row in run_dir.rows(suite.studies[0].name) if row["phase"] == "final"}
+    assert len(finals) == 1 and broken not in finals
+    assert searcher.failures().keys() == {f"{suite.studies[0].name}/shortlist-{broken:04d}"}
+    assert not SuiteSearcher(suite, run_dir).finished(), "the next launch tries it again"
 
 
 @pytest.mark.parametrize(("sampler", "trials"), [*((s, 14) for s in SAMPLERS if s != "gp"), ("grid", 16)])
@@ -112,9 +162,9 @@ def test_a_grid_is_proposed_point_by_point(run_dir: RunDir) -> None:
     suite = small_suite(sampler="grid", trials=24)
     simulate(suite, run_dir.path, slots=3, rng=random.Random(0))
     alphas = [values["alpha"] for values in run_dir.proposals("iris/mlp@0/mixup").values()]
-    assert alphas == pytest.approx([0.01 * 6400 ** (i / 23) for i in range(24)])
+    assert alphas == pytest.approx([0.0001 * 640_000 ** (i / 23) for i in range(24)])
     points = [(values["log2_k"], values["alpha"]) for values in run_dir.proposals("iris/mlp@1/kmixup").values()]
-    levels = pytest.approx([0.01 * 6400 ** (i / 5) for i in range(6)])
+    levels = pytest.approx([0.0001 * 640_000 ** (i / 5) for i in range(6)])
     assert all(sorted(a for k, a in points if k == log2_k) == levels for log2_k in (1, 2, 3, 4)) and len(points) == 24
 
 
@@ -157,7 +207,7 @@ def test_a_grid_is_even_whatever_the_number_of_trials(space: dict[str, BaseDistr
 def test_a_grid_of_one_level_takes_the_middle() -> None:
     point = grid(GRIDS["kmixup"], 4)
     assert [point(n)["log2_k"] for n in range(4)] == [1, 2, 3, 4]
-    assert [point(n)["alpha"] for n in range(4)] == pytest.approx([0.8] * 4), "the geometric mean of 0.01 and 64"
+    assert [point(n)["alpha"] for n in range(4)] == pytest.approx([0.08] * 4), "the geometric mean of 0.0001 and 64"
 
 
 def test_a_finite_grid_with_too_few_points_repeats() -> None:
@@ -175,7 +225,7 @@ def test_a_larger_budget_extends_a_finished_suite(run_dir: RunDir) -> None:
     for study in larger.studies:
         rows = run_dir.rows(study.name)
         assert len(by_configuration(rows)) == larger.trial_count(study)
-        assert len(final_rows(rows)) == 7
+        assert len(final_rows(rows, 1)) == 7
         keys = [(row["phase"], row["trial"], row["seed"]) for row in rows]
         assert len(set(keys)) == len(keys), "a run was done twice"
 
@@ -200,7 +250,7 @@ def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: 
             searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
     assert searcher.failures() == {failing: "RuntimeError: out of luck"}
     assert run_dir.failures("iris/mlp@0/mixup") == {"search-0001": "RuntimeError: out of luck"}
-    assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"))) == suite.final_seeds
+    assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"), 1)) == suite.final_seeds
     simulate(suite, run_dir.path, slots=1, rng=random.Random(0))
     assert run_dir.failures("iris/mlp@0/mixup") == {}
     assert len(by_configuration(run_dir.rows("iris/mlp@0/mixup"))) == suite.trials

@@ -55,7 +55,9 @@ def plan(
     method: opt.Method = None,
     trials: opt.Trials = None,
     search_seeds: opt.SearchSeeds = None,
+    shortlist: opt.Shortlist = None,
     final_seeds: opt.FinalSeeds = None,
+    repeats: opt.Repeats = None,
     epochs: opt.Epochs = None,
     tune: opt.Tune = None,
     sampler: opt.Sampler = None,
@@ -70,18 +72,20 @@ def plan(
 
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
-    from tune_kmixup.cli.render import plan_table
+    from tune_kmixup.cli.render import plan_table, repeat_lines
     from tune_kmixup.data.download import needs_download
     from tune_kmixup.planning.resources import Resources
 
     load_plugins(load)
     suite, resources = make_suite(locals()), Resources.from_options(locals())
     console.print(plan_table(suite, resources.per_trial))
-    runs = sum(suite.trial_count(s) * suite.search_seeds + suite.final_seeds for s in suite.studies)
+    runs = sum(suite.run_count(study) for study in suite.studies)
     configurations = sum(suite.trial_count(study) for study in suite.studies)
     console.print(
         f"{len(suite.studies)} studies, {configurations} configurations, {runs} runs; sampler {suite.sampler}."
     )
+    for line in repeat_lines(suite):
+        console.print(line, soft_wrap=True)
     if suite.scheduler != "none":
         console.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
     for dataset in {study.task.dataset: None for study in suite.studies}:
@@ -96,7 +100,9 @@ def launch(
     method: opt.Method = None,
     trials: opt.Trials = None,
     search_seeds: opt.SearchSeeds = None,
+    shortlist: opt.Shortlist = None,
     final_seeds: opt.FinalSeeds = None,
+    repeats: opt.Repeats = None,
     epochs: opt.Epochs = None,
     tune: opt.Tune = None,
     sampler: opt.Sampler = None,
@@ -129,6 +135,7 @@ def resume(
     run_dir: opt.RunPath,
     trials: opt.LargerTrials = None,
     final_seeds: opt.LargerFinalSeeds = None,
+    repeats: opt.LargerRepeats = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = "0",
@@ -143,10 +150,13 @@ def resume(
 
     Example: tune-kmixup resume runs/iris --trials 48
     """
+    from tune_kmixup.planning.suite import with_repeats
+
     suite = RunDir(run_dir).suite()
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
-    run_suite(dataclasses.replace(suite, trials=trials, final_seeds=final_seeds), run_dir, locals())
+    suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, format=2)
+    run_suite(suite if repeats is None else with_repeats(suite, repeats), run_dir, locals())
 
 
 @app.command()
@@ -234,7 +244,18 @@ def make_suite(options: dict[str, Any]) -> Suite:
     """The suite of a command, from its options by parameter name."""
     from tune_kmixup.planning.suite import build_suite, make_draft
 
-    fields = ("trials", "search_seeds", "final_seeds", "epochs", "tune", "sampler", "scheduler", "seed")
+    fields = (
+        "trials",
+        "search_seeds",
+        "final_seeds",
+        "epochs",
+        "tune",
+        "sampler",
+        "scheduler",
+        "seed",
+        "shortlist",
+        "repeats",
+    )
     given = {name: options.get(name) for name in fields} | {"methods": options.get("method")}
     return build_suite(make_draft(options["names"] or [], given), resolve_data_dir(options["data_dir"]))
 

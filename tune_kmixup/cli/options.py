@@ -83,6 +83,25 @@ FinalSeeds = Annotated[
         f"Default: {DEFAULTS.final_seeds}, or the suite's.",
     ),
 ]
+Shortlist = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Best configurations of the search that are compared again, on 4 more seeds each; 1: none. "
+        f"Default: {DEFAULTS.shortlist}, or the suite's.",
+    ),
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Independent repeats of the whole procedure, of tasks with an official test set. Default: 10; 5 for GPUs.",
+    ),
+]
+LargerRepeats = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Repeats of tasks with an official test set. Default: as before."),
+]
 LargerTrials = Annotated[
     int | None,
     typer.Option(metavar="N", help="Configurations tried per tuned study. Default: as before."),

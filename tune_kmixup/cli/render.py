@@ -58,11 +58,23 @@ def plan_table(suite: Suite, resources: str) -> Table:
     for (task, method), count in splits.items():
         study = first_split[task, method]
         trials = suite.trial_count(study)
-        runs = count * (trials * suite.search_seeds + suite.final_seeds)
+        shortlist = suite.shortlist_count(study)
         search = f"{trials} x {suite.search_seeds}"
-        rows.append((task, method, format_space(study.space), count, search, suite.final_seeds, runs))
-    columns = ("task", "method", "free", ">splits", ">trials x seeds", ">final", ">runs")
+        more = f"{shortlist} x {suite.shortlist_seeds}" if shortlist else ""
+        runs = count * suite.run_count(study)
+        rows.append((task, method, format_space(study.space), count, search, more, suite.final_seeds, runs))
+    columns = ("task", "method", "free", ">splits", ">search", ">short list", ">final", ">runs")
     return make_table(f"suite {suite.name}; each trial: {resources}", columns, rows)
+
+
+def repeat_lines(suite: Suite) -> list[str]:
+    """What the repeats of tasks with an official test set have in common."""
+    tasks = {study.task.base: study.task for study in suite.studies if study.task.overlap is not None}
+    return [
+        f"{base}: each repeat selects on {task.val_rows:,} validation rows; two repeats share {task.overlap:.1%} of "
+        "their training rows and all test rows."
+        for base, task in tasks.items()
+    ]
 
 
 def status_table(status: LaunchStatus) -> Table:

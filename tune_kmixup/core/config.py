@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tune_kmixup.core import asha
 from tune_kmixup.core.errors import BadInput
 
-Phase = Literal["search", "final"]
+Phase = Literal["search", "shortlist", "final"]
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # names become parts of paths
 FINAL_SEED_OFFSET = 1_000_000  # keeps the seeds of final runs apart from those of search runs
@@ -70,8 +70,12 @@ class Task:
         architecture: key of ARCHITECTURES.
         recipe: how to train.
         train_size: number of training rows to keep; None keeps all.
-        outer_split: number of the cross-validation fold that is held out as test data, or of the draw of a toy data
-            set. None if the data set has an official test set.
+        outer_split: number of the cross-validation fold that is held out as test data, of the draw of a toy data
+            set, or, where the test set is official, of the repeat: an independent draw of validation rows, and with
+            `train_size` of training rows. None of an official test set: all repeats, or the one search of format 1.
+        val_rows: number of validation rows; None takes the data set's default share.
+        pool_rows: rows from which each repeat draws its training and validation rows. Filled in when a suite is built,
+            of tasks with an official test set.
 
     Raises:
         BadInput: if a name or number could not be part of a path.
@@ -82,12 +86,19 @@ class Task:
     recipe: Recipe
     train_size: int | None = None
     outer_split: int | None = None
+    val_rows: int | None = None
+    pool_rows: int | None = None
 
     def __post_init__(self) -> None:
         for name in (self.dataset, self.architecture):
             if not NAME_PATTERN.fullmatch(name):
                 raise BadInput(f"name={name!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
-        for name in ("train_size", "outer_split"):  # they become parts of a path, and a suite.json may hold any value
+        for name in (
+            "train_size",
+            "outer_split",
+            "val_rows",
+            "pool_rows",
+        ):  # they become parts of a path, and a suite.json may hold any value
             if not isinstance(value := getattr(self, name), int | None):
                 raise BadInput(f"{name}={value!r} is not allowed: choose a whole number, or None.")
 
@@ -101,6 +112,13 @@ class Task:
     def name(self) -> str:
         """The full name, e.g. `iris/mlp@3`; also the folder of the task's results."""
         return self.base if self.outer_split is None else f"{self.base}@{self.outer_split}"
+
+    @property
+    def overlap(self) -> float | None:
+        """The expected share of a repeat's training rows that another repeat trains on too; None without repeats."""
+        if self.pool_rows is None or self.val_rows is None:
+            return None
+        return (self.train_size or self.pool_rows - self.val_rows) / self.pool_rows
 
 
 @dataclass(frozen=True)
@@ -140,10 +158,14 @@ class Suite:
         studies: one per task and method, at least one.
         trials: configurations to search in each study that has a free coordinate, ≥ 1.
         search_seeds: runs of each configuration in the search, scored on validation data, ≥ 1.
+        shortlist: number of configurations that are compared again after the search, on `shortlist_seeds` more seeds
+            each; 1 selects by the search alone.
+        shortlist_seeds: additional runs of each configuration of the shortlist, ≥ 1.
         final_seeds: runs of the selected configuration, scored on test data as well, ≥ 1.
         sampler: which sampler proposes configurations.
         seed: seed of the whole suite.
         scheduler: `asha` stops search trials early, `none` does not.
+        format: 2; format 1, of version 0.1.0 and before, is read and reported, and not resumed.
 
     Raises:
         BadInput: if a budget is too small, or a study is missing or repeated.
@@ -157,11 +179,14 @@ class Suite:
     sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
     seed: int = 0
     scheduler: Literal["none", "asha"] = "none"
+    shortlist: int = 5
+    shortlist_seeds: int = 4
+    format: int = 2
 
     def __post_init__(self) -> None:
         if not self.studies:
             raise BadInput("studies=() is empty: name at least one task and one method.")
-        for name in ("trials", "search_seeds", "final_seeds"):
+        for name in ("trials", "search_seeds", "final_seeds", "shortlist", "shortlist_seeds"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name}={getattr(self, name)} is too small: choose {name} ≥ 1.")
         names = [study.name for study in self.studies]
@@ -176,6 +201,28 @@ class Suite:
         """The number of configurations to search: `trials`, or 1 if the study has no free coordinate."""
         return self.trials if study.space else 1
 
+    def shortlist_count(self, study: Study) -> int:
+        """The number of configurations that are compared again after the search; 0 if that is off, or nothing to do."""
+        count = min(self.shortlist, self.trial_count(study))
+        return count if count > 1 else 0
+
+    def run_count(self, study: Study) -> int:
+        """The number of runs that a study takes, unless trials are stopped early."""
+        search = self.trial_count(study) * self.search_seeds + self.shortlist_count(study) * self.shortlist_seeds
+        return search + self.final_seeds
+
+    def seeds(self, study: Study, phase: Phase) -> tuple[int, ...]:
+        """The seeds of the runs of one phase: the same for all methods of a task, and in no other phase or suite seed.
+
+        Returns:
+            Hashes of the suite's seed, task, phase, outer split and number, of 53 bits, which a float holds exactly.
+        """
+        count = {"search": self.search_seeds, "shortlist": self.shortlist_seeds, "final": self.final_seeds}[phase]
+        if self.format == 1:
+            return tuple(self.seed + i + FINAL_SEED_OFFSET * (phase == "final") for i in range(count))
+        task = study.task
+        return tuple(derived_seed(self.seed, task.base, phase, task.outer_split, i) >> 10 for i in range(count))
+
     def search_trial(self, study: Study, index: int, values: Mapping[str, float]) -> "Trial":
         """The search trial of configuration `index`, with the rungs at which ASHA judges it.
 
@@ -184,10 +231,13 @@ class Suite:
             index: index of the configuration in the study, ≥ 0.
             values: free coordinate -> value.
         """
-        seeds = tuple(self.seed + i for i in range(self.search_seeds))
         stops_early = self.scheduler == "asha" and study.space  # a single configuration has no competitors
         rungs = asha.rung_epochs(study.task.recipe.epochs) if stops_early else ()
-        return Trial(study.name, index, "search", dict(values), seeds, rungs=rungs)
+        return Trial(study.name, index, "search", dict(values), self.seeds(study, "search"), rungs=rungs)
+
+    def shortlist_trial(self, study: Study, index: int, values: Mapping[str, float]) -> "Trial":
+        """The trial that compares configuration `index` again after the search."""
+        return Trial(study.name, index, "shortlist", dict(values), self.seeds(study, "shortlist"))
 
     def final_trials(
         self,
@@ -209,8 +259,7 @@ class Suite:
         Yields:
             Trials that cover each missing seed once.
         """
-        seeds = [self.seed + FINAL_SEED_OFFSET + i for i in range(self.final_seeds)]
-        missing = [seed for seed in seeds if seed not in finished_seeds]
+        missing = [seed for seed in self.seeds(study, "final") if seed not in finished_seeds]
         for start in range(0, len(missing), seeds_per_trial):
             yield Trial(study.name, index, "final", dict(values), tuple(missing[start : start + seeds_per_trial]))
 
@@ -223,7 +272,8 @@ class Draft:
         name: name of the suite.
         tasks: names of tasks, e.g. `iris/mlp` for all outer splits or `iris/mlp@3` for one.
         methods: keys of METHODS.
-        trials: see `Suite`, as for `search_seeds`, `final_seeds`, `sampler`, `seed` and `scheduler`.
+        trials: see `Suite`, as for `search_seeds`, `final_seeds`, `sampler`, `seed`, `scheduler` and `shortlist`.
+        repeats: outer splits of each task with an official test set; None takes the task's default.
         tune: names of recipe values that every method searches as well.
         epochs: replaces the epochs of every recipe; None keeps them.
     """
@@ -232,13 +282,15 @@ class Draft:
     tasks: tuple[str, ...]
     methods: tuple[str, ...] = ("erm", "mixup", "kmixup")
     trials: int = 16
-    search_seeds: int = 3
-    final_seeds: int = 10
+    search_seeds: int = 1
+    final_seeds: int = 5
     sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
     seed: int = 0
     scheduler: Literal["none", "asha"] = "none"
     tune: tuple[str, ...] = ()
     epochs: int | None = None
+    shortlist: int = 5
+    repeats: int | None = None
 
 
 @dataclass(frozen=True)
@@ -248,7 +300,7 @@ class Trial:
     Attributes:
         study: name of the study.
         index: index of the configuration in the study.
-        phase: `search` (scored on validation data) or `final` (scored on test data as well).
+        phase: `search` and `shortlist` (scored on validation data), or `final` (scored on test data as well).
         values: free coordinate -> value.
         seeds: seeds of the runs.
         batched: whether all seeds are trained together; otherwise one after another.
@@ -265,7 +317,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """The name within the study, e.g. `search-0003` or `final-0003-1000000`; also the stem of its file."""
+        """The name within the study, e.g. `search-0003` or `final-0003-6189700196426901`; also the stem of its file."""
         return f"{self.phase}-{self.index:04d}" + (f"-{self.seeds[0]}" if self.phase == "final" else "")
 
 
@@ -335,6 +387,13 @@ def from_json(text: str) -> Suite:
         KeyError, TypeError, ValueError: if the text is not a suite.
     """
     raw = json.loads(text)
+    if not isinstance(raw, dict):
+        raise TypeError("it holds no fields")
+    written_format = raw.setdefault("format", 1)  # version 0.1.0 and before wrote none
+    if written_format not in (1, 2):
+        raise ValueError(f"format {written_format!r} is of a later version of tune-kmixup")
+    if written_format == 1:
+        raw |= {"shortlist": 1, "shortlist_seeds": 1}
     studies = []
     for study in raw.pop("studies"):
         task = study["task"]

@@ -1,6 +1,6 @@
 """The selection rule: which configuration of a study is selected, from its rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tune_kmixup.core.rows import Row
 
@@ -48,7 +48,7 @@ def completed_configurations(rows: Iterable[Row]) -> dict[int, list[Row]]:
 
 
 def ranking(rows: Iterable[Row]) -> list[int]:
-    """Ranks the configurations of one study by the selection rule. Test data play no part.
+    """Ranks the configurations of one study by their search runs. Test data play no part.
 
     The first is the one with the smallest validation error after the last epoch, averaged over the search seeds. Ties
     go to the smaller mean NLL, then to the smaller α, then to the smaller k (the milder regulariser), then to the
@@ -58,20 +58,51 @@ def ranking(rows: Iterable[Row]) -> list[int]:
         rows: rows of the study; final runs and configurations that were stopped early are left out.
 
     Returns:
-        Indices of the configurations, the selected one first.
+        Indices of the configurations, the best one first.
     """
-    runs = completed_configurations(rows)
+    return ranked(completed_configurations(rows))
+
+
+def ranked(runs: Mapping[int, list[Row]]) -> list[int]:
+    """The configurations in the order of the selection rule, by all of the runs that are given."""
     return sorted(runs, key=lambda i: (*validation_score(runs[i]), runs[i][0]["alpha"], runs[i][0]["k"], i))
 
 
-def final_rows(rows: Iterable[Row]) -> list[Row]:
+def selected(rows: Iterable[Row], shortlist: int) -> int | None:
+    """The configuration of one study that is selected.
+
+    The best `shortlist` configurations of the search are compared again by all of their runs, those on further seeds
+    included: the best of many is partly lucky on the seeds that found it. The shortlist follows from the search rows as
+    they are now, so it changes when the search is extended; runs that exist count.
+
+    Args:
+        rows: rows of the study; final runs are left out.
+        shortlist: number of configurations to compare again, ≥ 1; 1 selects by the search alone.
+
+    Returns:
+        Index of the configuration; None before the search, or no run of the shortlist, is done.
+    """
+    rows = list(rows)
+    runs = completed_configurations(rows)
+    candidates = ranked(runs)[:shortlist]
+    if len(candidates) > 1:
+        more: dict[int, list[Row]] = {}
+        for row in rows:
+            if row["phase"] == "shortlist":
+                more.setdefault(row["trial"], []).append(row)
+        candidates = ranked({index: runs[index] + more[index] for index in candidates if index in more})
+    return candidates[0] if candidates else None
+
+
+def final_rows(rows: Iterable[Row], shortlist: int) -> list[Row]:
     """The final runs of one study that count: those of the configuration that is selected now.
 
     A larger search budget can change the selection. The final runs of the earlier selection then no longer count.
 
     Args:
         rows: all rows of the study.
+        shortlist: see `selected`.
     """
     rows = list(rows)
-    selected = ranking(rows)[:1]
-    return [row for row in rows if row["phase"] == "final" and row["trial"] in selected]
+    index = selected(rows, shortlist)
+    return [row for row in rows if row["phase"] == "final" and row["trial"] == index]

@@ -62,7 +62,7 @@ class Data:
 
 
 def outer_splits(official: bool, toy: bool) -> tuple[int | None, ...]:
-    """The values of `Task.outer_split` that a data set allows: (None,) if its test set is official."""
+    """The values of `Task.outer_split` in TASKS: (None,) if the test set is official, where any repeat may be drawn."""
     if toy:
         return tuple(range(TOY_SETS))
     return (None,) if official else tuple(range(OUTER_FOLDS))
@@ -70,8 +70,9 @@ def outer_splits(official: bool, toy: bool) -> tuple[int | None, ...]:
 
 def check_split(task: Task, official: bool, toy: bool = False) -> None:
     valid = outer_splits(official, toy)
-    if task.outer_split not in valid:
-        rule = "None, because its test set is official" if valid == (None,) else f"0 to {len(valid) - 1}"
+    is_repeat = valid == (None,) and task.outer_split is not None and task.outer_split >= 0
+    if task.outer_split not in valid and not is_repeat:
+        rule = "0 or more, the number of a repeat" if valid == (None,) else f"0 to {len(valid) - 1}"
         raise BadInput(f"outer_split={task.outer_split} does not fit dataset={task.dataset!r}: choose {rule}.")
 
 
@@ -88,8 +89,16 @@ def checked_train_size(task: Task, available: int) -> int:
     return size
 
 
-def count_train_rows(task: Task, data_dir: Path) -> int:
-    """Number of rows that a task trains on. Reads no inputs of large data sets.
+class RowCounts(NamedTuple):
+    """Rows that a task trains and selects on, and, of an official test set, those from which both are drawn."""
+
+    train: int
+    val: int
+    pool: int | None
+
+
+def count_rows(task: Task, data_dir: Path) -> RowCounts:
+    """Numbers of rows of a task. Reads no inputs of large data sets.
 
     The figures of DATASETS are used if the test set is official, or if the data set has not been downloaded yet.
     The result can then be off by a few rows, because repeated rows stay in one part.
@@ -99,22 +108,32 @@ def count_train_rows(task: Task, data_dir: Path) -> int:
         data_dir: folder of the data sets.
 
     Returns:
-        Number of rows, after `train_size` is applied.
+        Numbers of rows, after `train_size` and `val_rows` are applied.
 
     Raises:
-        BadInput: if outer_split, train_size or batch_size does not fit the data set, or the data set is unknown.
+        BadInput: if outer_split, train_size, val_rows or batch_size does not fit the data set, or it is unknown.
     """
     dataset = DATASETS.get(task.dataset)
     if dataset is not None and dataset.generate:
         check_split(task, official=True, toy=True)
-        return checked_train_size(task, TOY_ROWS["train"])
+        return RowCounts(checked_train_size(task, TOY_ROWS["train"]), TOY_ROWS["val"], None)
     if dataset is not None and (dataset.test_rows or needs_download(task.dataset, data_dir)):
         check_split(task, official=dataset.test_rows is not None)
         rest = dataset.rows if dataset.test_rows else dataset.rows - dataset.rows // OUTER_FOLDS
         folds = VAL_FOLDS["official" if dataset.test_rows else "cross-validated"]
-        return checked_train_size(task, rest - (dataset.val_rows or rest // folds))
-    train, _, _ = split_rows(task, load_arrays(task.dataset, data_dir))
-    return len(train)
+        val = dataset.val_rows or checked_val_rows(task, rest) or rest // folds
+        pool = (rest - (dataset.val_rows or 0)) if dataset.test_rows else None
+        return RowCounts(checked_train_size(task, rest - val), val, pool)
+    arrays = load_arrays(task.dataset, data_dir)
+    train, validation, _ = split_rows(task, arrays)
+    return RowCounts(len(train), len(validation), len(arrays["y_train"]) if "x_train" in arrays else None)
+
+
+def checked_val_rows(task: Task, available: int) -> int | None:
+    """The number of validation rows that the task names. Raises BadInput if it leaves too few to train on."""
+    if task.val_rows is not None and not 1 <= task.val_rows <= available // 2:
+        raise BadInput(f"val_rows={task.val_rows} does not fit {task.dataset!r}: choose 1 to {available // 2}.")
+    return task.val_rows
 
 
 def row_groups(arrays: dict[str, Any], x_name: str) -> splits.IntArray:
@@ -153,10 +172,14 @@ def split_rows(task: Task, arrays: dict[str, Any]) -> tuple[splits.IntArray, spl
                 np.flatnonzero(outer_folds != task.outer_split),
                 np.flatnonzero(outer_folds == task.outer_split),
             )
-        folds = VAL_FOLDS["official" if official else "cross-validated"]
+        val_rows = checked_val_rows(task, len(rest))
+        folds = len(rest) // val_rows if val_rows else VAL_FOLDS["official" if official else "cross-validated"]
         seed = derived_seed(task.dataset, task.outer_split, "val")
         inner_folds = splits.assign_folds(y[rest], groups[rest], folds, seed)
         train, val = rest[inner_folds != 0], rest[inner_folds == 0]
+        if val_rows and len(val) > val_rows:
+            generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "val_rows"))
+            val = val[splits.stratified_sample(y[val], val_rows, generator)]
     return subsample(task, train, y), val, test
 
 

@@ -11,12 +11,12 @@ from optuna.distributions import json_to_distribution
 
 from search_spaces import methods
 from search_spaces.suites import SUITES
-from search_spaces.tasks import TASKS
+from search_spaces.tasks import TASKS, default_repeats
 from tune_kmixup.core.asha import SCHEDULERS, rung_epochs
 from tune_kmixup.core.config import Draft, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.selection import ranking
-from tune_kmixup.data.prepare import count_train_rows
+from tune_kmixup.core.selection import selected
+from tune_kmixup.data.prepare import count_rows
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.search.samplers import SAMPLERS
 from tune_kmixup.store import files
@@ -56,16 +56,32 @@ def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
         raise BadInput(f"{argument}={value!r} is unknown: {hint}")
 
 
-def resolve_tasks(name: str) -> tuple[Task, ...]:
+def resolve_tasks(name: str, repeats: int | None = None) -> tuple[Task, ...]:
     """The tasks of a name: `iris/mlp` names all outer splits, `iris/mlp@3` one.
 
+    Args:
+        name: name of a task, with or without an outer split.
+        repeats: number of outer splits of a task with an official test set; None takes its default.
+
     Raises:
-        BadInput: if there is no such task or outer split.
+        BadInput: if there is no such task or outer split, or repeats are asked of folds or toy sets.
     """
     base, at, split = name.partition("@")
     check_choice("task", base, [*TASKS, *SUITES])
     if base in SUITES:
         raise BadInput(f"task={name!r} is a suite: name it alone.")
+    if TASKS[base][0].outer_split is None:
+        count = default_repeats(TASKS[base][0]) if repeats is None else repeats
+        numbers = range(count) if not at else [int(split)] if split.isdecimal() else []
+        if not numbers:
+            raise BadInput(f"task={name!r} names no repeat: choose {base}@0, {base}@1, ...")
+        return tuple(dataclasses.replace(TASKS[base][0], outer_split=number) for number in numbers)
+    if repeats is not None:
+        splits = "toy data sets" if len(TASKS[base]) > 5 else "folds"
+        raise BadInput(
+            f"repeats={repeats} does not apply to {base}: its {len(TASKS[base])} outer splits are {splits}, each with "
+            "test rows of its own. Leave out --repeats, or name tasks with an official test set only."
+        )
     if not at:
         return TASKS[base]
     tasks = tuple(task for task in TASKS[base] if str(task.outer_split) == split)
@@ -89,7 +105,9 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         check_choice("method", method, methods.METHODS)
     check_choice("sampler", draft.sampler, SAMPLERS)
     check_choice("scheduler", draft.scheduler, SCHEDULERS)
-    tasks = [task for name in draft.tasks for task in resolve_tasks(name)]
+    if draft.repeats is not None and draft.repeats < 1:
+        raise BadInput(f"repeats={draft.repeats} is too small: choose repeats ≥ 1.")
+    tasks = [task for name in draft.tasks for task in resolve_tasks(name, draft.repeats)]
     if draft.epochs is not None:
         tasks = [
             dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, epochs=draft.epochs)) for task in tasks
@@ -102,8 +120,10 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
                 "choose epochs ≥ 2, or scheduler none."
             )
         check_choice("architecture", task.architecture, ARCHITECTURES)
-        rows = count_train_rows(task, data_dir)
-        studies += [methods.make_study(task, method, rows, draft.tune) for method in draft.methods]
+        rows = count_rows(task, data_dir)
+        if rows.pool is not None:
+            task = dataclasses.replace(task, val_rows=rows.val, pool_rows=rows.pool)
+        studies += [methods.make_study(task, method, rows.train, draft.tune) for method in draft.methods]
     return Suite(
         draft.name,
         tuple(studies),
@@ -113,7 +133,28 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         draft.sampler,
         draft.seed,
         draft.scheduler,
+        draft.shortlist,
     )
+
+
+def with_repeats(suite: Suite, repeats: int) -> Suite:
+    """A suite with more repeats of its tasks with an official test set. A repeat's draw depends on its number alone.
+
+    Raises:
+        BadInput: if a task has other outer splits than repeats.
+    """
+    studies: dict[str, Study] = {study.name: study for study in suite.studies}
+    for study in suite.studies:
+        if study.task.pool_rows is None:
+            raise BadInput(
+                f"repeats={repeats} does not apply to {study.task.base}: its outer splits are folds or toy data sets. "
+                "Leave out --repeats."
+            )
+    for number in range(repeats):
+        for study in suite.studies:
+            repeat = dataclasses.replace(study, task=dataclasses.replace(study.task, outer_split=number))
+            studies.setdefault(repeat.name, repeat)
+    return dataclasses.replace(suite, studies=tuple(studies.values()))
 
 
 def check_continues(run: RunDir, suite: Suite) -> Suite:
@@ -135,11 +176,16 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
             raise BadInput(f"out={str(run.path)!r} holds something else: choose an empty or a new folder.")
         return suite
     old = run.suite()
+    if old.format != suite.format:
+        raise BadInput(
+            f"out={str(run.path)!r} is of format {old.format}, of version 0.1.0 or before, whose seeds were others: "
+            "`report` reads it for ever; to go on, launch into another --out."
+        )
     differences = [f"{field} (was {a}, now {b})" for field, a, b in suite_differences(old, suite)]
     if differences:
         raise BadInput(
             f"out={str(run.path)!r} holds another suite; these differ: {'; '.join(differences)}. "
-            "Choose another --out, or the same options; only --trials and --final-seeds may grow."
+            "Choose another --out, or the same options; only --trials, --final-seeds and --repeats may grow."
         )
     if suite.sampler == "grid" and suite.trials != old.trials:
         raise BadInput(
@@ -169,14 +215,15 @@ def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, d
     first_proposals = {}
     studies = {study.name: study for study in suite.studies}
     with run.local_copy() as local_run, earlier.local_copy() as local_earlier:
-        for earlier_study in local_earlier.suite().studies:
+        earlier_suite = local_earlier.suite()
+        for earlier_study in earlier_suite.studies:
             name, study = earlier_study.name, studies.get(earlier_study.name)
-            selected = ranking(local_earlier.rows(name))[:1]
+            index = selected(local_earlier.rows(name), earlier_suite.shortlist)
             if not study or not study.space or study.space.keys() != earlier_study.space.keys():
                 continue
-            if not selected or local_run.proposals(name):
+            if index is None or local_run.proposals(name):
                 continue
-            values = local_earlier.proposals(name)[selected[0]]
+            values = local_earlier.proposals(name)[index]
             space = {key: json_to_distribution(json.dumps(value)) for key, value in study.space.items()}
             if all(methods.contains(space[key], value) for key, value in values.items()):
                 first_proposals[name] = values
@@ -198,13 +245,23 @@ def suite_differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:
 
 
 def study_differences(old: dict[str, Study], new: dict[str, Study]) -> list[tuple[str, Any, Any]]:
-    if old.keys() != new.keys():
-        return [("studies", sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys()))]
+    added = {name for name in new.keys() - old.keys() if not is_further_repeat(new[name], old)}
+    if added or old.keys() - new.keys():
+        return [("studies", sorted(old.keys() - new.keys()), sorted(added))]
     differences = []
     for name in old:
         a, b = flatten(dataclasses.asdict(old[name])), flatten(dataclasses.asdict(new[name]))
         differences += [(f"{name}: {key}", a.get(key), b.get(key)) for key in sorted(a | b) if a.get(key) != b.get(key)]
     return differences
+
+
+def is_further_repeat(study: Study, old: Mapping[str, Study]) -> bool:
+    """Whether a study is another repeat of one that exists already."""
+    return study.task.pool_rows is not None and any(
+        dataclasses.replace(study, task=dataclasses.replace(study.task, outer_split=other.task.outer_split)) == other
+        and study.space == other.space
+        for other in old.values()
+    )
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

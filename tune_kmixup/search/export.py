@@ -13,7 +13,7 @@ from tune_kmixup.core import asha
 from tune_kmixup.core.config import Study
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, final_rows, ranking, stopped_configurations, validation_score
+from tune_kmixup.core.selection import by_configuration, final_rows, selected, stopped_configurations, validation_score
 from tune_kmixup.store.run_dir import RunDir
 
 
@@ -52,7 +52,7 @@ def write_studies(run: RunDir, to: Path) -> tuple[int, int]:
         optuna_study = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
         optuna_study.set_user_attr("task", study.task.name)
         optuna_study.set_user_attr("method", study.method)
-        trials = frozen_trials(run, study)
+        trials = frozen_trials(run, study, suite.shortlist)
         optuna_study.add_trials(trials)
         trial_count += len(trials)
     return len(suite.studies), trial_count
@@ -78,11 +78,11 @@ def finished_trial(
     )
 
 
-def frozen_trials(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
+def frozen_trials(run: RunDir, study: Study, shortlist: int) -> list[optuna.trial.FrozenTrial]:
     """The proposals of a study as Optuna trials, in order."""
     space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
     rows, failures = run.rows(study.name), run.failures(study.name)
-    finished, selected = by_configuration(rows), ranking(rows)[:1]
+    finished, best = by_configuration(rows), selected(rows, shortlist)
     trials = []
     for index, values in run.proposals(study.name).items():
         attributes: dict[str, float | int | str | None] = {"index": index}
@@ -90,7 +90,7 @@ def frozen_trials(run: RunDir, study: Study) -> list[optuna.trial.FrozenTrial]:
             if index not in stopped_configurations(finished[index]):
                 nll = validation_score(finished[index])[1]
                 attributes["validation NLL"] = nll if nll < float("inf") else None
-            test_errors = [row["test_error"] for row in final_rows(rows)] if index in selected else []
+            test_errors = [row["test_error"] for row in final_rows(rows, shortlist)] if index == best else []
             if test_errors:
                 attributes["test error of final runs"] = sum(test_errors) / len(test_errors)
             trial = finished_trial(values, space, finished[index], attributes)

@@ -14,7 +14,14 @@ from tune_kmixup.core import asha
 from tune_kmixup.core.batched_seeds import MAX_BATCHED, Speedups, should_batch
 from tune_kmixup.core.config import Study, Suite, Trial, derived_seed
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, final_rows, ranking, stopped_configurations, validation_score
+from tune_kmixup.core.selection import (
+    by_configuration,
+    final_rows,
+    ranking,
+    selected,
+    stopped_configurations,
+    validation_score,
+)
 from tune_kmixup.search.export import finished_trial, rung_errors
 from tune_kmixup.search.samplers import make_sampler
 from tune_kmixup.store.run_dir import RunDir
@@ -25,8 +32,8 @@ RETRIES = 2  # per launch, of a trial that raised an error, or whose worker or n
 class StudyQueue:
     """The trials of one study.
 
-    The study is rebuilt from the files of the run directory. Its search trials come first. When all of them are done,
-    the final trials of the selected configuration follow.
+    The study is rebuilt from the files of the run directory. Its search trials come first, then those that compare the
+    shortlist again, then the final trials of the selected configuration: each stage when the one before is done.
 
     Args:
         suite: the suite, for its budgets, seeds and sampler.
@@ -51,11 +58,12 @@ class StudyQueue:
         for index, runs in search_runs.items():
             self.rungs.record(index, rung_errors(runs))
         self.unfinished = [index for index in self.proposals if index not in search_runs]
-        self.finals: list[Trial] | None = None  # None until the search has ended
+        self.shortlisted: list[Trial] | None = None  # None until the search has ended
+        self.finals: list[Trial] | None = None  # None until the shortlist has been compared
         self.space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
         self.optuna_study = self._rebuild_optuna_study(search_runs) if study.space else None
         self.optuna_trials: dict[str, optuna.Trial] = {}  # by trial name, because a retry has another Ray id
-        self.queue_finals()
+        self.queue_stages()
 
     def _rebuild_optuna_study(self, search_runs: Mapping[int, list[Row]]) -> optuna.Study:
         """Optuna's study with all proposals in order. Those without a result are queued to be proposed again first."""
@@ -76,17 +84,28 @@ class StudyQueue:
     def runs_left(self) -> int:
         """The number of runs that are not done, including those in progress."""
         search = self.suite.trial_count(self.study) - len(self.proposals) + len(self.unfinished)
+        shortlist = self.suite.shortlist_count(self.study) * self.suite.shortlist_seeds
+        if self.shortlisted is not None:
+            shortlist = sum(len(trial.seeds) for trial in self.shortlisted)
         finals = self.suite.final_seeds if self.finals is None else sum(len(trial.seeds) for trial in self.finals)
         started = sum(len(trial.seeds) for trial in (*self.running.values(), *self.retries))
-        return max(0, search) * self.suite.search_seeds + finals + started
+        return max(0, search) * self.suite.search_seeds + shortlist + finals + started
 
-    def queue_finals(self) -> None:
-        """Queues the missing final trials if the search has ended."""
-        searching = any(trial.phase == "search" for trial in (*self.running.values(), *self.retries))
-        if self.finals is None and not searching and not self.unfinished and self.all_proposed:
+    def queue_stages(self) -> None:
+        """Queues the missing trials of the shortlist if the search has ended, and final trials after those."""
+        phases = {trial.phase for trial in (*self.running.values(), *self.retries)}
+        if self.shortlisted is None and "search" not in phases and not self.unfinished and self.all_proposed:
+            done = {row["trial"] for row in self.rows if row["phase"] == "shortlist"}
+            best = ranking(self.rows)[: self.suite.shortlist_count(self.study)]
+            missing = [index for index in best if index not in done] if len(best) > 1 else []
+            self.shortlisted = [
+                self.suite.shortlist_trial(self.study, index, self.proposals[index]) for index in missing
+            ]
+        if self.finals is None and self.shortlisted == [] and "shortlist" not in phases:
             self.finals = []
-            for index in ranking(self.rows)[:1]:
-                finished_seeds = {row["seed"] for row in final_rows(self.rows)}
+            index = selected(self.rows, self.suite.shortlist)
+            if index is not None:
+                finished_seeds = {row["seed"] for row in final_rows(self.rows, self.suite.shortlist)}
                 most = min(MAX_BATCHED, self.suite.final_seeds)
                 # If batching gains nothing, a final trial gets as many seeds as a search trial, at the same cost.
                 batched = should_batch(self.speedups, self.study.task, most)
@@ -100,7 +119,7 @@ class StudyQueue:
         return len(self.proposals) >= self.suite.trial_count(self.study)
 
     def next_trial(self, ray_id: str) -> Trial | None:
-        """Takes the next trial to run: a retry, else a search trial, else a final trial.
+        """Takes the next trial to run: a retry, else one of the search, of the shortlist, or a final trial.
 
         A new proposal is written to the run directory before its trial is returned.
 
@@ -115,8 +134,9 @@ class StudyQueue:
         """
         trial = self.retries.pop(0) if self.retries else self._next_search_trial()
         if trial is None:
-            self.queue_finals()
-            trial = self.finals.pop(0) if self.finals else None
+            self.queue_stages()
+            stage = self.shortlisted or self.finals
+            trial = stage.pop(0) if stage else None
         if trial:
             batched = should_batch(self.speedups, self.study.task, len(trial.seeds))
             self.running[ray_id] = trial = replace(trial, batched=batched)

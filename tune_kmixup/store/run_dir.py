@@ -22,9 +22,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from tune_kmixup.core.config import Suite, Trial, from_json, to_json
+from tune_kmixup.core.config import Phase, Suite, Trial, from_json, to_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row, with_current_names
 from tune_kmixup.store import files
@@ -139,7 +139,7 @@ class RunDir:
         """
         folder = self.folder(study)
         rows: list[Row] = []
-        for path in [*sorted(folder.glob("search-*.json")), *sorted(folder.glob("final-*.json"))]:
+        for path in [path for phase in get_args(Phase) for path in sorted(folder.glob(f"{phase}-*.json"))]:
             if path.name.endswith(".failed.json"):
                 continue
             content = self._read(path)

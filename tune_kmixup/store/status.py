@@ -69,11 +69,16 @@ def study_status(
         running: number of seeds of each trial in progress.
     """
     search_runs, order, stopped = by_configuration(rows), ranking(rows), len(stopped_configurations(rows))
+    shortlist = suite.shortlist_count(study)
+    if len(search_runs) == suite.trial_count(study):  # the search has ended: stopped configurations are not compared
+        shortlist = min(shortlist, len(order)) if len(order) > 1 else 0
+    compared = [row for row in rows if row["phase"] == "shortlist" and row["trial"] in order[:shortlist]]
+    searched = suite.trial_count(study) * suite.search_seeds - stopped * (suite.search_seeds - 1)
     return StudyStatus(
         study=study.name,
-        search_done=sum(len(runs) for runs in search_runs.values()),
-        search_planned=suite.trial_count(study) * suite.search_seeds - stopped * (suite.search_seeds - 1),
-        final_done=len(final_rows(rows)),
+        search_done=sum(len(runs) for runs in search_runs.values()) + len(compared),
+        search_planned=searched + shortlist * suite.shortlist_seeds,
+        final_done=len(final_rows(rows, suite.shortlist)),
         final_planned=suite.final_seeds,
         running=sum(running),
         failed=failed,

@@ -4,11 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tune_kmixup.core import bitset
 from tune_kmixup.data.prepare import Data, Part
 
 Scores = dict[str, float | str | None]
 
 EVAL_BATCH = {"cuda": 1024, "cpu": 128}  # large enough to fill a GPU; small enough for the cache of a CPU
+MAX_WRONG_ROWS = 6000  # test rows whose outcome a row of results keeps: about a kilobyte
 BINS = 15  # bins of the calibration error, as in Guo et al., ICML 2017
 FLOOR_DRAWS = 20  # simulated networks behind `ece_floor`
 # Sizes of perturbations, for images with values in [0, 1], waveforms in [-1, 1], and standardised table columns.
@@ -73,8 +75,21 @@ def evaluate_final(model: nn.Module, part: Part, data: Data) -> Scores:
         **scores(logits, part.y),
         **calibration(logits, part.y),
         "error_by_class": " ".join(f"{value:.6g}" for value in by_class),
+        "rows": len(part.y),
+        "wrong": wrong_rows(logits, part.y),
         **robustness(model, part, data),
     }
+
+
+def wrong_rows(logits: Tensor, y: Tensor) -> str:
+    """Which rows are classified wrongly, in the form of `core.bitset`, for the variance that test rows cause.
+
+    Of more than `MAX_WRONG_ROWS` rows it tells that of a fixed random choice, the same for every run on such a part.
+    """
+    wrong = ~correct(logits, y).cpu()
+    if len(wrong) > MAX_WRONG_ROWS:
+        wrong = wrong[torch.randperm(len(wrong), generator=torch.Generator().manual_seed(0))[:MAX_WRONG_ROWS]]
+    return bitset.encode(wrong.tolist())
 
 
 def calibration(logits: Tensor, y: Tensor) -> Scores:
