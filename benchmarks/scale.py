@@ -44,7 +44,7 @@ def build_suite(trials: int, sampler: str) -> Suite:
     (task,) = TASKS["iris/sleep-200"]
     tasks = [Task(task.dataset, task.architecture, task.recipe, outer_split=split) for split in range(5)]
     studies = tuple(make_study(task, method, 90, ()) for task in tasks for method in ("mixup", "kmixup"))
-    return Suite("scale", studies, trials // STUDIES, 1, 1, sampler)  # type: ignore[arg-type]
+    return Suite("scale", studies, trials // STUDIES, 1, 1, sampler, shortlist=1)  # type: ignore[arg-type]
 
 
 def measure_launch(trials: int) -> None:

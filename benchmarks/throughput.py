@@ -49,7 +49,7 @@ QUICK_BUDGET = {"trials": 2, "search-seeds": 2, "final-seeds": 2}
 
 def compare_suites(quick: bool) -> None:
     tasks = SUITE[:1] if quick else SUITE
-    launch = [sys.executable, "-m", "tune_kmixup", "launch", *(f"{task}@0" for task in tasks)]
+    launch = [sys.executable, "-m", "tune_kmixup", "launch", *(f"{task}@0" for task in tasks), "--shortlist", "1"]
     print_header("arm", "runs", "s", "runs per minute", "over the plain script", "outside runs, s per trial and slot")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "plain.json"

@@ -28,7 +28,7 @@ def launch(address: str, out: Path, tasks: tuple[str, ...], methods: tuple[str, 
     command = [sys.executable, "-m", "tune_kmixup", "launch", *tasks, "--address", address, "--out", str(out)]
     command += [part for method in methods for part in ("--method", method)]
     command += ["--load", str(Path(__file__).with_name("stubs.py")), "--trials", str(trials)]
-    command += ["--search-seeds", "1", "--final-seeds", "8", "--batch-seeds", "off"]
+    command += ["--search-seeds", "1", "--final-seeds", "8", "--shortlist", "1", "--batch-seeds", "off"]
     subprocess.run(command, check=True, capture_output=True)
     return RunDir(out)
 

@@ -15,8 +15,8 @@ from optuna.distributions import (
 from tune_kmixup.core.config import Recipe, Study, Task, configuration
 from tune_kmixup.core.errors import BadInput
 
-# The lower end must be close to ERM: at α = 0.01 the expected squared displacement is under 1 % of its maximum. For
-# two_spirals that is still too much; `examples/lower_alpha.py` shows how to search lower values.
+# The lower end must be close to ERM. At α = 0.01 the expected squared displacement is still up to 1 % of its maximum,
+# which was too much for two_spirals (docs/results).
 ALPHA = FloatDistribution(1e-4, 64.0, log=True)
 
 

@@ -1,5 +1,6 @@
 """What the report says, in order: notes, tables and figures, for every format."""
 
+import math
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -115,8 +116,13 @@ def details(rows: pd.DataFrame, level: float) -> Section:
 
 def with_worst_class(rows: pd.DataFrame) -> pd.DataFrame:
     """Adds the error of the class that each run gets wrong most often, as `test_error_worst`."""
-    worst = rows["test_error_by_class"].map(lambda errors: max(map(float, errors.split())), na_action="ignore")
+    worst = rows["test_error_by_class"].map(worst_of, na_action="ignore")
     return rows.assign(test_error_worst=worst.astype(float))
+
+
+def worst_of(errors: str) -> float:
+    """The largest of the errors by class; a class without test rows has none (NaN)."""
+    return max((float(error) for error in errors.split() if error != "nan"), default=math.nan)
 
 
 def over_tasks(rows: pd.DataFrame, level: float) -> Section:
