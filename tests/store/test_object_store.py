@@ -218,7 +218,20 @@ def test_a_store_that_is_not_there_is_said_in_a_line(run: RunDir, monkeypatch: p
     files.filesystem(no_bucket.path).clear_instance_cache()  # later tests need the previous value
 
 
-LAUNCH = ["launch", "iris/mlp@0", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2", "--epochs", "20"]
+LAUNCH = [
+    "launch",
+    "iris/mlp@0",
+    "--trials",
+    "3",
+    "--search-seeds",
+    "1",
+    "--final-seeds",
+    "2",
+    "--shortlist",
+    "1",
+    "--epochs",
+    "20",
+]
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ SUITE = [
     "--shortlist",
     "1",
 ]
-SUITE += ["--epochs", "2000", "--sampler", "qmc", "--batch-seeds", "on"]
+SUITE += ["--epochs", "1000", "--sampler", "qmc", "--batch-seeds", "on"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def cluster() -> Iterator[Cluster]:
     found.shutdown()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     out = tmp_path_factory.mktemp("alone") / "run"
     run_cli(*SUITE, "--out", out)

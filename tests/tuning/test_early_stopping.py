@@ -261,7 +261,7 @@ def test_the_methods_paragraph_says_how_many_were_stopped(run_dir: RunDir, suite
 # With real Ray
 
 LAUNCH = ["launch", "iris/mlp@0", "--method", "mixup", "--method", "kmixup", "--epochs", "45", "--search-seeds", "2"]
-LAUNCH += ["--scheduler", "asha", "--final-seeds", "2", "--max-concurrent", "2"]
+LAUNCH += ["--scheduler", "asha", "--final-seeds", "2", "--shortlist", "1", "--max-concurrent", "2"]
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def cli(ray_address: str) -> Cli:
 # A launch with a Ray of its own, as most users start it
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A small suite that nothing interrupted."""
     out = tmp_path_factory.mktemp("launch") / "whole"

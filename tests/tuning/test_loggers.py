@@ -16,7 +16,7 @@ from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import loggers
 
 ARGS = ["launch", "iris/mlp@0", "--method", "mixup", "--trials", "2", "--search-seeds", "2", "--final-seeds", "2"]
-ARGS += ["--epochs", "3", "--batch-seeds", "on"]
+ARGS += ["--shortlist", "1", "--epochs", "3", "--batch-seeds", "on"]
 
 
 def scalars(folder: Path) -> dict[str, float]:

@@ -20,7 +20,7 @@ from tune_kmixup.store.status import DEAD_AFTER
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("survival")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     out = tmp_path_factory.mktemp("alone") / "run"
     run_cli(*LONG, "--out", out)
@@ -54,7 +54,7 @@ class Interrupted:
     code: int
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     out = tmp_path_factory.mktemp("interrupted") / "run"
     process = begun(out)
@@ -177,12 +177,12 @@ def test_a_full_disk_ends_the_launch_in_a_line_and_loses_nothing(alone: RunDir, 
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def busy(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["subprocess.Popen[bytes]"]:
     """A launch of many short trials, which has work for longer than a test lasts."""
     many = [
