@@ -177,12 +177,12 @@ def test_a_full_disk_ends_the_launch_in_a_line_and_loses_nothing(alone: RunDir, 
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def busy(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["subprocess.Popen[bytes]"]:
     """A launch of many short trials, which has work for longer than a test lasts."""
     many = [
