@@ -6,8 +6,8 @@ BIN := .venv/bin
 
 .PHONY: demo test lint slow thorough install constraints clean
 
-# Two tests at once on two cores; tests of one xdist group stay in one process.
-SIDE_BY_SIDE := -n logical --dist loadgroup
+# One process of pytest per core; the tests of a file stay in one process, which makes its fixtures once.
+SIDE_BY_SIDE := -n logical --dist loadfile
 
 demo: install
 	$(BIN)/tune-kmixup demo

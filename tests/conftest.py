@@ -31,10 +31,7 @@ def run_dir(tmp_path: Path) -> RunDir:
 
 @pytest.fixture(scope="session")
 def ray_address() -> Iterator[str]:
-    """One Ray for every test that does not test its start: a node with 4 CPUs that says it has two GPUs.
-
-    Tests that use it belong to the xdist group "ray", so that one process runs them all.
-    """
+    """One Ray, per process of pytest, for tests that do not test its start: 4 CPUs, and two GPUs that it says it has."""
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}

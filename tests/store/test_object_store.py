@@ -235,7 +235,6 @@ LAUNCH = [
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 def test_a_launch_into_a_store_from_the_command_line(run: RunDir, ray_address: str, tmp_path: Path) -> None:
     url, on_ray = str(run.path), ["--address", ray_address, "--batch-seeds", "off"]
     assert f"Done: every run in {url} is finished" in run_cli_in_process(*LAUNCH, *on_ray, "--out", url)

@@ -20,7 +20,7 @@ from ray.util import get_node_ip_address
 from tests.helpers.launches import ROOT, command, reproducible, run_cli, workers
 from tune_kmixup.store.run_dir import RunDir
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.slow
 
 SUITE = [
     "launch",

@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.launches import run_cli_in_process
 from tune_kmixup.store.run_dir import RunDir
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.slow
 
 STAND_IN = """
 import ray

@@ -51,7 +51,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return RunDir(out)
 
 
-@pytest.mark.xdist_group("whole")
 def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
     planned = run_cli_in_process("plan", *SMALL)
     assert f"6 studies, 14 configurations, {RUNS} runs; sampler qmc" in planned
@@ -66,14 +65,12 @@ def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
         assert compared == (set() if study.method == "erm" else set(ranking(rows)[:2]))
 
 
-@pytest.mark.xdist_group("whole")
 def test_a_second_launch_has_nothing_to_do(whole: RunDir) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.path.rglob("studies/**/*.json")}
     assert "Nothing to do" in run_cli_in_process(*LAUNCH, "--out", whole.path)
     assert before == {path: path.stat().st_mtime_ns for path in whole.path.rglob("studies/**/*.json")}
 
 
-@pytest.mark.xdist_group("whole")
 def test_status_needs_no_ray(whole: RunDir) -> None:
     code = "import sys; from tune_kmixup.cli.commands import app; app(sys.argv[1:], standalone_mode=False); "
     code += "assert not {'ray', 'torch', 'optuna'} & sys.modules.keys(), 'imported'"
@@ -83,14 +80,12 @@ def test_status_needs_no_ray(whole: RunDir) -> None:
     assert "iris/mlp@1/kmixup" in done.stdout and "14/14" in done.stdout and "3/3" in done.stdout
 
 
-@pytest.mark.xdist_group("whole")
 def test_report_of_a_real_run(whole: RunDir, tmp_path: Path) -> None:
     printed = run_cli_in_process("report", whole.path, "--out", tmp_path / "report", "--format", "html")
     assert "iris/mlp" in printed and "report.html" in printed
     assert (tmp_path / "report" / "report.html").stat().st_size > 1000
 
 
-@pytest.mark.xdist_group("whole")
 def test_suite_files_are_plain_json(whole: RunDir) -> None:
     for path in whole.path.rglob("*.json"):
         json.loads(path.read_text())
@@ -98,7 +93,6 @@ def test_suite_files_are_plain_json(whole: RunDir) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("whole")
 def test_killed_and_launched_again_ends_like_one_left_alone(whole: RunDir, tmp_path: Path) -> None:
     """Twice, driver, raylet and workers are all killed once a seeded number of result files exists."""
     out = tmp_path / "killed"
@@ -128,7 +122,6 @@ def result_files(out: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 def test_resume_extends_and_batches_seeds_where_that_was_measured_to_pay(cli: Cli, tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
     budget = ["--trials", "2", "--search-seeds", "2", "--final-seeds", "12", "--epochs", "5", "--shortlist", "1"]
@@ -177,7 +170,6 @@ WHY = {
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 def test_a_trial_that_fails_fails_alone(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own error, memory that runs out, and a package that its node lacks, beside a trial that succeeds."""
     monkeypatch.setattr(study_queue, "RETRIES", 0)  # retries have tests of their own
@@ -209,7 +201,6 @@ TASKS["mine/mlp"] = (Task("mine", "mlp", recipe, outer_split=0),)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 def test_a_data_directory_that_vanishes_stops_what_needs_it_alone(ray_address: str, tmp_path: Path) -> None:
     data, run = tmp_path / "data", tmp_path / "run"
     generator = np.random.default_rng(0)

@@ -39,7 +39,6 @@ def mean(rows: list[dict[str, Any]], column: str) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 def test_every_logger_is_told_the_means_of_a_trial(
     ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +91,6 @@ def test_every_logger_is_told_the_means_of_a_trial(
 
 
 @pytest.mark.thorough
-@pytest.mark.xdist_group("ray")
 def test_a_logger_that_fails_does_not_stop_a_launch(ray_address: str, tmp_path: Path) -> None:
     run_cli_in_process(*ARGS, "--address", ray_address, "--out", tmp_path / "run")
     (tmp_path / "run" / "tensorboard").write_text("a file where the logger needs a folder")

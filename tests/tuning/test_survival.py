@@ -17,7 +17,7 @@ from tests.helpers.launches import LONG, command, descendants, reproducible, run
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import DEAD_AFTER
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("survival")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")
