@@ -31,7 +31,7 @@ def run_dir(tmp_path: Path) -> RunDir:
 
 @pytest.fixture(scope="session")
 def ray_address() -> Iterator[str]:
-    """One Ray, per process of pytest, for tests that do not test its start: 4 CPUs, and two GPUs that it says it has."""
+    """One Ray per process of pytest, for tests that do not test its start: 4 CPUs, and two GPUs in name only."""
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}
