@@ -178,8 +178,8 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
     old = run.suite()
     if old.format != suite.format:
         raise BadInput(
-            f"out={str(run.path)!r} is of format {old.format}, of version 0.1.0 or before, whose seeds were others: "
-            "`report` reads it for ever; to go on, launch into another --out."
+            f"out={str(run.path)!r} is of format {old.format}, of version 0.1.0 or before, which derived its seeds "
+            "differently: `report` can read it, but to run more, launch into another --out."
         )
     differences = [f"{field} (was {a}, now {b})" for field, a, b in suite_differences(old, suite)]
     if differences:
