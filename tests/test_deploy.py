@@ -137,7 +137,7 @@ TASKS["iris/noted"] = tuple(Task("iris", "noted", recipe, outer_split=split) for
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path: Path) -> None:
     """The script and `ray symmetric-run` are real, on two nodes of one CPU each; `srun` and `scontrol` stand in."""
     node = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net", *ISOLATED]

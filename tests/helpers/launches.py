@@ -21,7 +21,7 @@ CLOCK_COLUMNS = ("seconds", "pairing_seconds", "started")
 
 # Two studies of one search run and one final run, of a few seconds each: an interruption finds both training.
 LONG = ["launch", "iris/mlp@0", "--method", "erm", "--method", "mixup", "--trials", "1", "--search-seeds", "1"]
-LONG += ["--final-seeds", "1", "--epochs", "3000"]
+LONG += ["--final-seeds", "1", "--epochs", "5000"]
 
 
 def command(*args: str | Path) -> list[str]:

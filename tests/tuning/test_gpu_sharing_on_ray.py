@@ -62,7 +62,7 @@ def notes(path: Path, first: str) -> list[list[str]]:
 def test_trials_of_unequal_tasks_share_gpus(ray_address: str, stand_in: Path, tmp_path: Path) -> None:
     run, log = RunDir(tmp_path / "run"), tmp_path / "log"
     given = ["--address", ray_address, "--gpus-per-trial", "auto", "--batch-seeds", "off", "--load", stand_in]
-    budget = ["--method", "mixup", "--trials", "3", "--search-seeds", "1", "--final-seeds", "2"]
+    budget = ["--method", "mixup", "--trials", "3", "--search-seeds", "1", "--shortlist", "1", "--final-seeds", "2"]
     run_cli_in_process("launch", "iris/large", "iris/small", *budget, *given, "--out", run.path)
 
     assert sorted(notes(log, "measured")) == [["iris/large", "1"], ["iris/small", "1"]]
