@@ -126,7 +126,10 @@ def count_rows(task: Task, data_dir: Path) -> RowCounts:
         return RowCounts(checked_train_size(task, rest - val), val, pool)
     arrays = load_arrays(task.dataset, data_dir)
     train, validation, _ = split_rows(task, arrays)
-    return RowCounts(len(train), len(validation), len(arrays["y_train"]) if "x_train" in arrays else None)
+    pool = len(arrays["y_train"]) if "x_train" in arrays else None
+    if "part" in arrays:  # its test rows are official, so its outer splits share them
+        pool = int((arrays["part"] == audio.TRAIN).sum())
+    return RowCounts(len(train), len(validation), pool)
 
 
 def checked_val_rows(task: Task, available: int) -> int | None:
