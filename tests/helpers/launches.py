@@ -83,6 +83,11 @@ def reproducible(run: RunDir) -> dict[tuple[object, ...], dict[str, object]]:
     return runs
 
 
+def result_files(out: Path) -> list[Path]:
+    """The files with rows, and those of failures, that a launch has written so far."""
+    return [path for path in out.rglob("studies/**/*.json") if not path.name.startswith("proposal")]
+
+
 def descendants(pid: int) -> list[int]:
     """A process and all below it."""
     table = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout

@@ -17,7 +17,7 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.util import get_node_ip_address
 
-from tests.helpers.launches import ROOT, command, reproducible, run_cli, workers
+from tests.helpers.launches import ROOT, command, reproducible, result_files, run_cli, workers
 from tune_kmixup.store.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
@@ -137,10 +137,6 @@ def test_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tmp_path:
 
 def begin(launch: list[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(launch, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def result_files(out: Path) -> list[Path]:
-    return [path for path in out.rglob("studies/**/*.json") if not path.name.startswith("proposal")]
 
 
 class Guarded(NamedTuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.launches import command, descendants, reproducible, run_cli, run_cli_in_process
+from tests.helpers.launches import command, descendants, reproducible, result_files, run_cli, run_cli_in_process
 from tune_kmixup.core.batched_seeds import MIN_SPEEDUP
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 from tune_kmixup.search import study_queue
@@ -112,10 +112,6 @@ def kill_after(results: int, out: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait(timeout=30)
-
-
-def result_files(out: Path) -> list[Path]:
-    return [path for path in out.rglob("studies/**/*.json") if not path.name.startswith("proposal")]
 
 
 # Launches on the Ray that the tests share
