@@ -1,30 +1,43 @@
 """The claims of the k-mixup paper, each with a verdict and the numbers that decided it.
 
     1  k-mixup improves on mixup
-    2  its gain over mixup is similar to or larger than mixup's gain over ERM
-    3  there are tasks where mixup gains nothing over ERM and k-mixup does
+    2  its gain over mixup is at least half of mixup's gain over ERM
+    3  there are tasks where mixup gains next to nothing over ERM and k-mixup does
     4  1 and 2 under distribution shift: on the mean of the errors under noise and under FGSM
 
-A claim is judged per task, on its units (see `gains`), and over all tasks. Over all tasks the units are the tasks, and
-gains are divided by ERM's error so that tasks can be compared. "Similar" means within a margin that is fixed
-beforehand, a share of ERM's error (10 % by default). No verdict rests on a ratio of two small numbers.
+`verdicts` has the rules. What they depend on, `core.config.Claims`, is fixed in suite.json before the first trial: the
+margin δ, the level, the endpoint, and per claim the family of tasks that can decide it. A claim is judged per task, on
+its outer splits, with p-values corrected for the size of the family (Holm 1979). Claims 1 and 2 are also judged
+overall, by the mean over data sets of gains that are divided by ERM's error; claim 3 is supported overall if any task
+supports it. Suites that fixed different things are judged separately.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from . import gains
-from .gains import SharedTestRows, interval
-from .stats import FEWEST_UNITS, Estimate, holm, one_sided, t_interval
+from tune_kmixup.core.config import Claims
 
-Outcome = Literal["supported", "contradicted", "undecided", "void"]
-MARGIN = 0.1  # share of ERM's error
-ALL_TASKS = "all tasks"
+from . import cross_task, gains
+from .cross_task import FixedWeights, gains_by_data_set
+from .evidence import FEWEST_UNITS, MeanGain, TaskErrors, stacked
+from .load import Launch, Runs
+from .stats import estimate
+from .verdicts import (
+    AT_LEAST_HALF,
+    KMIXUP_OVER_MIXUP,
+    MIXUP_OVER_ERM,
+    Verdicts,
+    judge_at_least_half,
+    judge_improvement,
+    judge_where_mixup_fails,
+)
+
+OVERALL = "overall"
+METHODS = ("erm", "mixup", "kmixup")
 SHIFTED = "test_error_shifted"
 
 
@@ -33,162 +46,212 @@ class Verdict:
     """The verdict on one claim.
 
     Attributes:
-        claim: number of the claim.
-        task: name of the task, or `ALL_TASKS`.
-        outcome: "void" where the claim presupposes a gain of mixup that did not occur.
+        claim: number of the claim: 1, 2, 3, 4.1 or 4.2 (claims 1 and 2 under shift).
+        task: name of the task, or `OVERALL`.
+        outcome: supported, contradicted, undecided, or void where the claim presupposes a gain of mixup that is not
+            shown. Of a task: after Holm's correction.
+        uncorrected: the same before Holm's correction; empty where nothing is corrected.
+        p: p-value after Holm's correction; NaN where there is none.
         reason: the numbers that decided it.
     """
 
-    claim: int
+    claim: str
     task: str
-    outcome: Outcome
+    outcome: str
+    uncorrected: str
+    p: float
     reason: str
 
 
 @dataclass(frozen=True)
-class UnitGains:
-    """Gains and ERM's error of each unit; arrays of shape (units,).
+class Judgement:
+    """The verdicts on runs whose suites fixed the same.
 
-    `gain_rows` and `contrast_rows` are the shared test rows of k-mixup's gain over mixup, and of its difference from
-    mixup's gain over ERM; None where units have test rows of their own.
+    Attributes:
+        launches: names of the launches; empty where rows come without.
+        claims: what was fixed.
+        fixed_before: whether it was fixed before the first trial; not so in version 0.1.0.
+        verdicts: by claim, overall first.
     """
 
-    mixup_over_erm: np.ndarray
-    kmixup_over_mixup: np.ndarray
-    erm_error: np.ndarray
-    gain_rows: SharedTestRows | None = None
-    contrast_rows: SharedTestRows | None = None
-
-    def gain(self, level: float) -> Estimate:
-        """k-mixup's gain over mixup."""
-        return interval(self.kmixup_over_mixup, self.gain_rows, level)
-
-    def contrast(self, level: float) -> Estimate:
-        """k-mixup's gain over mixup minus mixup's gain over ERM."""
-        return interval(self.kmixup_over_mixup - self.mixup_over_erm, self.contrast_rows, level)
+    launches: tuple[str, ...]
+    claims: Claims
+    fixed_before: bool
+    verdicts: list[Verdict]
 
 
-def judge(rows: pd.DataFrame, level: float = 0.95, margin: float = MARGIN) -> list[Verdict]:
-    """Judges claims 1, 2, 3 and 4, each over all tasks first and then per task.
+def judge_runs(runs: Runs) -> list[Judgement]:
+    """Judges the claims, separately for suites that fixed different things.
 
     Args:
-        rows: runs, as in `load.Runs`.
-        level: confidence level of the intervals, between 0 and 1.
-        margin: what counts as similar, a share of ERM's error.
+        runs: what to judge.
 
     Returns:
-        The verdicts; none for a claim whose methods or metrics are missing.
+        One judgement for each set of suites that agree, in the order of the launches.
     """
-    verdicts = [*judge_claims_1_and_2(rows, "test_error", level, margin), *judge_claim_3(rows, level, margin)]
+    if not runs.launches:
+        return [Judgement((), Claims(), False, judge(runs.final, Claims()))]
+    agreeing: list[list[Launch]] = []
+    for launch in runs.launches:
+        group = next((group for group in agreeing if group[0].suite.claims == launch.suite.claims), None)
+        agreeing.append([launch]) if group is None else group.append(launch)
+    return [judge_launches(runs.final, group) for group in agreeing]
+
+
+def judge_launches(final: pd.DataFrame, launches: Sequence[Launch]) -> Judgement:
+    claims = launches[0].suite.claims
+    tasks = {study.task.base for launch in launches for study in launch.suite.studies}
+    names = tuple(dict.fromkeys(launch.name for launch in launches))
+    return Judgement(names, claims, bool(claims.families), judge(final[final["task"].isin(tasks)], claims))
+
+
+def judge(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
+    """Judges claims 1 to 4 by what was fixed.
+
+    Args:
+        rows: final runs, as in `load.Runs`.
+        claims: what was fixed; a claim without a family is decided by all tasks.
+
+    Returns:
+        The verdicts; none for a claim whose methods or metrics no task of its family has.
+    """
+    found = [
+        *judge_claim_1(rows, claims, "1", claims.endpoint),
+        *judge_claim_2(rows, claims, "2", claims.endpoint),
+        *judge_claim_3(rows, claims),
+    ]
     columns = [c for c in rows.columns if c.startswith(("test_error_noise_", "test_error_fgsm_"))]
     if columns and rows[columns].notna().to_numpy().any():
         shifted = rows.assign(**{SHIFTED: rows[columns].mean(axis=1, skipna=False)})
-        for verdict in judge_claims_1_and_2(shifted, SHIFTED, level, margin):
-            verdicts.append(Verdict(4, verdict.task, verdict.outcome, f"claim {verdict.claim}: {verdict.reason}"))
-    return verdicts
+        found += judge_claim_1(shifted, claims, "4.1", SHIFTED)
+        found += judge_claim_2(shifted, claims, "4.2", SHIFTED)
+    return found
 
 
-def judge_claims_1_and_2(rows: pd.DataFrame, metric: str, level: float, margin: float) -> Iterator[Verdict]:
-    by_task = {task: unit_gains for task in gains.tasks(rows) if (unit_gains := gains_of_task(rows, task, metric))}
-    if not by_task:
-        return
-    scaled = [g for g in by_task.values() if g.erm_error.mean() > 0]
-    over_all = UnitGains(
-        np.array([g.mixup_over_erm.mean() / g.erm_error.mean() for g in scaled]),
-        np.array([g.kmixup_over_mixup.mean() / g.erm_error.mean() for g in scaled]),
-        np.ones(max(1, len(scaled))),
-    )
-    by_task = {ALL_TASKS: over_all, **by_task}
-    for task, unit_gains in by_task.items():
-        yield judge_claim_1(task, unit_gains.gain(level))
-    for task, unit_gains in by_task.items():
-        yield judge_claim_2(task, unit_gains, level, margin)
+@dataclass(frozen=True)
+class Family:
+    """The tasks that can decide a claim.
 
-
-def gains_of_task(rows: pd.DataFrame, task: str, metric: str) -> UnitGains | None:
-    """Gains over the runs that all three methods share, paired by seed; None where they share none."""
-    by_method = {method: gains.final_metric(rows, task, method, metric) for method in ("erm", "mixup", "kmixup")}
-    paired = pd.concat(by_method, axis=1, join="inner").dropna()
-    if paired.empty:
-        return None
-    return UnitGains(
-        gains.unit_values(paired["erm"] - paired["mixup"]),
-        gains.unit_values(paired["mixup"] - paired["kmixup"]),
-        gains.unit_values(paired["erm"]),
-        gains.shared_test_rows(rows, task, {"mixup": 1, "kmixup": -1}, paired.index, metric),
-        gains.shared_test_rows(rows, task, {"erm": -1, "mixup": 2, "kmixup": -1}, paired.index, metric),
-    )
-
-
-def judge_claim_1(task: str, gain: Estimate) -> Verdict:
-    outcome: Outcome = "supported" if gain.low > 0 else "contradicted" if gain.high < 0 else "undecided"
-    return Verdict(1, task, outcome, f"gain of k-mixup over mixup {format_gain(gain, task)}")
-
-
-def judge_claim_2(task: str, unit_gains: UnitGains, level: float, margin: float) -> Verdict:
-    """Supported where claim 1 is supported and k-mixup's gain falls short of mixup's by less than the margin."""
-    largest_shortfall = margin * unit_gains.erm_error.mean()
-    difference = unit_gains.contrast(level)
-    reason = (
-        f"difference of the gains {format_gain(difference, task)}, margin {format_percent(largest_shortfall, task)}"
-    )
-    mixup_gain = unit_gains.mixup_over_erm.mean()
-    if mixup_gain <= 0:
-        return Verdict(2, task, "void", f"mixup gains nothing over ERM ({format_percent(mixup_gain, task)}); {reason}")
-    outcome: Outcome = "undecided"
-    if unit_gains.gain(level).low > 0 and difference.low > -largest_shortfall:
-        outcome = "supported"
-    elif difference.high < -largest_shortfall:
-        outcome = "contradicted"
-    return Verdict(2, task, outcome, reason)
-
-
-def judge_claim_3(rows: pd.DataFrame, level: float, margin: float) -> Iterator[Verdict]:
-    """Selects tasks with one half of the seeds and tests them with the other half.
-
-    A task is selected if mixup's gain over ERM is within ± margin by two one-sided tests. On these tasks k-mixup's gain
-    over ERM is tested, corrected for their number (Holm 1979).
+    Attributes:
+        tasks: names of all of them, reported or not.
+        errors: of the reported tasks on which the three methods share runs, by name.
     """
-    significance = 1 - level
-    compared, kmixup_gains = 0, {}
-    for task in gains.tasks(rows):
-        mixup, kmixup = (gains.paired_differences(rows, task, method, "erm") for method in ("mixup", "kmixup"))
-        if mixup.empty or kmixup.empty:
-            continue
-        compared += 1
-        largest_gain = margin * gains.mean_metric(rows, task, "erm").mean
-        # Two one-sided tests at `significance` pass exactly where this interval lies inside the margin.
-        mixup_gain = t_interval(gains.unit_values(half_of_seeds(mixup, 0)), 1 - 2 * significance)
-        tested = gains.unit_values(half_of_seeds(kmixup, 1))
-        if len(tested) >= FEWEST_UNITS and -largest_gain < mixup_gain.low and mixup_gain.high < largest_gain:
-            kmixup_gains[task] = tested
-    if not compared:
-        return
-    p_values = holm({task: one_sided(values) for task, values in kmixup_gains.items()})
-    significant = [task for task, p in p_values.items() if p < significance]
-    reason = f"mixup gains nothing, shown within the margin, on {len(kmixup_gains)} of {compared} tasks"
-    if kmixup_gains:
-        reason += f"; k-mixup gains over ERM on {len(significant)} of these"
-    yield Verdict(3, ALL_TASKS, "supported" if significant else "undecided", reason)
-    for task, p in p_values.items():
-        outcome: Outcome = "supported" if task in significant else "undecided"
-        gain = t_interval(kmixup_gains[task], level)
-        yield Verdict(3, task, outcome, f"gain of k-mixup over ERM {format_gain(gain, task)}, Holm's p {p:.3g}")
+
+    tasks: Sequence[str]
+    errors: dict[str, TaskErrors]
+
+    def gains(self, weights: FixedWeights) -> MeanGain:
+        """A gain of each task of `errors`, shape (tasks,)."""
+        return stacked([errors.mean(weights) for errors in self.errors.values()])
+
+    def texts(self, weights: FixedWeights, level: float) -> list[str]:
+        """A gain of each task of `errors`, in points with its interval."""
+        estimates = [estimate(errors.mean(weights), errors.units, level) for errors in self.errors.values()]
+        return [f"{100 * e.mean:+.2f} [{100 * e.low:+.2f}, {100 * e.high:+.2f}] points" for e in estimates]
+
+    def corrected(self, found: Verdicts, level: float) -> Verdicts:
+        """Verdicts on the tasks of `errors` after Holm's correction, for which tasks that are absent count too."""
+        absent, present = len(self.tasks) - len(self.errors), slice(len(self.errors))
+        outcome = np.append(found.outcome, np.full(absent, "undecided"))
+        whole = Verdicts(outcome, np.append(found.p, np.full(absent, np.nan))).after_holm(level)
+        return Verdicts(whole.outcome[present], whole.p[present])
 
 
-def half_of_seeds(values: pd.Series, which: int) -> pd.Series:
-    """Every second seed of each outer split, starting from the first (`which` 0) or the second (1)."""
-    return values[values.groupby(level=0).cumcount() % 2 == which]
+def family_of(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> Family | None:
+    """The family of a claim; None where no task of it has runs of the three methods."""
+    tasks = claims.families.get(claim[0], tuple(gains.tasks(rows)))
+    found = {task: gains.final_errors(rows, task, METHODS, metric) for task in tasks if (rows["task"] == task).any()}
+    errors = {task: final.task_errors() for task, final in found.items() if len(final.by_unit)}
+    return Family(tasks, errors) if errors else None
 
 
-def format_gain(gain: Estimate, task: str) -> str:
-    if math.isnan(gain.mean):
-        return "not measured"
-    mean = format_percent(gain.mean, task)
-    if math.isnan(gain.low):
-        return f"{mean}, {gain.units} units: too few for an interval"
-    return f"{mean} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], {gain.units} units"
+def judge_claim_1(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> list[Verdict]:
+    family = family_of(rows, claims, claim, metric)
+    if family is None:
+        return []
+    found = judge_improvement(family.gains(KMIXUP_OVER_MIXUP), claims.level)
+    reasons = [f"gain of k-mixup over mixup {text}" for text in family.texts(KMIXUP_OVER_MIXUP, claims.level)]
+    by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
+    over = over_data_sets(rows, family, KMIXUP_OVER_MIXUP, metric)
+    outcome = judge_improvement(over.over.deciding, claims.level)
+    return [overall_verdict(claim, outcome, f"mean gain {mean_text(over, claims.level)}", by_task), *by_task]
 
 
-def format_percent(value: float, task: str) -> str:
-    return f"{100 * value:+.2f} {'% of ERM' if task == ALL_TASKS else 'points'}"
+def judge_claim_2(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> list[Verdict]:
+    family = family_of(rows, claims, claim, metric)
+    if family is None:
+        return []
+    found = judge_at_least_half(
+        family.gains(MIXUP_OVER_ERM), family.gains(KMIXUP_OVER_MIXUP), family.gains(AT_LEAST_HALF), claims.level
+    )
+    texts = [family.texts(weights, claims.level) for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP, AT_LEAST_HALF)]
+    reasons = [
+        f"mixup over ERM {mixup}; k-mixup over mixup {kmixup}; the latter minus half of the former {contrast}"
+        for mixup, kmixup, contrast in zip(*texts, strict=True)
+    ]
+    by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
+    mixup, kmixup, contrast = (
+        over_data_sets(rows, family, weights, metric) for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP, AT_LEAST_HALF)
+    )
+    outcome = judge_at_least_half(mixup.over.deciding, kmixup.over.deciding, contrast.over.deciding, claims.level)
+    reason = f"mean of k-mixup's gain minus half of mixup's {mean_text(contrast, claims.level)}; "
+    reason += f"mixup's gain {mean_text(mixup, claims.level)}"
+    return [overall_verdict(claim, outcome, reason, by_task), *by_task]
+
+
+def judge_claim_3(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
+    family = family_of(rows, claims, "3", claims.endpoint)
+    if family is None:
+        return []
+    judged = [judge_where_mixup_fails(errors, claims.delta, claims.level) for errors in family.errors.values()]
+    found = Verdicts(np.array([one.outcome for one in judged]), np.array([one.p for one in judged], dtype=float))
+    texts = [family.texts(weights, claims.level) for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP)]
+    margins = [100 * claims.delta * errors.by_method["erm"].mean() for errors in family.errors.values()]
+    reasons = [
+        f"mixup over ERM {mixup}, δ is {margin:.2f}; k-mixup over mixup {kmixup}"
+        for mixup, kmixup, margin in zip(*texts, margins, strict=True)
+    ]
+    by_task = verdicts_by_task("3", family, found, claims.level, reasons)
+    supporting = [verdict.task for verdict in by_task if verdict.outcome == "supported"]
+    smallest_p = min((verdict.p for verdict in by_task if not math.isnan(verdict.p)), default=math.nan)
+    outcome = Verdicts(np.asarray("supported" if supporting else "undecided"), np.asarray(smallest_p))
+    reason = f"supported by {len(supporting)} of the {len(family.tasks)} tasks of the family"
+    return [overall_verdict("3", outcome, reason, by_task), *by_task]
+
+
+def over_data_sets(rows: pd.DataFrame, family: Family, weights: FixedWeights, metric: str) -> cross_task.DataSetGains:
+    """The mean over data sets of the tasks of a family that have an interval."""
+    comparable = cross_task.comparable_tasks(rows, METHODS)
+    return gains_by_data_set(rows, weights, [task for task in family.errors if task in comparable], metric)
+
+
+def verdicts_by_task(
+    claim: str, family: Family, found: Verdicts, level: float, reasons: Sequence[str]
+) -> list[Verdict]:
+    """One verdict for each task that has an interval: of one search nothing can be said."""
+    corrected = family.corrected(found, level)
+    columns = zip(family.errors, corrected.outcome, found.outcome, corrected.p, reasons, strict=True)
+    return [
+        Verdict(claim, task, str(outcome), str(uncorrected), float(p), reason)
+        for task, outcome, uncorrected, p, reason in columns
+        if family.errors[task].units >= FEWEST_UNITS
+    ]
+
+
+def overall_verdict(claim: str, found: Verdicts, reason: str, by_task: Sequence[Verdict]) -> Verdict:
+    """The overall verdict, with the tasks that carry it: those that have the same outcome after Holm's correction."""
+    outcome = str(found.outcome)
+    if outcome in ("supported", "contradicted"):
+        carrying = ", ".join(verdict.task for verdict in by_task if verdict.outcome == outcome)
+        reason += f"; carried by {carrying}" if carrying else "; no task shows it alone"
+    return Verdict(claim, OVERALL, outcome, "", float(found.p), reason)
+
+
+def mean_text(found: cross_task.DataSetGains, level: float) -> str:
+    """The mean that decides, in per cent of ERM's error."""
+    count = len(found.tasks)
+    over = f"over {count} data set{'' if count == 1 else 's'}"
+    mean = found.mean(level)
+    if math.isnan(mean.low):
+        return f"not known {over}: too few"
+    return f"{100 * mean.mean:+.2f} % of ERM's error [{100 * mean.low:+.2f}, {100 * mean.high:+.2f}] {over}"

@@ -1,42 +1,180 @@
-"""The comparison over all tasks: ranks, signed-rank tests, wins and losses. One value per task and method.
+"""The comparison over data sets: mean gains, ranks, signed-rank tests, wins and losses.
 
-Outer splits of a task are averaged first: they share training rows and are one piece of evidence about one data set.
+The tasks of one data set are averaged first: they share rows, and are one piece of evidence about it. Tasks without an
+interval (`gains.one_search`) enter no mean, rank or count.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 import scipy.stats
 
 from . import gains
-from .stats import holm
+from .evidence import FEWEST_UNITS, MeanGain, average_tasks, covariance, stacked
+from .meta_analysis import OverDataSets, mean_over_data_sets, prediction_interval, without_heavy
+from .stats import Estimate, estimate, log_ratios
+from .verdicts import holm
+
+FixedWeights = Mapping[str, float]  # method -> weight of its error in a gain
 
 
-def task_means(rows: pd.DataFrame, metric: str = "test_error") -> pd.DataFrame:
-    """Mean of a metric by task and method.
+@dataclass(frozen=True)
+class DataSetGains:
+    """A gain on several data sets, each a share of ERM's error.
+
+    Attributes:
+        tasks: name of the data set -> its tasks, without outer splits.
+        gains: mean of its tasks, of K data sets, shape (K,).
+        over: the mean over data sets.
+    """
+
+    tasks: Mapping[str, Sequence[str]]
+    gains: MeanGain
+    over: OverDataSets
+
+    def mean(self, level: float = 0.95) -> Estimate:
+        """The mean that verdicts use, with its interval."""
+        return estimate(self.over.deciding, len(self.tasks), level)
+
+    def weighted_mean(self, level: float = 0.95) -> Estimate:
+        """The random-effects mean, with its interval."""
+        return estimate(self.over.random_effects, len(self.tasks), level)
+
+    def plain_mean(self, level: float = 0.95) -> Estimate:
+        """The unweighted mean, with Student's interval."""
+        return estimate(self.over.plain, len(self.tasks), level)
+
+    def prediction(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval for the true gain on a new data set of the same kind."""
+        low, high = prediction_interval(self.gains.mean, self.gains.variance, self.gains.df, level)
+        return float(low), float(high)
+
+    def without_heavy(self, level: float = 0.95) -> dict[str, Estimate]:
+        """The mean without each data set that has more than a third of the weight, by its name."""
+        left_out = without_heavy(self.gains.mean, self.gains.variance, self.gains.df)
+        names, count = list(self.tasks), len(self.tasks) - 1
+        return {names[index]: estimate(over.deciding, count, level) for index, over in left_out.items()}
+
+
+def comparable_tasks(rows: pd.DataFrame, methods: Sequence[str]) -> list[str]:
+    """The tasks with enough outer splits in which all of these methods have final runs."""
+    return [task for task in gains.tasks(rows) if len(gains.final_errors(rows, task, methods).by_unit) >= FEWEST_UNITS]
+
+
+def gains_by_data_set(
+    rows: pd.DataFrame, weights: FixedWeights, tasks: Sequence[str], metric: str = "test_error"
+) -> DataSetGains:
+    """A gain on each data set, relative to ERM's error, and its mean over data sets.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        weights: of the methods' errors in the gain, e.g. `evidence.gain_of("mixup", "erm")`.
+        tasks: names of tasks, from `comparable_tasks`. Those on which ERM makes no error are left out.
+        metric: column of `rows`.
+    """
+    by_data_set: dict[str, dict[str, RelativeGain]] = {}
+    data_set_of = rows.drop_duplicates("task").set_index("task")["dataset"]
+    for task in tasks:
+        relative = relative_gain(rows, task, weights, metric)
+        if relative is not None:
+            by_data_set.setdefault(str(data_set_of[task]), {})[task] = relative
+    means = [average_relative_gains(list(of_set.values())) for of_set in by_data_set.values()]
+    nothing = MeanGain(*(np.asarray(np.nan) for _ in range(3)))
+    found = stacked(means or [nothing])
+    over = mean_over_data_sets(found.mean, found.variance, found.df)
+    return DataSetGains({name: tuple(of_set) for name, of_set in by_data_set.items()}, found, over)
+
+
+@dataclass(frozen=True)
+class RelativeGain:
+    """A gain of one task as a share of ERM's error, linearised (delta method) so that it can be averaged over tasks.
+
+    Attributes:
+        by_unit: by outer split; its mean is the relative gain.
+        by_row: by shared test row, shape (test rows kept,); None where outer splits have test rows of their own.
+        rows: number of shared test rows.
+    """
+
+    by_unit: pd.Series
+    by_row: np.ndarray | None
+    rows: int | None
+
+
+def relative_gain(
+    rows: pd.DataFrame, task: str, weights: FixedWeights, metric: str = "test_error"
+) -> RelativeGain | None:
+    """The gain of one task as a share of ERM's error; None where ERM makes no error."""
+    errors = gains.final_errors(rows, task, [*weights, "erm"], metric)
+    base = errors.by_unit["erm"].mean()
+    if not base > 0:
+        return None
+    vector = pd.Series({method: weights.get(method, 0.0) for method in errors.by_unit})
+    ratio = float((errors.by_unit @ vector).mean() / base)
+    linearised = (vector - ratio * (vector.index == "erm")) / base
+    by_row = None if errors.by_row is None else (errors.by_row @ linearised).to_numpy()
+    return RelativeGain(errors.by_unit @ linearised + ratio, by_row, errors.rows)
+
+
+def average_relative_gains(tasks: Sequence[RelativeGain]) -> MeanGain:
+    """The plain mean of the tasks of one data set, with the outer splits and test rows that they share.
+
+    Equal numbers of outer splits draw from the same rows in every task of a data set. The covariance is estimated on
+    the outer splits that all of these tasks have, and divided by the larger number of the two tasks' outer splits.
+    """
+    effects = np.array([task.by_unit.mean() for task in tasks])
+    counts = [len(task.by_unit) for task in tasks]
+    common = pd.concat([task.by_unit for task in tasks], axis=1, join="inner").to_numpy().T
+    if common.shape[1] < FEWEST_UNITS:
+        return MeanGain(effects.mean(), np.asarray(np.nan), np.asarray(np.nan))
+    sources = [(covariance(common) / np.maximum.outer(counts, counts), common.shape[1] - 1.0)]
+    by_row = [task.by_row for task in tasks if task.by_row is not None]
+    if len(by_row) == len(tasks) and tasks[0].rows is not None:
+        sources.append((covariance(np.array(by_row)) / tasks[0].rows, tasks[0].rows - 1.0))
+    return average_tasks(effects, sources)
+
+
+def log_errors(rows: pd.DataFrame, metric: str = "test_error") -> pd.DataFrame:
+    """Mean logarithm of a metric by data set and method: their differences are log ratios, which are comparable.
+
+    Differences of errors rank a data set by how hard it is; ratios rank it by how much is gained.
 
     Args:
         rows: runs, as in `load.Runs`.
         metric: column of `rows`.
 
     Returns:
-        Tasks x methods. It holds the methods that the most tasks have, and the tasks that have all of these methods.
+        Data sets x methods. It holds the methods that the most tasks have, and the tasks that have all of these and
+        enough outer splits. An error below half a test row counts as half a row.
     """
-    means = pd.DataFrame(
-        {
-            method: {task: gains.mean_metric(rows, task, method, metric=metric).mean for task in gains.tasks(rows)}
-            for method in gains.methods(rows)
-        }
-    )
-    tasks_per_method = means.notna().sum()
-    return means.loc[:, tasks_per_method == tasks_per_method.max()].dropna()
+    methods = gains.methods(rows)
+    tasks = {method: comparable_tasks(rows, [method]) for method in methods}
+    most = max(map(len, tasks.values()), default=0)
+    methods = [method for method in methods if len(tasks[method]) == most]
+    shared = [task for task in gains.tasks(rows) if all(task in tasks[method] for method in methods)]
+    records = []
+    for task in shared:
+        of_task = rows[rows["task"] == task]
+        one_row = 1 / of_task["test_rows"].max() if of_task["test_rows"].notna().any() else smallest(of_task, metric)
+        means = [gains.mean_metric(rows, task, method, metric=metric).mean for method in methods]
+        logs = -log_ratios(np.ones(len(means)), means, 1 / one_row)
+        records.append({"dataset": str(of_task["dataset"].iloc[0]), **dict(zip(methods, logs, strict=True))})
+    table = pd.DataFrame(records, columns=["dataset", *methods])
+    return table.groupby("dataset", sort=False)[methods].mean()
+
+
+def smallest(rows: pd.DataFrame, metric: str) -> float:
+    """The smallest value of a metric above 0: one test row at least, where their number is not recorded."""
+    values = rows[metric][rows[metric] > 0]
+    return float(values.min()) if len(values) else 1.0
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Ranks of the methods over tasks.
+    """Ranks of the methods over data sets.
 
     Attributes:
         mean: mean rank by method; 1 is best.
@@ -47,46 +185,44 @@ class Ranks:
     p: float
 
 
-def rank_methods(means: pd.DataFrame) -> Ranks | None:
-    """Ranks the methods on each task (Demšar, JMLR 2006).
+def rank_methods(logs: pd.DataFrame) -> Ranks | None:
+    """Ranks the methods on each data set (Demšar, JMLR 2006).
 
     Args:
-        means: tasks x methods, from `task_means`.
+        logs: data sets x methods, from `log_errors`.
 
     Returns:
-        The ranks; None for fewer than two tasks or three methods.
+        The ranks; None for fewer than two data sets or three methods.
     """
-    tasks, methods = means.shape
-    if tasks < 2 or methods < 3:
+    data_sets, methods = logs.shape
+    if data_sets < 2 or methods < 3:
         return None
-    ranks = means.rank(axis=1)
+    ranks = logs.rank(axis=1)
     all_tied = not ranks.to_numpy().std()  # Friedman's statistic is then 0/0
-    p = 1.0 if all_tied else float(scipy.stats.friedmanchisquare(*(means[method] for method in means)).pvalue)
+    p = 1.0 if all_tied else float(scipy.stats.friedmanchisquare(*(logs[method] for method in logs)).pvalue)
     return Ranks(ranks.mean(), p)
 
 
-def signed_ranks(means: pd.DataFrame) -> pd.DataFrame:
-    """Wilcoxon's two-sided signed-rank test over tasks, one row per pair of methods.
+def signed_ranks(logs: pd.DataFrame) -> pd.DataFrame:
+    """Wilcoxon's two-sided signed-rank test over data sets, on log ratios, one row per pair of methods.
 
     Args:
-        means: tasks x methods, from `task_means`.
+        logs: data sets x methods, from `log_errors`.
 
     Returns:
         Columns method, reference, better, worse, p, p_holm (corrected for the number of pairs) and smallest_p. With n
-        tasks p cannot fall below `smallest_p` = 2/2ⁿ, whatever the data; p_holm cannot fall below that times the number
-        of pairs.
+        data sets p cannot fall below `smallest_p` = 2/2ⁿ, whatever the data; p_holm cannot fall below that times the
+        number of pairs.
     """
     records = []
-    for reference, method in combinations(means.columns, 2):
-        difference = (means[reference] - means[method]).to_numpy()
-        unequal = difference[difference != 0]
+    for reference, method in combinations(logs.columns, 2):
+        ratios = (logs[reference] - logs[method]).to_numpy()
+        unequal = ratios[ratios != 0]
         p = float(scipy.stats.wilcoxon(unequal).pvalue) if len(unequal) else 1.0
-        better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+        better, worse = int((ratios > 0).sum()), int((ratios < 0).sum())
         records.append({"method": method, "reference": reference, "better": better, "worse": worse, "p": p})
     table = pd.DataFrame(records, columns=["method", "reference", "better", "worse", "p"])
-    pairs = table["method"] + " over " + table["reference"]
-    corrected = holm(dict(zip(pairs, table["p"], strict=True)))
-    return table.assign(p_holm=pairs.map(corrected), smallest_p=min(1.0, 2 / 2 ** len(means)))
+    return table.assign(p_holm=holm(table["p"].to_numpy(dtype=float)), smallest_p=min(1.0, 2 / 2 ** len(logs)))
 
 
 def count_outcomes(rows: pd.DataFrame, method: str, reference: str, level: float = 0.95) -> dict[str, int]:
@@ -103,7 +239,7 @@ def count_outcomes(rows: pd.DataFrame, method: str, reference: str, level: float
     """
     counts = {"wins": 0, "losses": 0, "ties": 0}
     for task in gains.tasks(rows):
-        estimate = gains.gain(rows, task, method, reference, level)
-        if not math.isnan(estimate.low):
-            counts["wins" if estimate.low > 0 else "losses" if estimate.high < 0 else "ties"] += 1
+        found = gains.gain(rows, task, method, reference, level)
+        if not math.isnan(found.low):
+            counts["wins" if found.low > 0 else "losses" if found.high < 0 else "ties"] += 1
     return counts

@@ -1,26 +1,32 @@
 """Metrics and paired gains of the final runs, with intervals, from tables with one row per run.
 
-The unit of a task with several outer splits is the split: its seeds are averaged first, since runs that share training
-and test rows are not independent. Repeats of a task with an official test set share their test rows. The luck of these
-rows is in every repeat, so the interval of an error or of its difference has a second term for it
-(`evidence.mean_gain`); of other metrics, whose values per test row are not kept, it is over repeats alone. The unit of
-a task with one split is the seed, and the estimand is the expected error of that one search. Intervals are Student's t
-on the units; fewer than three units give none.
+The unit is the outer split, one independent run of the whole procedure: search, selection, final seeds. Its seeds are
+averaged first. Fewer than three units give no interval: a task with *one search* has a spread over its seeds, which
+says nothing about another search.
+
+Repeats of a task with an official test set share their test rows. The luck of these rows is in every repeat, so the
+interval of an error, or of a difference of errors, has a second term for it (`evidence.mean_gain`). The values of other
+metrics per test row are not kept. So their intervals are conditional on the test rows.
 
 `rows` are those of `load.Runs`. A gain is the reference's metric minus the method's, so that positive is better.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tune_kmixup.core import bitset
+from tune_kmixup.core.config import Claims
 
-from .evidence import mean_gain
-from .stats import FEWEST_UNITS, Estimate, t_interval
+from .evidence import FEWEST_UNITS, TaskErrors, covariance, gain_of
+from .stats import Estimate, estimate
+from .variances import VarianceSplit, split_variances
+from .verdicts import in_words
 
 STUDY_KEY = ["task", "outer_split", "method"]  # the columns that identify a study
 METHODS = ("erm", "mixup", "kmixup", "placebo")  # in the order of every table; a user's own come after
@@ -39,88 +45,101 @@ def final_metric(rows: pd.DataFrame, task: str, method: str, metric: str = "test
     Returns:
         One value per run, indexed by (outer split, seed); split -1 is the official one.
     """
-    final = rows[(rows["task"] == task) & (rows["method"] == method) & rows["selected"].astype(bool)]
-    index = [final["outer_split"].fillna(-1).astype(int), final["seed"]]
-    return pd.Series(final[metric].to_numpy(dtype=float), index=index).sort_index()
+    values = final_values(rows, task, metric).get(method, {})
+    index = pd.MultiIndex.from_tuples(sorted(values), names=["outer_split", "seed"])
+    return pd.Series([values[run] for run in index], index=index, dtype=float)
 
 
-def unit_values(values: pd.Series) -> np.ndarray:
-    """One value per independent unit.
+def final_values(rows: pd.DataFrame, task: str, column: str) -> dict[str, dict[tuple[int, int], Any]]:
+    """A column of the final runs of one task: method -> (outer split, seed) -> value.
 
-    Args:
-        values: one value per run, indexed by (outer split, seed).
-
-    Returns:
-        Means per outer split where there are several, else the values per seed; shape (units,).
+    In plain dicts, because a report asks some thousand times, and pandas takes ten times as long.
     """
-    splits = values.groupby(level=0).mean()
-    return np.asarray(splits if len(splits) > 1 else values, dtype=float)
+    chosen = (rows["task"] == task).to_numpy() & rows["selected"].to_numpy(dtype=bool)
+    names = ("method", "outer_split", "seed", column)
+    values: dict[str, dict[tuple[int, int], Any]] = {}
+    for method, split, seed, value in zip(*(rows[name].to_numpy()[chosen] for name in names), strict=True):
+        values.setdefault(str(method), {})[-1 if pd.isna(split) else int(split), int(seed)] = value
+    return values
 
 
 @dataclass(frozen=True)
-class SharedTestRows:
-    """Test rows that all outer splits of a task share.
+class FinalErrors:
+    """A metric of several methods on one task, over the final runs that all of them have.
 
     Attributes:
-        variance: over test rows, of what is estimated, averaged over runs.
-        count: number of test rows.
+        by_unit: outer splits x methods; the index is the number of the outer split, -1 for the only one.
+        by_row: test rows x methods, each the share of runs that got the row wrong; None where outer splits have test
+            rows of their own, or the metric is not the test error.
+        rows: number of test rows that outer splits share; `by_row` has 6,000 of them at most.
     """
 
-    variance: float
-    count: int
+    by_unit: pd.DataFrame
+    by_row: pd.DataFrame | None = None
+    rows: int | None = None
+
+    def task_errors(self) -> TaskErrors:
+        """The same as arrays, from which intervals and verdicts are made."""
+        by_method = {str(method): self.by_unit[method].to_numpy(dtype=float) for method in self.by_unit}
+        if self.by_row is None:
+            return TaskErrors(by_method)
+        return TaskErrors(by_method, covariance(self.by_row.to_numpy().T), self.rows)
 
 
-def shared_test_rows(
-    rows: pd.DataFrame, task: str, weights: Mapping[str, float], runs: pd.Index, metric: str
-) -> SharedTestRows | None:
-    """The variance that the luck of shared test rows causes in a weighted sum of the methods' errors.
+def final_errors(rows: pd.DataFrame, task: str, methods: Sequence[str], metric: str = "test_error") -> FinalErrors:
+    """A metric of several methods on one task, paired by outer split and seed.
 
     Args:
         rows: runs, as in `load.Runs`.
         task: name of the task, without its outer split.
-        weights: method -> its weight, e.g. 1 for the reference and -1 for the method of a gain.
-        runs: (outer split, seed) of the runs to average over.
+        methods: names of the methods. Runs that one of them lacks are left out.
         metric: column of `rows`.
 
     Returns:
-        None where outer splits have test rows of their own, or the metric is not the test error.
+        Without units where the methods share no run.
     """
-    if metric != "test_error" or runs.empty or not share_test_rows(rows, task):
-        return None
-    final = rows[(rows["task"] == task) & rows["selected"].astype(bool)]
-    total = np.zeros(0)
-    for method, weight in weights.items():
-        of_method = final[final["method"] == method]
-        index = pd.MultiIndex.from_arrays([of_method["outer_split"].fillna(-1).astype(int), of_method["seed"]])
-        wrong = [unpacked(text) for text in of_method["test_wrong"][index.isin(runs)]]
-        total = weight * np.mean(wrong, axis=0) + (total if len(total) else 0.0)
-    return SharedTestRows(float(total.var(ddof=1)), int(final["test_rows"].iloc[0]))
+    values = final_values(rows, task, metric)
+    by_method = {method: values.get(method, {}) for method in dict.fromkeys(methods)}
+    runs = sorted(run for run in next(iter(by_method.values())) if is_paired(run, by_method.values()))
+    splits = sorted({split for split, _ in runs})
+    means = {
+        method: [float(np.mean([found[run] for run in runs if run[0] == split])) for split in splits]
+        for method, found in by_method.items()
+    }
+    by_unit = pd.DataFrame(means, index=splits, dtype=float)
+    if metric != "test_error" or not runs or not share_test_rows(rows, task):
+        return FinalErrors(by_unit)
+    wrong = final_values(rows, task, "test_wrong")
+    by_row = {method: np.mean([unpacked(wrong[method][run]) for run in runs], axis=0) for method in by_method}
+    test_rows = rows.loc[(rows["task"] == task).to_numpy(), "test_rows"].max()
+    return FinalErrors(by_unit, pd.DataFrame(by_row), int(test_rows))
+
+
+def is_paired(run: tuple[int, int], by_method: Iterable[Mapping[tuple[int, int], Any]]) -> bool:
+    """Whether every method measured this (outer split, seed)."""
+    return not any(pd.isna(values.get(run)) for values in by_method)
 
 
 def share_test_rows(rows: pd.DataFrame, task: str) -> bool:
     """Whether the outer splits of a task are repeats that share their test rows; not so in rows of version 0.1.0."""
-    of_task = rows[rows["task"] == task]
-    return "shared_test" in of_task and bool(of_task["shared_test"].eq(True).all())
+    if "shared_test" not in rows:
+        return False
+    return bool(rows.loc[(rows["task"] == task).to_numpy(), "shared_test"].eq(True).all())
 
 
+@lru_cache(maxsize=10_000)  # many estimates use the same run; 6 kB each
 def unpacked(text: str) -> np.ndarray:
-    """Which test rows a run classified wrongly: shape (test rows kept,), 0 or 1."""
+    """Which test rows a run classified wrongly: shape (test rows kept,), 0 or 1. Read only."""
     count, packed = bitset.decode(text)
-    return np.unpackbits(np.frombuffer(packed, np.uint8), count=count).astype(float)
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=count).astype(np.int8)
+    bits.flags.writeable = False
+    return bits
 
 
-def interval(units: np.ndarray, shared: SharedTestRows | None, level: float) -> Estimate:
-    """The mean of independent units with its interval, with the luck of the test rows that they share.
-
-    Args:
-        units: one value per unit, shape (n,).
-        shared: their shared test rows; None where each unit has test rows of its own.
-        level: confidence level of the interval, between 0 and 1.
-    """
-    if shared is None or len(units) < FEWEST_UNITS:
-        return t_interval(units, level)
-    mean = mean_gain(units, shared.variance, shared.count)
-    return Estimate(float(mean.mean), float(mean.low(level)), float(mean.high(level)), len(units))
+def weighted_sum(rows: pd.DataFrame, task: str, weights: Mapping[str, float], level: float, metric: str) -> Estimate:
+    """The mean over units of a weighted sum of the methods' values."""
+    errors = final_errors(rows, task, list(weights), metric)
+    return estimate(errors.task_errors().mean(weights), len(errors.by_unit), level)
 
 
 def mean_metric(
@@ -138,8 +157,26 @@ def mean_metric(
     Returns:
         The estimate, in the metric's own units; its mean is NaN where nothing was measured.
     """
-    values = final_metric(rows, task, method, metric).dropna()
-    return interval(unit_values(values), shared_test_rows(rows, task, {method: 1}, values.index, metric), level)
+    return weighted_sum(rows, task, {method: 1.0}, level, metric)
+
+
+def gain(
+    rows: pd.DataFrame, task: str, method: str, reference: str, level: float = 0.95, metric: str = "test_error"
+) -> Estimate:
+    """Mean gain over units, paired by outer split and seed.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        task: name of the task, without its outer split.
+        method: name of the method.
+        reference: name of the method that it is compared with.
+        level: confidence level of the interval, between 0 and 1.
+        metric: column of `rows`.
+
+    Returns:
+        The estimate, in the metric's own units; its mean is NaN where there is no pair.
+    """
+    return weighted_sum(rows, task, gain_of(method, reference), level, metric)
 
 
 def paired_differences(
@@ -161,43 +198,38 @@ def paired_differences(
     return difference.dropna()
 
 
-def gain(
-    rows: pd.DataFrame, task: str, method: str, reference: str, level: float = 0.95, metric: str = "test_error"
-) -> Estimate:
-    """Mean of `paired_differences` over units, with an interval.
+def words(rows: pd.DataFrame, task: str, method: str, reference: str, claims: Claims) -> str:
+    """What is known of a gain: shown, shown to be small, not known, or loss shown (`verdicts.in_words`).
+
+    Of too few outer splits for an interval, their number: one search.
 
     Args:
         rows: runs, as in `load.Runs`.
         task: name of the task, without its outer split.
         method: name of the method.
         reference: name of the method that it is compared with.
-        level: confidence level of the interval, between 0 and 1.
-        metric: column of `rows`.
-
-    Returns:
-        The estimate, in the metric's own units; its mean is NaN where there is no pair.
+        claims: δ and level.
     """
-    difference = paired_differences(rows, task, method, reference, metric)
-    shared = shared_test_rows(rows, task, {reference: 1, method: -1}, difference.index, metric)
-    return interval(unit_values(difference), shared, level)
+    weights, errors = gain_of(method, reference), final_errors(rows, task, [reference, method]).task_errors()
+    if errors.units < FEWEST_UNITS:
+        return searches(errors.units)
+    mean = errors.mean(weights)
+    small = (
+        final_errors(rows, task, [reference, method, "erm"]).task_errors().is_small(weights, claims.delta, claims.level)
+    )
+    return str(in_words(mean, small, claims.level))
 
 
-def relative_gain(
-    rows: pd.DataFrame, task: str, method: str, reference: str, level: float = 0.95, metric: str = "test_error"
-) -> Estimate:
-    """`gain` divided by the reference's mean, with the interval of the linearised ratio (delta method).
-
-    The arguments are those of `gain`. NaN where the reference's mean is not positive.
-    """
-    difference = paired_differences(rows, task, method, reference, metric)
-    values = unit_values(difference)
-    base = unit_values(final_metric(rows, task, reference, metric).reindex(difference.index))
-    if not len(values) or base.mean() <= 0:
-        return Estimate(math.nan, math.nan, math.nan, len(values))
-    quotient = float(values.mean() / base.mean())
-    weights = {reference: (1 - quotient) / base.mean(), method: -1 / base.mean()}
-    shared = shared_test_rows(rows, task, weights, difference.index, metric)
-    return interval((values - quotient * base) / base.mean(), shared, level) + quotient
+def variance_split(rows: pd.DataFrame, task: str, method: str, reference: str) -> VarianceSplit:
+    """Where the variance of a gain in test error comes from. The arguments are those of `gain`."""
+    difference = paired_differences(rows, task, method, reference)
+    numbers = difference.groupby(level=0).cumcount()  # seeds differ between outer splits
+    by_split = difference.set_axis(pd.MultiIndex.from_arrays([difference.index.get_level_values(0), numbers])).unstack()
+    errors = final_errors(rows, task, [reference, method])
+    if errors.by_row is None:
+        return split_variances(by_split.to_numpy())
+    by_row = errors.by_row[reference] - errors.by_row[method]
+    return split_variances(by_split.to_numpy(), float(by_row.var(ddof=1)), errors.rows)
 
 
 def share_better(rows: pd.DataFrame, task: str, method: str, reference: str, metric: str = "test_error") -> float:
@@ -215,3 +247,13 @@ def methods(rows: pd.DataFrame) -> list[str]:
     """Names of the methods, in the order of every table."""
     names = [str(method) for method in rows["method"].unique()]
     return [name for name in METHODS if name in names] + [name for name in names if name not in METHODS]
+
+
+def one_search(rows: pd.DataFrame, task: str) -> bool:
+    """Whether a task has too few outer splits for an interval of the tuned method: one, mostly."""
+    return int(rows.loc[rows["task"] == task, "outer_split"].nunique(dropna=False)) < FEWEST_UNITS
+
+
+def searches(count: int) -> str:
+    """The number of outer splits of a task that has too few for an interval."""
+    return "one search" if count == 1 else f"{count} searches"

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tune_kmixup.core.config import Suite, from_json
+from tune_kmixup.core.config import Claims, Suite, from_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS, RENAMED, Row
 from tune_kmixup.core.selection import final_rows
@@ -54,6 +54,17 @@ class Runs:
     launches: list[Launch] = field(default_factory=list)
 
     @property
+    def final(self) -> pd.DataFrame:
+        """The final runs of the selected configurations."""
+        return self.rows[self.rows["selected"].astype(bool)]
+
+    @property
+    def claims(self) -> Claims:
+        """δ, level and endpoint where all suites fixed the same, else the usual ones. Without families."""
+        fixed = {replace(suite.claims, families={}) for suite in self.suites}
+        return fixed.pop() if len(fixed) == 1 else Claims()
+
+    @property
     def suites(self) -> list[Suite]:
         return [launch.suite for launch in self.launches]
 
@@ -87,6 +98,7 @@ def load(sources: Iterable[Path]) -> Runs:
     table = pd.DataFrame(rows)
     table = table.reindex(columns=[*COLUMNS, *table.columns.difference([*COLUMNS], sort=False)])
     table["outer_split"] = table["outer_split"].astype("Int64")
+    check_one_design(launches)
     return Runs(drop_copies(table), pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
 
 
@@ -152,6 +164,24 @@ def missing_runs(suite: Suite, rows_by_study: Mapping[str, list[Row]], run_dir: 
             command = f"tune-kmixup resume {run_dir}"
             records.append({"study": study.name, "missing": ", ".join(counts), "command": command})
     return records
+
+
+def check_one_design(launches: Iterable[Launch]) -> None:
+    """Refuses tasks of which both formats have runs: their searches and seeds do not make one experiment.
+
+    Raises:
+        BadInput: if there is such a task.
+    """
+    formats: dict[str, dict[int, str]] = {}
+    for launch in launches:
+        for study in launch.suite.studies:
+            formats.setdefault(study.task.base, {})[launch.suite.format] = launch.name
+    for task, names in formats.items():
+        if len(names) > 1:
+            raise BadInput(
+                f"run_dirs={names[1]}, {names[2]} both hold {task}, but {names[1]} is of version 0.1.0, which searched "
+                "and seeded differently: report them one by one."
+            )
 
 
 def drop_copies(table: pd.DataFrame) -> pd.DataFrame:

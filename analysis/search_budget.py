@@ -1,8 +1,15 @@
 """What the searches show: whether the budget was enough, how optimistic selection is, and how often it was a tie."""
 
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
+
+from tune_kmixup.core.config import Suite
 
 from . import gains
 from .gains import STUDY_KEY
@@ -99,3 +106,83 @@ def selection_bias(rows: pd.DataFrame) -> pd.DataFrame:
     order = {task: number for number, task in enumerate(gains.tasks(rows))}
     means = table.groupby(["task", "method"], sort=False).mean().reset_index()
     return means.sort_values("task", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+
+
+NEAR = 0.05  # share of a range: what counts as near its end
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of one coordinate.
+
+    Attributes:
+        coordinate: its name; `log2_k` for the binary logarithm of k.
+        low: smallest value.
+        high: largest value, above `low`.
+        log: whether values are compared by their logarithms.
+        levels: number of values of a whole-number coordinate; 0 for others.
+    """
+
+    coordinate: str
+    low: float
+    high: float
+    log: bool
+    levels: int
+
+    @classmethod
+    def from_json(cls, coordinate: str, distribution: Mapping[str, Any]) -> "Range | None":
+        """The range of a distribution in Optuna's JSON form; None of choices and of a single value."""
+        found = distribution["attributes"]
+        if "choices" in found or not found["low"] < found["high"]:
+            return None
+        levels = 1 + (found["high"] - found["low"]) // (found["step"] or 1) if "Int" in distribution["name"] else 0
+        return cls(coordinate, found["low"], found["high"], bool(found["log"]), levels)
+
+    def place(self, value: float) -> float:
+        """Where a value lies: 0 at the low end, 1 at the high end."""
+        low, high, value = np.log((self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        return float((value - low) / (high - low))
+
+    @property
+    def chance(self) -> float:
+        """The share of all values that are near one end."""
+        return NEAR if not self.levels else (1 + math.floor(NEAR * (self.levels - 1))) / self.levels
+
+
+def range_ends(rows: pd.DataFrame, suites: Iterable[Suite]) -> pd.DataFrame:
+    """How often the selected value lies near an end of its range, where the best value may lie beyond it.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        suites: what was run, with the ranges.
+
+    Returns:
+        One row per method and range. Columns method, coordinate, low, high, studies, at low and at high (shares of the
+        studies that selected a value within 5 % of the range from that end), and chance (the share of all values that
+        lie so near to one end).
+    """
+    final = rows[rows["selected"].astype(bool)].drop_duplicates(STUDY_KEY)
+    final = final.assign(log2_k=np.log2(final["k"].astype(float)), outer_split=final["outer_split"].fillna(-1))
+    selected = final.set_index(STUDY_KEY).sort_index()
+    places: dict[tuple[str, Range], list[float]] = {}
+    for study in (study for suite in suites for study in suite.studies):
+        key = (study.task.base, -1 if study.task.outer_split is None else study.task.outer_split, study.method)
+        ranges = [Range.from_json(name, distribution) for name, distribution in study.space.items()]
+        for found in (found for found in ranges if found and found.coordinate in selected and key in selected.index):
+            place = found.place(float(selected.loc[key, found.coordinate]))
+            places.setdefault((study.method, found), []).append(place)
+    records = [
+        {
+            "method": method,
+            "coordinate": found.coordinate,
+            "low": found.low,
+            "high": found.high,
+            "studies": len(of_range),
+            "at low": float(np.mean([place <= NEAR for place in of_range])),
+            "at high": float(np.mean([place >= 1 - NEAR for place in of_range])),
+            "chance": found.chance,
+        }
+        for (method, found), of_range in places.items()
+    ]
+    columns = ["method", "coordinate", "low", "high", "studies", "at low", "at high", "chance"]
+    return pd.DataFrame(records, columns=columns)

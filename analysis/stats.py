@@ -1,4 +1,4 @@
-"""Means of independent units with intervals, and tests on them: pure functions of arrays."""
+"""Estimates to show, and tests that check them: pure functions of arrays."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
+from numpy.typing import ArrayLike
 
-FEWEST_UNITS = 3  # fewer units give no interval
+from .evidence import FEWEST_UNITS, Array, MeanGain, as_array, mean_gain
 
 
 @dataclass(frozen=True)
@@ -34,23 +35,26 @@ class Estimate:
         return Estimate(self.mean + other, self.low + other, self.high + other, self.units)
 
 
-def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Estimate:
-    """Mean with Student's t interval; the interval of equal values has no width (scipy's would be NaN).
+def estimate(mean: MeanGain, units: int, level: float = 0.95) -> Estimate:
+    """The mean of independent units with its interval at one level.
 
     Args:
-        values: independent units, shape (n,).
+        mean: of one quantity, shape ().
+        units: number of independent units behind it.
         level: confidence level of the two-sided interval, between 0 and 1.
-
-    Returns:
-        The estimate; without an interval for fewer than three units.
     """
-    values = np.asarray(values, dtype=float)
-    n = len(values)
-    mean = float(values.mean()) if n else math.nan
-    if n < FEWEST_UNITS:
-        return Estimate(mean, math.nan, math.nan, n)
-    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
-    return Estimate(mean, mean - half, mean + half, n)
+    return Estimate(float(mean.mean), float(mean.low(level)), float(mean.high(level)), units)
+
+
+def t_interval(values: ArrayLike, level: float = 0.95) -> Estimate:
+    """Mean of independent units with Student's t interval.
+
+    Args:
+        values: shape (n,).
+        level: confidence level of the two-sided interval, between 0 and 1.
+    """
+    values = as_array(values)
+    return estimate(mean_gain(values), len(values), level)
 
 
 def bootstrap_t(
@@ -58,8 +62,8 @@ def bootstrap_t(
 ) -> Estimate:
     """Mean with the bootstrap-t interval (Efron and Tibshirani 1993, section 12.5).
 
-    It checks `t_interval` without assuming normality. Percentile and BCa intervals, which scipy has, are too short for
-    so few units.
+    It checks Student's interval without assuming normality. Percentile and BCa intervals, which scipy has, are too
+    short for so few units.
 
     Args:
         values: independent units, shape (n,).
@@ -113,36 +117,20 @@ def sign_flip(
     return float(test.pvalue), smallest
 
 
-def one_sided(values: np.ndarray) -> float:
-    """p of Student's one-sided t test that the mean is not above 0.
+def log_ratios(reference: ArrayLike, method: ArrayLike, rows: ArrayLike = np.inf) -> Array:
+    """log(reference's error / method's error) by task, for signed ranks: positive is better.
+
+    Differences of errors rank a task by how hard it is; ratios rank it by how much is gained.
 
     Args:
-        values: independent units, shape (n,), n at least 2.
+        reference: mean errors by task, shape (..., K), at least 0.
+        method: mean errors by task, shape (..., K), at least 0.
+        rows: number of test rows; an error below half a row counts as half a row.
 
     Returns:
-        p; 0 or 1 where all values are equal.
+        Shape (..., K), finite where `rows` is; 0 where both errors are below half a row.
     """
-    if values.std() == 0:
-        return 0.0 if values.mean() > 0 else 1.0
-    return float(scipy.stats.ttest_1samp(values, 0, alternative="greater").pvalue)
-
-
-def holm(p_values: dict[str, float]) -> dict[str, float]:
-    """Corrects p-values for their number, step down (Holm 1979).
-
-    Args:
-        p_values: p-value by name of the hypothesis.
-
-    Returns:
-        Corrected p-value by name, smallest first.
-    """
-    corrected, largest = {}, 0.0
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p))
-        corrected[name] = largest
-    return corrected
-
-
-def interquartile_mean(values: np.ndarray) -> float:
-    """Mean of the middle half (Agarwal et al., NeurIPS 2021); NaN where there is no value."""
-    return float(scipy.stats.trim_mean(values, 0.25)) if len(values) else math.nan
+    least = 0.5 / as_array(rows)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.log(np.maximum(reference, least)) - np.log(np.maximum(method, least))
+    return np.where(np.equal(reference, method), 0.0, ratios)

@@ -9,7 +9,7 @@ search and split and by 3.3 % with each of five final seeds; test rows that all 
 
 import argparse
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,18 +17,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from benchmarks.timing import print_header, print_row
-from tune_kmixup.analysis.evidence import (
-    MeanGain,
-    TaskGains,
+from tune_kmixup.analysis.evidence import MeanGain, TaskErrors, mean_gain, satterthwaite
+from tune_kmixup.analysis.meta_analysis import mean_over_data_sets, prediction_interval
+from tune_kmixup.analysis.variances import detectable_gain
+from tune_kmixup.analysis.verdicts import (
+    AT_LEAST_HALF,
+    KMIXUP_OVER_MIXUP,
+    MIXUP_OVER_ERM,
     Verdicts,
-    detectable_gain,
     judge_at_least_half,
     judge_improvement,
     judge_where_mixup_fails,
-    mean_gain,
-    satterthwaite,
 )
-from tune_kmixup.analysis.meta_analysis import mean_over_data_sets, prediction_interval
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def simulate(
     mixup: ArrayLike,
     kmixup: ArrayLike,
     noise: Noise = MEASURED,
-) -> TaskGains:
+) -> TaskErrors:
     """Tasks by unit, from DESIGN's model: search, seeds, training rows and shared test rows.
 
     Args:
@@ -83,14 +83,11 @@ def simulate(
         unit = np.hypot(noise.search * searched, noise.seeds / np.sqrt(noise.final_seeds)) / np.sqrt(2)
         luck = unit * rng.normal(size=(*shape, units)) + noise.test_rows / np.sqrt(2) * rng.normal(size=(*shape, 1))
         errors.append(truth + common + luck)
-    erm, mixed, blocked = errors
-    gains = erm - mixed, mixed - blocked, erm
+    by_method = dict(zip(("erm", "mixup", "kmixup"), errors, strict=True))
     if not noise.test_rows:
-        return TaskGains(*gains)
-    rows = np.array([[1.0, -1, 0], [0, 1, -1], [1, 0, 0]])  # the three gains, from the rows' own luck with each method
-    shared = noise.test_rows**2 / 2 * rows @ rows.T
-    shared[2, 2] += noise.hard_rows**2
-    return TaskGains(*gains, row_covariance=noise.rows * shared, rows=noise.rows)
+        return TaskErrors(by_method)
+    shared = noise.test_rows**2 / 2 * np.eye(3) + noise.hard_rows**2  # a row's own luck with each method, and with all
+    return TaskErrors(by_method, row_covariance=noise.rows * shared, rows=noise.rows)
 
 
 def share(hits: ArrayLike) -> float:
@@ -105,12 +102,13 @@ def interval_coverage(
 ) -> tuple[float, float, float]:
     """Share of 95 % intervals that hold a gain of 0: with test rows, without them, and relative to ERM's error."""
     tasks = simulate(rng, (studies,), units, 0.0, 0.0, noise)
-    estimate = tasks.combination(kmixup=1)
+    gains = tasks.by_method["mixup"] - tasks.by_method["kmixup"]
+    estimate = tasks.mean(KMIXUP_OVER_MIXUP)
     drawn = rng.chisquare(noise.rows - 1, studies) / (noise.rows - 1)  # s²(test rows) is an estimate, too
     if noise.test_rows:
-        estimate = mean_gain(tasks.kmixup, drawn * noise.rows * noise.test_rows**2, noise.rows)
-    without = mean_gain(tasks.kmixup)
-    low, high = tasks.relative_interval(kmixup=1)
+        estimate = mean_gain(gains, drawn * noise.rows * noise.test_rows**2, noise.rows)
+    without = mean_gain(gains)
+    low, high = tasks.relative_interval(KMIXUP_OVER_MIXUP)
     return (
         share(np.abs(estimate.mean) <= estimate.half_width()),
         share(np.abs(without.mean) <= without.half_width()),
@@ -157,12 +155,12 @@ def power_at_detectable_gain(
     unit = noise.search**2 + noise.seeds**2 / noise.final_seeds
     gain = float(detectable_gain(*satterthwaite([unit / units, noise.test_rows**2], [units - 1, noise.rows - 1])))
     tasks = simulate(rng, (studies,), units, 0.0, gain, noise)
-    return gain, share(tasks.combination(kmixup=1).low() > 0)
+    return gain, share(tasks.mean(KMIXUP_OVER_MIXUP).low() > 0)
 
 
 def small_rate(rng: np.random.Generator, studies: int, units: int, gain: float, noise: Noise = MEASURED) -> float:
     """Share of studies that call this gain of k-mixup over mixup shown to be small."""
-    return share(simulate(rng, (studies,), units, 0.0, gain, noise).small(kmixup=1))
+    return share(simulate(rng, (studies,), units, 0.0, gain, noise).is_small(KMIXUP_OVER_MIXUP))
 
 
 # ------------------------------------------------------------------------------------------ over data sets
@@ -292,23 +290,22 @@ def claim_rates(
     )
     tasks = simulate(rng, shape, units, first, second, noise)
 
-    def overall(**weights: float) -> MeanGain:
-        gain = tasks.relative(**weights)
+    def overall(weights: Mapping[str, float]) -> MeanGain:
+        gain = tasks.relative(weights)
         return mean_over_data_sets(gain.mean, gain.variance, gain.df).deciding
 
-    one = judge_improvement(tasks.combination(kmixup=1))
-    two = judge_at_least_half(
-        tasks.combination(mixup=1), tasks.combination(kmixup=1), tasks.combination(mixup=-0.5, kmixup=1)
-    )
+    one = judge_improvement(tasks.mean(KMIXUP_OVER_MIXUP))
+    two = judge_at_least_half(tasks.mean(MIXUP_OVER_ERM), tasks.mean(KMIXUP_OVER_MIXUP), tasks.mean(AT_LEAST_HALF))
     three = judge_where_mixup_fails(tasks)
-    means = overall(mixup=1), overall(kmixup=1), overall(mixup=-0.5, kmixup=1)
+    mixup_over_erm, kmixup_over_mixup = overall(MIXUP_OVER_ERM), overall(KMIXUP_OVER_MIXUP)
+    two_overall = judge_at_least_half(mixup_over_erm, kmixup_over_mixup, overall(AT_LEAST_HALF))
     return {
         "1 task": rates(one),
         "1 family": any_of_family(one),
-        "1 overall": rates(judge_improvement(means[1])),
+        "1 overall": rates(judge_improvement(kmixup_over_mixup)),
         "2 task": rates(two),
         "2 family": any_of_family(two),
-        "2 overall": rates(judge_at_least_half(*means)),
+        "2 overall": rates(two_overall),
         "3 task": rates(three),
         "3 overall": any_of_family(three),
     }

@@ -1,46 +1,51 @@
 """What follows from the gains and what does not, in sentences."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from .. import gains
+from tune_kmixup.core.config import Claims
+
+from .. import cross_task, gains
+from ..evidence import gain_of
 from ..gains import COMPARED
-from .tables import comparison_label, format_range, method_label
+from ..load import Runs
+from .formats import comparison_label, format_range, format_relative, method_label
 
 SATURATED = 1e-4  # test error below which nothing can be gained: the last digit that tables show
+SATURATED_WORDS = "saturated (both errors below 0.01 %)"
 
 
-def summary(rows: pd.DataFrame, level: float = 0.95) -> str:
+def summary(rows: pd.DataFrame, claims: Claims) -> str:
     """The comparison in one sentence."""
-    comparisons = []
+    parts = []
     for method, reference in COMPARED[:2]:
-        tasks = tasks_by_outcome(rows, method, reference, level)
-        total = sum(map(len, tasks.values()))
-        if total:
-            comparisons.append(
-                f"{method_label(method)} gained over {method_label(reference)} on {len(tasks['gains'])} of {total} "
-                f"tasks and lost on {len(tasks['loses'])}"
+        tasks = tasks_in_words(rows, method, reference, claims)
+        if tasks:
+            counts = ", ".join(f"{words} on {len(names)}" for words, names in tasks.items())
+            total = sum(map(len, tasks.values()))
+            parts.append(
+                f"{method_label(method)}'s gain over {method_label(reference)}, of {total} "
+                f"task{'' if total == 1 else 's'}: {counts}"
             )
-    if not comparisons:
+    if not parts:
         return "No two methods have final runs yet, so nothing can be compared."
-    elsewhere = f"elsewhere the {level:.0%} interval of the gain includes zero, or there are too few runs for one"
-    return f"Each tuned with the same budget, {'; '.join(comparisons)}; {elsewhere}."
+    return f"Each method tuned with the same budget. {'. '.join(part[0].upper() + part[1:] for part in parts)}."
 
 
-def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
+def conclusions(runs: Runs, level: float = 0.95) -> list[str]:
     """What the gains show, how the intervals are made, and what they do not show.
 
     Args:
-        rows: runs, as in `load.Runs`.
+        runs: what to report.
         level: confidence level of the intervals, between 0 and 1.
 
     Returns:
         Sentences.
     """
-    sentences = [*comparison_sentences(rows, level), interval_sentence(rows, level)]
-    diverged = int((rows["status"] == "diverged").sum())
+    sentences = [*comparison_sentences(runs.final, runs.claims), interval_sentence(runs.final, level)]
+    diverged = int((runs.rows["status"] == "diverged").sum())
     if diverged:
         sentences.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")
     sentences.append("Nothing here says how the methods compare on other data, networks, training lengths or budgets.")
@@ -48,53 +53,57 @@ def conclusions(rows: pd.DataFrame, level: float = 0.95) -> list[str]:
 
 
 def interval_sentence(rows: pd.DataFrame, level: float) -> str:
-    splits = rows.groupby("task")["outer_split"].nunique()
-    seeds = rows[rows["selected"].astype(bool)].groupby(["task", "method", "outer_split"], dropna=False).size()
-    if (splits > 1).all():
-        units = "over the means of outer splits"
-    elif (splits <= 1).all():
-        units = "over seeds on the one split of each task"
-    else:
-        units = "over the means of outer splits where a task has several, otherwise over seeds on its one split"
-    if any(gains.share_test_rows(rows, task) for task in gains.tasks(rows)):
-        units += ", with the luck of the test rows that repeats share"
-    runs = f"; {format_range(seeds.min(), seeds.max())} final runs per split and method" if len(seeds) else ""
-    return (
-        f"Intervals are Student's t at {level:.0%}, per task, not corrected for the number of comparisons: "
-        f"{units}{runs}."
+    seeds = rows.groupby(["task", "method", "outer_split"], dropna=False).size()
+    luck = (
+        ", with the luck of the test rows that repeats share"
+        if any(gains.share_test_rows(rows, task) for task in gains.tasks(rows))
+        else ""
     )
+    runs = f"; {format_range(seeds.min(), seeds.max())} final runs per split and method" if len(seeds) else ""
+    sentence = (
+        f"Intervals are Student's t at {level:.0%} over the means of outer splits{luck}, per task, not corrected for "
+        f"the number of comparisons{runs}."
+    )
+    if any(gains.one_search(rows, task) for task in gains.tasks(rows)):
+        sentence += " One search says nothing about another, so it has no interval."
+    return sentence
 
 
-def comparison_sentences(rows: pd.DataFrame, level: float) -> Iterator[str]:
+def comparison_sentences(rows: pd.DataFrame, claims: Claims) -> Iterator[str]:
     for method, reference in COMPARED[:2]:
         label = comparison_label(method, reference)
-        tasks = tasks_by_outcome(rows, method, reference, level)
+        tasks = tasks_in_words(rows, method, reference, claims)
         total = sum(map(len, tasks.values()))
         if not total:
             yield f"{label}: not compared; at least one of the two has no final run."
             continue
-        parts = [f"{outcome} on {len(names)} ({', '.join(names)})" for outcome, names in tasks.items() if names]
-        yield f"{label}, of {total} tasks: {'; '.join(parts)}."
+        parts = [f"{words} on {len(names)} ({', '.join(names)})" for words, names in tasks.items()]
+        yield f"{label}, of {total} task{'' if total == 1 else 's'}: {'; '.join(parts)}."
 
 
-def tasks_by_outcome(rows: pd.DataFrame, method: str, reference: str, level: float) -> dict[str, list[str]]:
-    """Names of the tasks by what the interval of the gain shows."""
-    tasks: dict[str, list[str]] = {
-        "gains": [],
-        "loses": [],
-        "no difference shown": [],
-        "saturated (both errors below 0.01 %)": [],
-        "too few units for an interval": [],
-    }
+def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Claims) -> Mapping[str, Sequence[str]]:
+    """Names of the tasks by what is known of the gain: see `gains.words`; or one search, or saturated."""
+    order = [
+        *("shown", "shown, and shown to be small", "loss shown", "loss shown, and shown to be small"),
+        *("shown to be small", "not known", SATURATED_WORDS, "one search", "2 searches"),
+    ]
+    tasks: dict[str, list[str]] = {words: [] for words in order}
     for task in gains.tasks(rows):
-        gain = gains.gain(rows, task, method, reference, level)
-        if math.isnan(gain.mean):
+        errors = [gains.mean_metric(rows, task, name).mean for name in (method, reference)]
+        if any(math.isnan(error) for error in errors):
             continue
-        if all(gains.mean_metric(rows, task, name).mean < SATURATED for name in (method, reference)):
-            outcome = "saturated (both errors below 0.01 %)"
-        elif math.isnan(gain.low):
-            outcome = "too few units for an interval"
-        else:
-            outcome = "gains" if gain.low > 0 else "loses" if gain.high < 0 else "no difference shown"
-        tasks[outcome].append(task)
-    return tasks
+        saturated = all(error < SATURATED for error in errors)
+        tasks[SATURATED_WORDS if saturated else gains.words(rows, task, method, reference, claims)].append(task)
+    return {words: names for words, names in tasks.items() if names}
+
+
+def heavy_sentences(rows: pd.DataFrame, level: float) -> Iterator[str]:
+    """Means without a data set that has more than a third of the weight in the random-effects mean."""
+    for method, reference in COMPARED:
+        tasks = cross_task.comparable_tasks(rows, [reference, method, "erm"])
+        found = cross_task.gains_by_data_set(rows, gain_of(method, reference), tasks)
+        for name, mean in found.without_heavy(level).items() if tasks else ():
+            yield (
+                f"{comparison_label(method, reference)}: {name} has more than a third of the weight. Without it the "
+                f"mean is {format_relative(mean)} % of ERM's error."
+            )

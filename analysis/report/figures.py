@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from .. import gains
 from ..gains import COMPARED
 from ..search_budget import completed
+from .formats import comparison_label, display_scale, display_unit, method_label
 from .style import COLOURS, INK, MARKERS, WIDTH, add_legend, method_colour, task_panels
-from .tables import comparison_label, display_scale, display_unit, method_label
 
 MAX_VECTOR_POINTS = 300  # a scatter plot of more points is drawn as pixels
 
@@ -41,7 +41,8 @@ def forest(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") 
                 label=comparison_label(method, reference),
             )
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_yticks(range(len(tasks)), tasks)
+    names = [f"{task}, one search" if gains.one_search(rows, task) else task for task in tasks]
+    axes.set_yticks(range(len(tasks)), names)
     axes.set_ylim(len(tasks) - 0.5, -0.5)
     axes.set_xlabel(f"gain, {display_unit(metric)}, with {level:.0%} interval (right of 0: better)")
     add_legend(figure)

@@ -8,7 +8,7 @@ import pandas as pd
 from tune_kmixup.core.config import Recipe, Suite, Task
 
 from .. import gains
-from .tables import method_label
+from .formats import method_label
 
 SAMPLERS = {
     "tpe": "the tree-structured Parzen estimator [6]",
@@ -144,18 +144,21 @@ def parameter_text(name: str, distributions: Sequence[Mapping[str, Any]]) -> str
 
 
 def estimates_paragraph(rows: pd.DataFrame, level: float) -> str:
-    splits = {task: rows.loc[rows["task"] == task, "outer_split"].nunique() for task in gains.tasks(rows)}
-    several = [task for task, count in splits.items() if count > 1]
-    units = "over the means of its outer splits" if several else "over seeds on its one split"
-    if several and len(several) < len(splits):
-        units += " where it has several, otherwise over seeds on its one split (the estimand is then that split's)"
-    shared = [task for task in several if gains.share_test_rows(rows, task)]
-    luck = ", which has a term for the luck of the test rows that all repeats share" if shared else ""
-    return (
-        f"Gains are differences of test error, paired by outer split and seed. For each task we report the mean with "
-        f"Student's t interval at {level:.0%} {units}{luck}. Intervals are per task and not corrected for their "
-        "number. Errors count every prediction that is not finite as wrong."
+    """How gains and their intervals were estimated."""
+    shared = any(gains.share_test_rows(rows, task) for task in gains.tasks(rows))
+    sentences = [
+        "Gains are differences of test error, paired by outer split and seed. For each task we report the mean with "
+        f"Student's t interval at {level:.0%} over the means of its outer splits"
+        + (", which has a term for the luck of the test rows that all repeats share." if shared else ".")
+    ]
+    single = [task for task in gains.tasks(rows) if gains.one_search(rows, task)]
+    if single:
+        sentences.append(f"We report no interval for tasks with too few searches for one ({', '.join(single)}).")
+    sentences.append(
+        "Intervals are per task and not corrected for their number. Errors count every prediction that is not finite "
+        "as wrong."
     )
+    return " ".join(sentences)
 
 
 def recipe_text(task: Task) -> str:

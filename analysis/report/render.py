@@ -22,7 +22,7 @@ def write(
     runs: Runs,
     out: Path,
     formats: Collection[str] = FORMATS,
-    level: float = 0.95,
+    level: float | None = None,
     metric: str = "test_error",
     compare: Path | None = None,
 ) -> dict[str, Path]:
@@ -35,7 +35,7 @@ def write(
         runs: what to report.
         out: the folder; it is created if necessary.
         formats: names from `FORMATS`; empty: all of them.
-        level: confidence level of the intervals, between 0 and 1.
+        level: confidence level of the intervals, between 0 and 1; None takes that of the claims.
         metric: metric of the first table and figure, from `METRICS`.
         compare: folder of an earlier report, whose gains are shown beside the new ones.
 
@@ -51,6 +51,7 @@ def write(
         raise BadInput(f"format={', '.join(sorted(unknown))} is unknown: choose among {', '.join(FORMATS)}.")
     if metric not in METRICS:
         raise BadInput(f"metric={metric!r} is unknown: choose among {', '.join(METRICS)}.")
+    level = runs.claims.level if level is None else level
     if not 0 < level < 1:
         raise BadInput(f"level={level} is no confidence level: choose one between 0 and 1, such as 0.95.")
     sections = make_sections(runs, level, metric, read_earlier_rows(compare) if compare else None)
@@ -62,7 +63,7 @@ def write(
             "html": lambda: html(runs, sections, level, svgs),
             "md": lambda: markdown(sections),
             "tex": lambda: latex(sections),
-            "csv": lambda: str(tables.gain_estimates(runs.rows, level).to_csv(index=False)),
+            "csv": lambda: str(tables.gain_estimates(runs.final, level).to_csv(index=False)),
         }
         for name, path in paths.items():
             path.write_text(renderers[name](), encoding="utf-8")
@@ -162,7 +163,7 @@ def html(runs: Runs, sections: list[Section], level: float, svgs: dict[str, str]
         title=TITLE,
         sections=sections,
         svgs={name: with_prefixed_ids(svg, name) for name, svg in svgs.items()},
-        summary=conclusions.summary(runs.rows, level),
+        summary=conclusions.summary(runs.final, runs.claims),
         paragraphs=methods_text.paragraphs(runs.suites, runs.rows, level),
         recipes=methods_text.recipe_lines(runs.suites),
         versions=sorted(set(runs.rows["versions"].dropna())),

@@ -3,12 +3,19 @@
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import claims, costs, cross_task, gains, search_budget
-from ..load import Runs
+from tune_kmixup.core.config import Claims
+
+from .. import costs, cross_task, gains, search_budget
+from ..claims import OVERALL, Judgement, judge_runs
+from ..gains import STUDY_KEY
+from ..load import Runs, study_name
+from ..variances import POWER
 from . import conclusions, figures, tables
+from .formats import method_label
 
 CALIBRATION_METRICS = {
     "test_nll": "NLL, nats",
@@ -46,12 +53,13 @@ def make_sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame |
         metric: metric of the first table and figure, a column of the rows.
         earlier: rows of an earlier report, whose gains are compared with those of `runs`.
     """
-    rows, final = runs.rows, runs.rows[runs.rows["selected"].astype(bool)]
+    rows, final = runs.rows, runs.final
     sections = [
-        comparison(rows, final, level, metric),
-        verdicts(final, level),
-        details(final, level),
-        over_tasks(final, level),
+        comparison(runs, level, metric),
+        verdicts(runs),
+        over_data_sets(final, level),
+        details(final, runs.claims, level),
+        precision(final, level),
         calibration(final, level),
         robustness(final, level),
         budget(runs),
@@ -79,39 +87,77 @@ def make_section(
     )
 
 
-def comparison(rows: pd.DataFrame, final: pd.DataFrame, level: float, metric: str) -> Section:
-    forest = figures.forest(final, level, metric)
-    table = tables.headline(final, level, metric)
-    return Section("Gains", conclusions.conclusions(rows, level), [table], {"gains": forest} if forest else {})
+def comparison(runs: Runs, level: float, metric: str) -> Section:
+    forest = figures.forest(runs.final, level, metric)
+    table = tables.headline(runs.final, level, metric)
+    notes = conclusions.conclusions(runs, level)
+    return Section("Gains", notes, [table], {"gains": forest} if forest else {})
 
 
-def verdicts(rows: pd.DataFrame, level: float) -> Section:
+def verdicts(runs: Runs) -> Section:
+    judgements = [judgement for judgement in judge_runs(runs) if judgement.verdicts]
     notes = [
-        "Claims of the paper: (1) k-mixup improves on mixup; (2) its gain over mixup is similar to or larger than "
-        "mixup's over ERM; (3) there are tasks where mixup gains nothing and k-mixup does; (4) claims 1 and 2 on the "
-        "mean error under noise and FGSM.",
-        f"{level:.0%} intervals decide. Similar means within {claims.MARGIN:.0%} of ERM's error, fixed beforehand. "
-        "Undecided means that these runs cannot tell, not that there is no effect. Over all tasks the units are the "
-        "tasks, and gains are shares of ERM's error. Verdicts per task are not corrected for their number, except for "
-        "claim 3.",
+        "Claims of the paper: (1) k-mixup improves on mixup; (2) its gain over mixup is at least half of mixup's over "
+        "ERM; (3) there are tasks where mixup gains next to nothing over ERM and k-mixup does; (4.1 and 4.2) claims 1 "
+        "and 2 on the mean error under noise and FGSM.",
+        "Undecided means that these runs cannot tell, not that there is no effect. Claim 2 is void where mixup's gain "
+        "is not shown. The p-values of tasks are corrected for the size of the family (Holm). The overall verdicts on "
+        "claims 1 and 2 come from the mean over data sets. Tasks with one search have no verdict and enter no mean.",
     ]
-    judged = claims.judge(rows, level)
-    overall = pd.DataFrame([vars(verdict) for verdict in judged if verdict.task == claims.ALL_TASKS])
-    by_task = pd.DataFrame([vars(verdict) for verdict in judged if verdict.task != claims.ALL_TASKS])
-    return make_section("Claims", notes, [overall, by_task])
+    if any(gains.share_test_rows(runs.rows, task) for task in gains.tasks(runs.rows)):
+        notes.append("Claim 4 is conditional on the test rows where repeats share them, the other claims are not.")
+    if len(judgements) > 1:
+        notes.append(
+            "These launches fixed different things before their first trial, so each is judged by itself. Launch with "
+            "the same --family to have them judged together."
+        )
+    notes += [fixed_sentence(judgement) for judgement in judgements]
+    found = []
+    for judgement in judgements:
+        overall = [verdict for verdict in judgement.verdicts if verdict.task == OVERALL]
+        by_task = [verdict for verdict in judgement.verdicts if verdict.task != OVERALL]
+        found += [tables.verdicts(overall), tables.verdicts(by_task)]
+    return make_section("Claims", notes, found)
 
 
-def details(rows: pd.DataFrame, level: float) -> Section:
+def fixed_sentence(judgement: Judgement) -> str:
+    """What decides the claims, and when it was fixed."""
+    claims, names = judgement.claims, f" ({', '.join(judgement.launches)})" if judgement.launches else ""
+    margin = f"δ = {claims.delta:.0%} of ERM's error, {claims.level:.0%} intervals, endpoint {claims.endpoint}"
+    if not judgement.fixed_before:
+        return f"Fixed after these runs{names}: {margin}. All tasks can decide every claim."
+    by_family: dict[tuple[str, ...], list[str]] = {}
+    for claim, family in claims.families.items():
+        by_family.setdefault(family, []).append(claim)
+    families = "; ".join(f"claim {', '.join(numbers)}: {', '.join(family)}" for family, numbers in by_family.items())
+    return f"Fixed before the first trial{names}: {margin}. Tasks that can decide {families}."
+
+
+def details(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
     notes = [
-        "Every gain in test error: in points, as a share of the reference's error, the share of paired runs in which "
-        "the method is better (ties count half), and a two-sided sign-flip permutation test on the units, with the "
-        "smallest p that so many units allow. The bootstrap-t interval checks Student's.",
-        "Then the errors themselves, and the error of the class that a run gets wrong most often.",
+        "Every gain in test error: in points, the median over pairs of runs, as a share of ERM's error with Fieller's "
+        f"interval, and in words. Shown: the {claims.level:.0%} interval lies above 0. Shown to be small: the "
+        f"{2 * claims.level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error.",
+        "Then the share of pairs in which the method is better (ties count half), the bootstrap-t interval as a check "
+        "of Student's, and a two-sided sign-flip permutation test on the outer splits, with the smallest p that so "
+        "many allow. These two are left out where repeats share test rows, of whose luck they know nothing.",
+        "Below are the errors themselves, and the error of the class that a run gets wrong most often.",
     ]
     worst = tables.metric_means(with_worst_class(rows), WORST_CLASS_METRIC, level)
     return make_section(
-        "Gains in detail", notes, [tables.gain_details(rows, level), tables.error_means(rows, level), worst]
+        "Gains in detail", notes, [tables.gain_details(rows, claims, level), tables.error_means(rows, level), worst]
     )
+
+
+def precision(rows: pd.DataFrame, level: float) -> Section:
+    notes = [
+        f"The detectable gain is the true gain that these outer splits, seeds and test rows show with {POWER:.0%} "
+        f"power: the {level:.0%} interval then lies above 0. A smaller gain may well exist and stay unseen.",
+        "The second table takes the standard error of each gain apart, and says what would halve the interval: more "
+        "outer splits (--repeats), more final seeds, or more test rows, each with the other two as they are.",
+    ]
+    found = [tables.detectable_gains(rows, level), tables.variances(rows, level)]
+    return make_section("What could have been shown", notes, found)
 
 
 def with_worst_class(rows: pd.DataFrame) -> pd.DataFrame:
@@ -125,29 +171,34 @@ def worst_of(errors: str) -> float:
     return max((float(error) for error in errors.split() if error != "nan"), default=math.nan)
 
 
-def over_tasks(rows: pd.DataFrame, level: float) -> Section:
-    means = cross_task.task_means(rows)
-    if len(means) < 2 or len(means.columns) < 2:
-        return Section("Over all tasks")
-    tests = cross_task.signed_ranks(means)
+def over_data_sets(rows: pd.DataFrame, level: float) -> Section:
+    logs = cross_task.log_errors(rows)
+    if len(logs) < 2 or len(logs.columns) < 2:
+        return Section("Over data sets")
+    tests = cross_task.signed_ranks(logs)
     smallest_p = tests["smallest_p"].iloc[0]
     notes = [
-        f"{len(means)} tasks, one value each: outer splits are averaged first. Wilcoxon's signed-rank test, corrected "
-        f"for {len(tests)} comparisons (Holm)."
+        "The tasks of a data set are averaged first. Tasks with one search are left out. Gains are divided by ERM's "
+        "error. The random-effects mean (Paule-Mandel, Hartung-Knapp-Sidik-Jonkman) decides, or the plain mean with "
+        "Student's interval: for fewer than four data sets, or if one has more than a third of the weight or more than "
+        "five times that of another. The last interval is for the true gain on one more data set of this kind.",
+        f"Below is Wilcoxon's signed-rank test on log ratios of errors over {len(logs)} data sets, corrected for "
+        f"{len(tests)} comparisons (Holm).",
     ]
     if smallest_p * len(tests) > 1 - level:
         notes.append(
-            f"With {len(means)} tasks the smallest possible p is {smallest_p:.3g}, times {len(tests)} comparisons: "
-            "nothing here can be significant, whatever the methods do."
+            f"With {len(logs)} data sets the smallest possible p is {smallest_p:.3g}, times {len(tests)} comparisons: "
+            "no signed-rank test can be significant, whatever the methods do."
         )
-    ranks = cross_task.rank_methods(means)
+    ranks = cross_task.rank_methods(logs)
     if ranks:
         best_first = ranks.mean.sort_values(kind="stable")
-        mean_ranks = ", ".join(f"{tables.method_label(str(name))} {rank:.2f}" for name, rank in best_first.items())
+        mean_ranks = ", ".join(f"{method_label(str(name))} {rank:.2f}" for name, rank in best_first.items())
         notes.append(
             f"Mean ranks (1 is best): {mean_ranks}. Friedman's test that all methods rank alike: p = {ranks.p:.3g}."
         )
-    return make_section("Over all tasks", notes, [tables.over_tasks(rows, tests, means, level)])
+    notes += conclusions.heavy_sentences(rows, level)
+    return make_section("Over data sets", notes, [tables.over_data_sets(rows, level), tables.signed_ranks(tests)])
 
 
 def budget(runs: Runs) -> Section:
@@ -161,7 +212,9 @@ def budget(runs: Runs) -> Section:
     if (runs.rows["status"] == "stopped").any():
         notes.append("Configurations that were stopped early are left out: their errors are of an earlier epoch.")
     # The order of the proposals means nothing in a grid, as in random search.
-    random_order = runs.rows["suite"].isin({s.name for s in runs.suites if s.sampler in ("random", "grid")})
+    unordered = {study.name for s in runs.suites if s.sampler in ("random", "grid") for study in s.studies}
+    names = map(study_name, runs.rows[STUDY_KEY].to_dict("records"))
+    random_order = np.array([name in unordered for name in names], dtype=bool)
     curves = pd.concat(
         [
             search_budget.budget_curves(runs.rows[random_order], random_order=True),
@@ -169,12 +222,19 @@ def budget(runs: Runs) -> Section:
         ]
     )
     bias = tables.selection_bias(search_budget.selection_bias(runs.rows))
-    return make_section("Was the budget enough", notes, [bias], budget=figures.budget(curves, runs.rows))
+    ends = tables.range_ends(search_budget.range_ends(runs.rows, runs.suites))
+    if len(ends):
+        notes.append(
+            "The last table counts the studies that selected a value within 5 % of its range from an end, beside the "
+            "share of the range that lies there. Where it is much larger, the best value may lie outside."
+        )
+    return make_section("Was the budget enough", notes, [bias, ends], budget=figures.budget(curves, runs.rows))
 
 
 def calibration(rows: pd.DataFrame, level: float) -> Section:
     notes = [
-        "Metrics of the same final runs; gains are paired, and positive is better. Proper scores (NLL, Brier) come "
+        "Metrics of the same final runs; gains are paired, and positive is better. Where repeats share test rows, "
+        "intervals here are conditional on these rows. Proper scores (NLL, Brier) come "
         "first: a calibration error means little unless it is well above its floor, which a perfectly calibrated "
         "network of the same confidences would show on so few rows."
     ]
@@ -186,7 +246,8 @@ def robustness(rows: pd.DataFrame, level: float) -> Section:
     notes = [
         "Test error under Gaussian noise, the same for every method, and after one signed gradient step (FGSM), in "
         "[0, 1] units of images, [-1, 1] of recordings, standard deviations of table columns. FGSM cannot move a row "
-        "whose gradient is zero: the share of such rows is shown, and where it is large FGSM says little."
+        "whose gradient is zero: the share of such rows is shown, and where it is large FGSM says little. Where "
+        "repeats share test rows, intervals here are conditional on these rows."
     ]
     metrics = {
         column: f"{shift} {column.removeprefix(prefix)}, %"

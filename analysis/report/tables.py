@@ -1,66 +1,34 @@
 """Tables of the report as text for readers: errors in per cent, gains in points. `rows` are those of `load.Runs`."""
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
+from tune_kmixup.core.config import Claims
+
 from .. import cross_task, gains, stats
+from ..claims import Verdict
+from ..evidence import FEWEST_UNITS, gain_of
 from ..gains import COMPARED
 from ..stats import Estimate
+from ..variances import VarianceSplit, detectable_gain
+from .formats import (
+    comparison_label,
+    display_scale,
+    format_count,
+    format_estimate,
+    format_gain,
+    format_interval,
+    format_percent,
+    format_range,
+    format_relative,
+    method_label,
+)
 
-METHOD_LABELS = {"erm": "ERM", "mixup": "mixup", "kmixup": "k-mixup", "placebo": "placebo"}
 REFERENCES = {"mixup": "erm", "kmixup": "mixup", "placebo": "mixup"}  # what a method is compared with; else ERM
 NEITHER_BETTER = ("test_ece_floor", "test_fgsm_zero_gradient")  # they help to read other metrics; less is not better
-
-
-def method_label(method: str) -> str:
-    """How the report spells a method: `ERM`, `k-mixup`; a user's own method by its name."""
-    return METHOD_LABELS.get(method, method)
-
-
-def comparison_label(method: str, reference: str) -> str:
-    return f"{method_label(method)} over {method_label(reference)}"
-
-
-def display_scale(metric: str) -> float:
-    """The factor from a metric's values to those shown: errors are fractions in rows and per cent in tables."""
-    return 100 if "error" in metric or "ece" in metric else 1
-
-
-def display_unit(metric: str) -> str:
-    return f"points of {metric.replace('_', ' ')}" if display_scale(metric) == 100 else metric.replace("_", " ")
-
-
-def format_estimate(estimate: Estimate, signed: bool = False, metric: str = "test_error") -> str:
-    """Formats a mean and the half width of its interval.
-
-    Args:
-        estimate: in the metric's own units.
-        signed: whether a positive mean has a plus sign.
-        metric: column of the rows; errors become per cent.
-
-    Returns:
-        `12.3 ± 0.4`; the mean alone where there is no interval; empty where nothing was measured.
-    """
-    if math.isnan(estimate.mean):
-        return ""
-    scale, digits = display_scale(metric), 2 if display_scale(metric) == 100 else 3
-    mean = f"{scale * estimate.mean:{'+' if signed else ''}.{digits}f}"
-    return mean if math.isnan(estimate.half_width) else f"{mean} ± {scale * estimate.half_width:.{digits}f}"
-
-
-def format_interval(estimate: Estimate, signed: bool = True) -> str:
-    sign = "+" if signed else ""
-    return "" if math.isnan(estimate.low) else f"[{100 * estimate.low:{sign}.2f}, {100 * estimate.high:{sign}.2f}]"
-
-
-def format_percent(fraction: float, digits: int = 2) -> str:
-    return "" if math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
-
-
-def format_range(low: float, high: float) -> str:
-    return f"{low:.2g}" if low == high else f"{low:.2g}–{high:.2g}"
 
 
 def headline(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") -> pd.DataFrame:
@@ -89,7 +57,7 @@ def headline(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error"
                     "method": method_label(method),
                     metric_name: format_estimate(estimate, metric=metric),
                     "gain over": method_label(reference),
-                    "gain": format_estimate(gain, signed=True, metric=metric) if gain else "",
+                    "gain": format_gain(gain, metric) if gain else "",
                     "α": "" if method == "erm" else selected_range(rows, task, method, "alpha"),
                     "k": "" if method in ("erm", "mixup", "placebo") else selected_range(rows, task, method, "k"),
                 }
@@ -151,90 +119,224 @@ def metric_means(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.9
 
 
 def error_means(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """The final test error of every method: mean, standard error and interval over units, median over runs."""
+    """The final test error of every method: mean and interval over outer splits, spread over seeds, median of runs."""
     records = []
     for task in gains.tasks(rows):
         for method in gains.methods(rows):
             errors = gains.final_metric(rows, task, method).dropna()
             if errors.empty:
                 continue
-            units = gains.unit_values(errors)
             estimate = gains.mean_metric(rows, task, method, level)
-            standard_error = units.std(ddof=1) / np.sqrt(len(units)) if len(units) > 1 else math.nan
+            within = math.sqrt(errors.groupby(level=0).var().mean())  # of the seeds of one outer split
             records.append(
                 {
                     "task": task,
                     "method": method_label(method),
-                    "mean %": format_percent(units.mean()),
-                    "standard error": format_percent(standard_error),
+                    "mean %": format_percent(estimate.mean),
                     f"{level:.0%} interval": format_interval(estimate, signed=False),
+                    "deviation of seeds": format_percent(within),
                     "median of runs %": format_percent(errors.median()),
-                    "units": len(units),
+                    "outer splits": estimate.units,
                     "runs": len(errors),
                 }
             )
     return pd.DataFrame(records)
 
 
-def gain_details(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """All three gains of every task, with a second interval, a share of pairs and a permutation test."""
+def gain_details(rows: pd.DataFrame, claims: Claims, level: float = 0.95) -> pd.DataFrame:
+    """All three gains of every task, with a median, a second interval, a share of pairs and a permutation test."""
     rng = np.random.default_rng(0)
     records = []
-    for task in gains.tasks(rows):
-        for method, reference in COMPARED:
-            units = gains.unit_values(gains.paired_differences(rows, task, method, reference))
-            if not len(units):
-                continue
-            bootstrap, (p, smallest_p) = stats.bootstrap_t(units, rng, level), stats.sign_flip(units, rng)
-            own_rows = not gains.share_test_rows(rows, task)  # these two know nothing of the luck of shared test rows
-            relative = gains.relative_gain(rows, task, method, reference, level)
-            records.append(
-                {
-                    "task": task,
-                    "gain of": comparison_label(method, reference),
-                    "points": format_estimate(gains.gain(rows, task, method, reference, level), signed=True),
-                    "bootstrap-t": format_interval(bootstrap) if own_rows else "",
-                    "% of reference": format_estimate(relative, signed=True),
-                    "share of pairs better": f"{gains.share_better(rows, task, method, reference):.2f}",
-                    "p": f"{p:.3g}" if own_rows else "",
-                    "smallest possible p": f"{smallest_p:.2g}" if own_rows else "",
-                    "units": len(units),
-                }
-            )
-    return pd.DataFrame(records)
-
-
-def over_tasks(rows: pd.DataFrame, signed_ranks: pd.DataFrame, means: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Each pair of methods over all tasks.
-
-    Args:
-        rows: runs, as in `load.Runs`.
-        signed_ranks: from `cross_task.signed_ranks`.
-        means: tasks x methods, from `cross_task.task_means`.
-        level: confidence level of the intervals, between 0 and 1.
-
-    Returns:
-        Text.
-    """
-    records = []
-    for test in signed_ranks.to_dict("records"):
-        method, reference = test["method"], test["reference"]
-        counts = cross_task.count_outcomes(rows, method, reference, level)
-        differences = (means[reference] - means[method]).to_numpy()
+    for task, method, reference in compared_tasks(rows):
+        pairs = gains.paired_differences(rows, task, method, reference)
+        units = pairs.groupby(level=0).mean().to_numpy()
+        bootstrap, (p, smallest_p) = stats.bootstrap_t(units, rng, level), stats.sign_flip(units, rng)
+        # These two know nothing of the luck of shared test rows, and nothing can be said of too few outer splits.
+        checked = not gains.share_test_rows(rows, task) and len(units) >= FEWEST_UNITS
         records.append(
             {
+                "task": task,
                 "gain of": comparison_label(method, reference),
-                "mean, points": f"{100 * differences.mean():+.2f}",
-                "interquartile mean": f"{100 * stats.interquartile_mean(differences):+.2f}",
-                "better on": test["better"],
-                "worse on": test["worse"],
-                "wins, losses, ties by interval": f"{counts['wins']}, {counts['losses']}, {counts['ties']}",
-                "p": f"{test['p']:.3g}",
-                "p, Holm": f"{test['p_holm']:.3g}",
-                "smallest possible p": f"{test['smallest_p']:.2g}",
+                "points": format_gain(gains.gain(rows, task, method, reference, level)),
+                "median of pairs": f"{100 * pairs.median():+.2f}",
+                "% of ERM's error": relative_text(rows, task, method, reference, level),
+                "in words": gains.words(rows, task, method, reference, claims),
+                "share of pairs better": f"{gains.share_better(rows, task, method, reference):.2f}",
+                "bootstrap-t": format_interval(bootstrap) if checked else "",
+                "p": f"{p:.3g}" if checked else "",
+                "smallest possible p": f"{smallest_p:.2g}" if checked else "",
+                "outer splits": len(units),
             }
         )
     return pd.DataFrame(records)
+
+
+def compared_tasks(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Task, method and reference of every gain that was measured."""
+    for task in gains.tasks(rows):
+        for method, reference in COMPARED:
+            if len(gains.paired_differences(rows, task, method, reference)):
+                yield task, method, reference
+
+
+def relative_text(rows: pd.DataFrame, task: str, method: str, reference: str, level: float) -> str:
+    """A gain as a share of ERM's error with Fieller's interval; empty without ERM or an interval."""
+    errors, weights = (
+        gains.final_errors(rows, task, [reference, method, "erm"]).task_errors(),
+        gain_of(method, reference),
+    )
+    if errors.units < FEWEST_UNITS or not errors.by_method["erm"].mean() > 0:
+        return ""
+    low, high = errors.relative_interval(weights, level)
+    return format_relative(Estimate(float(errors.relative(weights).mean), float(low), float(high), errors.units))
+
+
+def detectable_gains(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """What each task could have shown: the true gain whose interval lies above 0 with 80 % power.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        level: confidence level of the intervals, between 0 and 1.
+
+    Returns:
+        Text; tasks without an interval are left out. In the last column the detectable gain is divided by mixup's gain
+        over ERM, where that is shown.
+    """
+    records = []
+    for task, method, reference in compared_tasks(rows):
+        mean = gains.final_errors(rows, task, [reference, method]).task_errors().mean(gain_of(method, reference))
+        detectable = float(detectable_gain(mean.variance, mean.df, level))
+        if math.isnan(detectable):
+            continue
+        erm, mixup = gains.mean_metric(rows, task, "erm"), gains.gain(rows, task, "mixup", "erm", level)
+        records.append(
+            {
+                "task": task,
+                "gain of": comparison_label(method, reference),
+                "gain, points": format_gain(gains.gain(rows, task, method, reference, level)),
+                "detectable, points": format_percent(detectable),
+                "% of ERM's error": f"{100 * detectable / erm.mean:.1f}" if erm.mean > 0 else "",
+                "times mixup's gain": f"{detectable / mixup.mean:.1f}" if mixup.low > 0 else "",
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def variances(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Where the uncertainty of each gain comes from, and what would halve its interval.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        level: confidence level of the intervals, between 0 and 1.
+
+    Returns:
+        Text: the standard error, in points, that the search and split, the seeds, and the shared test rows cause, and
+        how many outer splits, final seeds or test rows would halve the interval, each with the others as they are;
+        `no number` where none would, empty where it is not known.
+    """
+    records = []
+    for task, method, reference in compared_tasks(rows):
+        split = gains.variance_split(rows, task, method, reference)
+        halving = split.to_halve(level)
+        records.append(
+            {
+                "task": task,
+                "gain of": comparison_label(method, reference),
+                **{f"{name}, points": text for name, text in standard_errors(split).items()},
+                "outer splits": split.units,
+                "to halve: outer splits": format_count(halving["units"]),
+                "or final seeds": format_count(halving["seeds"]),
+                "or test rows": format_count(halving["rows"]),
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def standard_errors(split: VarianceSplit) -> dict[str, str]:
+    """The parts of the standard error of a gain; empty where they are not known."""
+    terms = split.terms()
+    own_rows = "in search and split" if split.rows is None else format_percent(math.sqrt(terms["test_rows"]))
+    return {
+        "search and split": format_percent(math.sqrt(terms["search"])),
+        "seeds": "" if math.isnan(split.seeds) else format_percent(math.sqrt(terms["seeds"])),
+        "test rows": own_rows if split.units > 1 else "",
+    }
+
+
+def over_data_sets(rows: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Each gain over data sets: the mean that decides, the other one, and what to expect of a new data set.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        level: confidence level of the intervals, between 0 and 1.
+
+    Returns:
+        Text, in per cent of ERM's error.
+    """
+    records = []
+    for method, reference in COMPARED:
+        tasks = cross_task.comparable_tasks(rows, [reference, method, "erm"])
+        if not tasks:
+            continue
+        found = cross_task.gains_by_data_set(rows, gain_of(method, reference), tasks)
+        counts = cross_task.count_outcomes(rows, method, reference, level)
+        low, high = found.prediction(level)
+        records.append(
+            {
+                "gain of": comparison_label(method, reference),
+                "data sets": len(found.tasks),
+                "mean, % of ERM's error": format_relative(found.mean(level)),
+                "median": f"{100 * float(np.median(found.gains.mean)):+.1f}",
+                "decided by": "plain mean" if found.over.plain_decides else "random effects",
+                "random effects": format_relative(found.weighted_mean(level)),
+                "plain mean": format_relative(found.plain_mean(level)),
+                "a new data set": "" if math.isnan(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]",
+                "tasks won, lost, neither": f"{counts['wins']}, {counts['losses']}, {counts['ties']}",
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def signed_ranks(tests: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of `cross_task.signed_ranks`, rounded."""
+    pairs = zip(tests["method"], tests["reference"], strict=True)
+    return pd.DataFrame(
+        {
+            "gain of": [comparison_label(method, reference) for method, reference in pairs],
+            "better on": tests["better"],
+            "worse on": tests["worse"],
+            "p": tests["p"].map("{:.3g}".format),
+            "p, Holm": tests["p_holm"].map("{:.3g}".format),
+            "smallest possible p": tests["smallest_p"].map("{:.2g}".format),
+        }
+    )
+
+
+def range_ends(ends: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of `search_budget.range_ends` in per cent; k instead of its logarithm."""
+    is_k = ends["coordinate"] == "log2_k"
+    table = pd.DataFrame({"method": ends["method"].map(method_label)})
+    table["value"] = ends["coordinate"].map(lambda name: {"alpha": "α", "log2_k": "k"}.get(name, name))
+    for column in ("low", "high"):
+        table[column] = ends[column].where(~is_k, 2.0 ** ends[column].where(is_k)).map("{:g}".format)
+    table["studies"] = ends["studies"]
+    for column, name in (("at low", "near low, %"), ("at high", "near high, %"), ("chance", "by chance, %")):
+        table[name] = ends[column].map(lambda share: format_percent(share, 0))
+    return table
+
+
+def verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
+    """One row per verdict."""
+    return pd.DataFrame(
+        {
+            "claim": [verdict.claim for verdict in found],
+            "task": [verdict.task for verdict in found],
+            "outcome": [verdict.outcome for verdict in found],
+            "before Holm": [verdict.uncorrected for verdict in found],
+            "p": ["" if math.isnan(verdict.p) else f"{verdict.p:.3g}" for verdict in found],
+            "reason": [verdict.reason for verdict in found],
+        }
+    )
 
 
 def selection_bias(bias: pd.DataFrame) -> pd.DataFrame:
@@ -280,8 +382,8 @@ def changes(old_rows: pd.DataFrame, new_rows: pd.DataFrame, level: float = 0.95)
                 {
                     "task": task,
                     "gain of": comparison_label(method, reference),
-                    "before": format_estimate(old, signed=True),
-                    "now": format_estimate(new, signed=True),
+                    "before": format_gain(old),
+                    "now": format_gain(new),
                     "change": "" if math.isnan(change) else f"{change:+.2f}",
                     "pairs before": pairs[0],
                     "pairs now": pairs[1],

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from benchmarks.report import made_up
 from tune_kmixup.analysis import gains
+from tune_kmixup.core.config import Claims
 
 
 def test_gains_are_paired_by_split_and_seed() -> None:
@@ -26,9 +28,7 @@ def test_known_effects_are_estimated() -> None:
     mixup, kmixup = (gains.gain(rows, "a/mlp", *pair) for pair in gains.COMPARED[:2])
     assert mixup.low < 0.02 < mixup.high and kmixup.low < 0.03 < kmixup.high
     assert gains.share_better(rows, "a/mlp", "kmixup", "erm") > 0.9
-    assert gains.relative_gain(rows, "a/mlp", "mixup", "erm").mean == pytest.approx(
-        mixup.mean / gains.mean_metric(rows, "a/mlp", "erm").mean
-    )
+    assert gains.words(rows, "a/mlp", "mixup", "erm", Claims()) == "shown"
 
 
 def test_ties_count_half() -> None:
@@ -39,6 +39,22 @@ def test_ties_count_half() -> None:
 def test_missing_methods_give_nan() -> None:
     rows = made_up(np.random.default_rng(7), {"erm": 0.0}, tasks=["a/mlp"])
     assert np.isnan(gains.gain(rows, "a/mlp", "mixup", "erm").mean)
-    assert np.isnan(gains.relative_gain(rows, "a/mlp", "mixup", "erm").mean)
     assert np.isnan(gains.share_better(rows, "a/mlp", "mixup", "erm"))
     assert np.isnan(gains.mean_metric(pd.DataFrame(columns=rows.columns), "a/mlp", "erm").mean)
+
+
+@pytest.mark.parametrize(("splits", "words"), [(1, "one search"), (2, "2 searches")])
+def test_fewer_than_three_searches_have_no_interval(splits: int, words: str) -> None:
+    """However many seeds they have: the spread over seeds says nothing about another search."""
+    rows = made_up(np.random.default_rng(9), {"erm": 0.0, "mixup": 0.05}, tasks=["a/mlp"], splits=splits, seeds=50)
+    gain = gains.gain(rows, "a/mlp", "mixup", "erm")
+    assert gain.mean > 0.02 and np.isnan(gain.low) and gain.units == splits
+    assert gains.words(rows, "a/mlp", "mixup", "erm", Claims()) == words and gains.one_search(rows, "a/mlp")
+
+
+def test_the_variance_of_a_gain_is_split_by_outer_split_and_seed() -> None:
+    rows = made_up(np.random.default_rng(10), tasks=["a/mlp"], splits=5, seeds=4)
+    split = gains.variance_split(rows, "a/mlp", "mixup", "erm")
+    assert (split.units, split.seeds_per_unit, split.rows) == (5, 4, None)
+    half_width = gains.gain(rows, "a/mlp", "mixup", "erm").half_width
+    assert np.sqrt(split.expected()[0]) == pytest.approx(half_width / scipy.stats.t.ppf(0.975, 4))

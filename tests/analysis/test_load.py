@@ -1,5 +1,6 @@
 """What is read from run directories and reports, what is merged, and what is refused."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -84,3 +85,11 @@ def test_directories_without_results_are_refused(run_dir: RunDir, suite: Suite, 
     run_dir.write_suite(suite)
     with pytest.raises(BadInput, match="hold no result yet"):
         load([run_dir.path])
+
+
+def test_old_and_new_runs_of_a_task_are_not_one_experiment(tmp_path: Path, suite: Suite) -> None:
+    """Version 0.1.0 searched once and seeded differently."""
+    old = filled(RunDir(tmp_path / "old"), dataclasses.replace(suite, format=1))
+    new = filled(RunDir(tmp_path / "new"), suite)
+    with pytest.raises(BadInput, match=r"run_dirs=old, new both hold iris/mlp, but old is of version 0\.1\.0"):
+        load([old.path, new.path])

@@ -1,5 +1,6 @@
 """Budget curves, selection bias, costs, and the comparison at equal seconds."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -7,7 +8,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.report import made_up
+from tests.helpers.suites import small_suite
 from tune_kmixup.analysis import costs, search_budget
+from tune_kmixup.analysis.report import tables
+from tune_kmixup.core.config import Study, Task
 
 
 def test_expected_best_is_the_mean_over_all_subsets() -> None:
@@ -73,3 +77,20 @@ def test_costs_add_up() -> None:
     assert run_costs["hours"].sum() == pytest.approx(rows["seconds"].sum() / 3600)
     assert run_costs["runs"].sum() == len(rows)
     assert run_costs.loc["erm", "pairing"] == 0 < run_costs.loc["kmixup", "pairing"] < 0.02
+
+
+def test_selected_values_near_the_ends_of_their_ranges_are_counted() -> None:
+    """On the scale of the range; the levels of k are few, so that chance alone puts many at an end."""
+    suite = small_suite()
+    rows = made_up(np.random.default_rng(0), tasks=["a/mlp"], splits=4, trials=2)
+    alpha = {"name": "FloatDistribution", "attributes": {"low": 0.01, "high": 100.0, "log": True, "step": None}}
+    log2_k = {"name": "IntDistribution", "attributes": {"low": 1, "high": 4, "log": False, "step": 1}}
+    space = {"alpha": alpha, "log2_k": log2_k}
+    task = Task("a", "mlp", suite.studies[0].task.recipe)
+    studies = tuple(Study(replace(task, outer_split=split), "kmixup", space) for split in range(4))
+    for split, (a, k) in enumerate([(0.011, 2), (0.015, 16), (0.02, 4), (99.0, 2)]):
+        rows.loc[(rows["method"] == "kmixup") & (rows["outer_split"] == split), ["alpha", "k"]] = (a, k)
+    ends = search_budget.range_ends(rows, [replace(suite, studies=studies)]).set_index("coordinate")
+    assert ends.loc["alpha", ["studies", "at low", "at high", "chance"]].tolist() == [4, 0.5, 0.25, 0.05]
+    assert ends.loc["log2_k", ["at low", "at high", "chance"]].tolist() == [0.5, 0.25, 0.25]
+    assert tables.range_ends(ends.reset_index())["high"].tolist() == ["100", "16"]

@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tune_kmixup.analysis.stats import (
-    Estimate,
-    bootstrap_t,
-    holm,
-    interquartile_mean,
-    one_sided,
-    sign_flip,
-    t_interval,
-)
+from tune_kmixup.analysis.stats import Estimate, bootstrap_t, log_ratios, sign_flip, t_interval
 
 
 def test_t_interval_is_scipys() -> None:
@@ -65,7 +57,7 @@ def test_sign_flip_of_no_unit_is_nan() -> None:
     assert np.isnan(sign_flip([], np.random.default_rng(0))).all()
 
 
-@pytest.mark.parametrize(("splits", "seeds"), [(1, 10), (1, 20), (5, 4), (5, 20), (25, 2)])
+@pytest.mark.parametrize(("splits", "seeds"), [(3, 5), (5, 4), (5, 20), (10, 5), (25, 2)])
 def test_intervals_cover_for_the_numbers_of_splits_and_seeds_in_use(splits: int, seeds: int) -> None:
     """Gains with an effect of the split as large as that of the seed; nominal 95 %, at least 93 %.
 
@@ -74,10 +66,8 @@ def test_intervals_cover_for_the_numbers_of_splits_and_seeds_in_use(splits: int,
     """
     rng = np.random.default_rng(2)
     studies = 4000
-    split_effects = rng.normal(size=(studies, splits, 1)) if splits > 1 else 0
-    runs = split_effects + rng.normal(size=(studies, splits, seeds))
-    units = runs.mean(2) if splits > 1 else runs[:, 0]
-    assert coverage(units) > 0.93
+    runs = rng.normal(size=(studies, splits, 1)) + rng.normal(size=(studies, splits, seeds))
+    assert coverage(runs.mean(2)) > 0.93
     if splits == 5 and seeds == 20:
         assert coverage(runs.reshape(studies, -1)) < 0.7
 
@@ -100,17 +90,8 @@ def test_bootstrap_t_covers(units: int, skewed: bool) -> None:
     assert covered / 600 > 0.92  # one standard error of this simulation below 93 %
 
 
-def test_one_sided_is_scipys_and_defined_for_equal_values() -> None:
-    values = np.random.default_rng(5).normal(0.3, 1, 9)
-    assert one_sided(values) == pytest.approx(scipy.stats.ttest_1samp(values, 0).pvalue / 2)
-    assert one_sided(-values) == pytest.approx(1 - one_sided(values))
-    assert [one_sided(np.full(4, value)) for value in (0.5, 0.0, -0.5)] == [0.0, 1.0, 1.0]
-
-
-def test_holm_by_hand() -> None:
-    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
-
-
-def test_interquartile_mean_leaves_out_the_outer_quarters() -> None:
-    assert interquartile_mean(np.array([-100.0, 1, 2, 3, 4, 5, 6, 100])) == 3.5
-    assert np.isnan(interquartile_mean(np.array([])))
+def test_log_ratios_are_finite_and_odd() -> None:
+    reference, method = np.array([0.1, 0.0, 0.0, 0.02]), np.array([0.05, 0.0, 0.01, 0.0])
+    ratios = log_ratios(reference, method, rows=1000)
+    assert ratios == pytest.approx([np.log(2), 0, np.log(0.05), np.log(40)])
+    assert log_ratios(method, reference, rows=1000) == pytest.approx(-ratios)

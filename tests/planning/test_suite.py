@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -10,10 +11,17 @@ from search_spaces.methods import ALPHA, METHODS, Coordinate, to_json_dict
 from search_spaces.suites import SUITES
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.cli.commands import resume
-from tune_kmixup.core.config import Draft, Recipe, Suite, configuration
+from tune_kmixup.core.config import Claims, Draft, Recipe, Suite, configuration, from_json, to_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import ranking
-from tune_kmixup.planning.suite import build_suite, check_continues, make_draft, warm_start_values, with_repeats
+from tune_kmixup.planning.suite import (
+    build_suite,
+    check_continues,
+    make_draft,
+    parse_families,
+    warm_start_values,
+    with_repeats,
+)
 from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store.run_dir import RunDir
 
@@ -36,8 +44,9 @@ def test_a_task_with_an_official_test_set_has_repeats(tmp_path: Path) -> None:
     (one,) = {
         s.task for s in build_suite(dataclasses.replace(OFFICIAL, tasks=("mnist-2000/lenet@7",)), tmp_path).studies
     }
-    assert (one.name, one.val_rows, one.pool_rows) == ("mnist-2000/lenet@7", 6000, 60000)
-    assert one.overlap == pytest.approx(2000 / 60000)
+    assert (one.name, one.val_rows, one.overlap) == ("mnist-2000/lenet@7", 6000, 2000 / 60000)
+    (speech, *_) = build_suite(dataclasses.replace(OFFICIAL, tasks=("spoken_digits/lenet",)), tmp_path).studies
+    assert speech.task.overlap == 1, "its validation rows are official, so all repeats train on the same rows"
     gpu = build_suite(dataclasses.replace(OFFICIAL, tasks=("cifar10/resnet18",)), tmp_path)
     assert len(gpu.studies) == 5 * 2 and gpu.studies[0].task.overlap == pytest.approx(0.9)
 
@@ -167,6 +176,53 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path, suite: Suite) -> N
     with pytest.raises(BadInput, match="holds something else"):
         check_continues(RunDir(tmp_path), suite)
     assert check_continues(RunDir(tmp_path / "new"), suite) is suite
+
+
+def test_the_claims_are_frozen_with_their_families(tmp_path: Path) -> None:
+    """By default all tasks that have the three methods decide every claim."""
+    suite = build_suite(dataclasses.replace(IRIS, tasks=("iris/mlp", "wine/mlp")), tmp_path)
+    assert suite.claims.families == dict.fromkeys("1234", ("iris/mlp", "wine/mlp"))
+    assert build_suite(dataclasses.replace(IRIS, methods=("erm", "mixup")), tmp_path).claims.families["1"] == ()
+    draft = make_draft(["iris/mlp"], {"families": parse_families(["3=wine/mlp,mnist-2000/lenet"])})
+    suite = build_suite(draft, tmp_path)
+    assert suite.claims.families["3"] == ("wine/mlp", "mnist-2000/lenet"), "a family may name tasks of other launches"
+    assert suite.claims.families["1"] == ("iris/mlp",)
+    assert from_json(to_json(suite)) == suite
+    run = RunDir(tmp_path / "run")
+    run.write_suite(suite)
+    assert check_continues(run, suite) == suite
+    with pytest.raises(BadInput, match=r"these differ: claims: families.3 \(was \('wine/mlp', 'mnist-2000/lenet'\)"):
+        check_continues(run, build_suite(IRIS, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["3"], "family='3' is not CLAIM=TASK,TASK"),
+        (["3="], "family='3=' is not CLAIM=TASK,TASK"),
+        (["3=iris/mlp", "3=wine/mlp"], "family='3=wine/mlp' is not CLAIM=TASK,TASK with each claim once"),
+        (["5=iris/mlp"], r"families=\['5'\] are no claims: choose among 1, 2, 3, 4"),
+        (["3=iris/mpl"], "task of family 3='iris/mpl' is unknown: did you mean iris/mlp"),
+        (["3=iris/mlp@1"], "names an outer split: name the task, iris/mlp"),
+    ],
+)
+def test_families_that_do_not_exist_are_refused(options: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        build_suite(make_draft(["iris/mlp"], {"families": parse_families(options)}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"delta": 0.0}, "delta=0.0 is no share of ERM's error"),
+        ({"delta": float("nan")}, "delta=nan is no share"),
+        ({"level": 0.5}, "level=0.5 is no confidence level"),
+        ({"endpoint": "test_nll"}, "endpoint='test_nll' cannot decide the claims"),
+    ],
+)
+def test_claims_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        Claims(**change)
 
 
 @pytest.mark.parametrize(

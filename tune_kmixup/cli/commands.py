@@ -63,6 +63,7 @@ def plan(
     sampler: opt.Sampler = None,
     scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
+    family: opt.Family = None,
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = "0",
     data_dir: opt.DataDir = None,
@@ -72,7 +73,7 @@ def plan(
 
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
-    from tune_kmixup.cli.render import plan_table, repeat_lines
+    from tune_kmixup.cli.render import claim_lines, plan_table, repeat_lines
     from tune_kmixup.data.download import needs_download
     from tune_kmixup.planning.resources import Resources
 
@@ -84,7 +85,7 @@ def plan(
     console.print(
         f"{len(suite.studies)} studies, {configurations} configurations, {runs} runs; sampler {suite.sampler}."
     )
-    for line in repeat_lines(suite):
+    for line in [*repeat_lines(suite), *claim_lines(suite)]:
         console.print(line, soft_wrap=True)
     if suite.scheduler != "none":
         console.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
@@ -108,6 +109,7 @@ def launch(
     sampler: opt.Sampler = None,
     scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
+    family: opt.Family = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = "0",
@@ -182,7 +184,7 @@ def report(
     out_dir: opt.ReportDir,
     format: opt.Format = None,
     metric: opt.Metric = "test_error",
-    level: opt.Level = 0.95,
+    level: opt.Level = None,
     compare: opt.Compare = None,
 ) -> None:
     """Write the comparison: report, tables, figures and all rows.
@@ -242,7 +244,7 @@ def load_plugins(load: list[Path] | None) -> "Plugins":
 
 def make_suite(options: dict[str, Any]) -> Suite:
     """The suite of a command, from its options by parameter name."""
-    from tune_kmixup.planning.suite import build_suite, make_draft
+    from tune_kmixup.planning.suite import build_suite, make_draft, parse_families
 
     fields = (
         "trials",
@@ -257,6 +259,7 @@ def make_suite(options: dict[str, Any]) -> Suite:
         "repeats",
     )
     given = {name: options.get(name) for name in fields} | {"methods": options.get("method")}
+    given["families"] = parse_families(options.get("family") or ())
     return build_suite(make_draft(options["names"] or [], given), resolve_data_dir(options["data_dir"]))
 
 

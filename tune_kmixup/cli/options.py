@@ -98,6 +98,14 @@ Repeats = Annotated[
         help="Independent repeats of the whole procedure, of tasks with an official test set. Default: 10; 5 for GPUs.",
     ),
 ]
+Family = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLAIM=TASKS",
+        help="Tasks that can decide a claim of the paper, 1 to 4, e.g. 3=iris/mlp,wine/mlp; repeatable. "
+        "Default: all with the three methods, or the suite's.",
+    ),
+]
 LargerRepeats = Annotated[
     int | None,
     typer.Option(metavar="N", help="Repeats of tasks with an official test set. Default: as before."),
@@ -196,7 +204,10 @@ Metric = Annotated[
     str,
     typer.Option(metavar="NAME", help="Metric of the first table: test_error, test_nll, test_brier or test_ece."),
 ]
-Level = Annotated[float, typer.Option(metavar="X", help="Confidence level of the intervals, between 0 and 1.")]
+Level = Annotated[
+    float | None,
+    typer.Option(metavar="X", help="Confidence level of the intervals, between 0 and 1. Default: that of the claims."),
+]
 Compare = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder of an earlier report to compare with. Default: none.")
 ]

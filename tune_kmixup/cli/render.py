@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from tune_kmixup.core.config import Suite
+from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.store.status import LaunchStatus
 
 if TYPE_CHECKING:  # `status` and `report` run without Ray
@@ -16,7 +16,14 @@ if TYPE_CHECKING:  # `status` and `report` run without Ray
 
 def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table of text. Columns whose name begins with '>' are aligned right. The first column is never wrapped."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for number, column in enumerate(columns):
         right = column.startswith(">")
         table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=number == 0)
@@ -49,21 +56,19 @@ def plan_table(suite: Suite, resources: str) -> Table:
         suite: what would run.
         resources: what each trial gets, in words.
     """
-    splits: dict[tuple[str, str], int] = {}
+    by_task: dict[str, dict[str, list[Study]]] = {}
     for study in suite.studies:
-        key = (study.task.base, study.method)
-        splits[key] = splits.get(key, 0) + 1
-    first_split = {(study.task.base, study.method): study for study in reversed(suite.studies)}
-    rows = []
-    for (task, method), count in splits.items():
-        study = first_split[task, method]
-        trials = suite.trial_count(study)
-        shortlist = suite.shortlist_count(study)
-        search = f"{trials} x {suite.search_seeds}"
-        more = f"{shortlist} x {suite.shortlist_seeds}" if shortlist else ""
-        runs = count * suite.run_count(study)
-        rows.append((task, method, format_space(study.space), count, search, more, suite.final_seeds, runs))
-    columns = ("task", "method", "free", ">splits", ">search", ">short list", ">final", ">runs")
+        by_task.setdefault(study.task.base, {}).setdefault(study.method, []).append(study)
+    rows: list[tuple[object, ...]] = []
+    for task, methods in by_task.items():
+        rows.append((task,))
+        for method, (study, *others) in methods.items():
+            splits, shortlist = 1 + len(others), suite.shortlist_count(study)
+            search = f"{suite.trial_count(study)} x {suite.search_seeds}"
+            more = f"{shortlist} x {suite.shortlist_seeds}" if shortlist else ""
+            runs = splits * suite.run_count(study)
+            rows.append((f"  {method}", format_space(study.space), splits, search, more, suite.final_seeds, runs))
+    columns = ("task, method", "free", ">splits", ">search", ">shortlist", ">final", ">runs")
     return make_table(f"suite {suite.name}; each trial: {resources}", columns, rows)
 
 
@@ -74,6 +79,26 @@ def repeat_lines(suite: Suite) -> list[str]:
         f"{base}: each repeat selects on {task.val_rows:,} validation rows; two repeats share {task.overlap:.1%} of "
         "their training rows and all test rows."
         for base, task in tasks.items()
+    ]
+
+
+def claim_lines(suite: Suite) -> list[str]:
+    """What decides the claims of the paper; nothing where no task has the three methods."""
+    tasks = list(dict.fromkeys(study.task.base for study in suite.studies))
+    claims_of: dict[tuple[str, ...], list[str]] = {}
+    for claim, family in suite.claims.families.items():
+        claims_of.setdefault(family, []).append(claim)
+    families = [
+        f"claim {', '.join(numbers)}: {'all tasks' if list(family) == tasks else ', '.join(family)}"
+        for family, numbers in claims_of.items()
+        if family
+    ]
+    if not families:
+        return []
+    claims = suite.claims
+    return [
+        f"Fixed before the first trial: δ = {claims.delta:.3g} of ERM's error, level {claims.level:.3g}, endpoint "
+        f"{claims.endpoint}; tasks that decide {'; '.join(families)}."
     ]
 
 

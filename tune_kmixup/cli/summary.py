@@ -16,7 +16,7 @@ def show_comparison(
     runs: Runs,
     out: Path,
     formats: tuple[str, ...] = (),
-    level: float = 0.95,
+    level: float | None = None,
     metric: str = "test_error",
     compare: Path | None = None,
 ) -> None:
@@ -27,16 +27,17 @@ def show_comparison(
         runs: what to compare.
         out: folder of the report.
         formats: of the report, see `analysis.report.render.write`; empty: all.
-        level: confidence level of the intervals, in (0, 1).
+        level: confidence level of the intervals, in (0, 1); None takes that of the claims.
         metric: metric of the table.
         compare: folder of an earlier report to compare with.
     """
     paths = render.write(runs, out, formats, level, metric, compare)
-    headline = tables.headline(runs.rows, level, metric)
+    level = runs.claims.level if level is None else level
+    headline = tables.headline(runs.final, level, metric)
     columns = ("task, method", f">{headline.columns[2]}", ">gain", ">α", ">k")
     title = f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals"
     console.print(make_table(title, columns, headline_rows(headline)))
-    for line in conclusions.conclusions(runs.rows, level):
+    for line in conclusions.conclusions(runs, level):
         console.print(line)
     console.print(f"report: {paths.get('html', out)}", soft_wrap=True)
 

@@ -17,6 +17,7 @@ from tune_kmixup.core.errors import BadInput
 Phase = Literal["search", "shortlist", "final"]
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # names become parts of paths
+CLAIM_NUMBERS = ("1", "2", "3", "4")
 FINAL_SEED_OFFSET = 1_000_000  # keeps the seeds of final runs apart from those of search runs
 
 
@@ -74,8 +75,8 @@ class Task:
             set, or, where the test set is official, of the repeat: an independent draw of validation rows, and with
             `train_size` of training rows. None of an official test set: all repeats, or the one search of format 1.
         val_rows: number of validation rows; None takes the data set's default share.
-        pool_rows: rows from which each repeat draws its training and validation rows. Filled in when a suite is built,
-            of tasks with an official test set.
+        overlap: expected share of a repeat's training rows that another repeat trains on too, between 0 and 1. Filled
+            in when a suite is built, of tasks with an official test set; None of others.
 
     Raises:
         BadInput: if a name or number could not be part of a path.
@@ -87,18 +88,13 @@ class Task:
     train_size: int | None = None
     outer_split: int | None = None
     val_rows: int | None = None
-    pool_rows: int | None = None
+    overlap: float | None = None
 
     def __post_init__(self) -> None:
         for name in (self.dataset, self.architecture):
             if not NAME_PATTERN.fullmatch(name):
                 raise BadInput(f"name={name!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
-        for name in (
-            "train_size",
-            "outer_split",
-            "val_rows",
-            "pool_rows",
-        ):  # they become parts of a path, and a suite.json may hold any value
+        for name in ("train_size", "outer_split", "val_rows"):  # a suite.json may hold any value
             if not isinstance(value := getattr(self, name), int | None):
                 raise BadInput(f"{name}={value!r} is not allowed: choose a whole number, or None.")
 
@@ -112,13 +108,6 @@ class Task:
     def name(self) -> str:
         """The full name, e.g. `iris/mlp@3`; also the folder of the task's results."""
         return self.base if self.outer_split is None else f"{self.base}@{self.outer_split}"
-
-    @property
-    def overlap(self) -> float | None:
-        """The expected share of a repeat's training rows that another repeat trains on too; None without repeats."""
-        if self.pool_rows is None or self.val_rows is None:
-            return None
-        return (self.train_size or self.pool_rows - self.val_rows) / self.pool_rows
 
 
 @dataclass(frozen=True)
@@ -150,6 +139,37 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Claims:
+    """What decides the claims of the paper. A suite fixes it before its first trial; `analysis.claims` has the rules.
+
+    Attributes:
+        delta: margin of equivalence δ, a share of ERM's error, between 0 and 1.
+        level: level of the two-sided intervals, between 0.5 and 1.
+        endpoint: column of the rows on which claims 1 to 3 are judged.
+        families: number of the claim -> tasks, without outer splits, that can decide it. A task may belong to another
+            launch that is reported with this one. Empty in version 0.1.0, which fixed none.
+
+    Raises:
+        BadInput: if a number is out of range, or a claim is not one of 1 to 4.
+    """
+
+    delta: float = 0.03
+    level: float = 0.95
+    endpoint: Literal["test_error"] = "test_error"
+    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.delta < 1:
+            raise BadInput(f"delta={self.delta} is no share of ERM's error: choose one between 0 and 1, such as 0.03.")
+        if not 0.5 < self.level < 1:
+            raise BadInput(f"level={self.level} is no confidence level: choose one between 0.5 and 1, such as 0.95.")
+        if self.endpoint != "test_error":
+            raise BadInput(f"endpoint={self.endpoint!r} cannot decide the claims: choose test_error.")
+        if unknown := self.families.keys() - set(CLAIM_NUMBERS):
+            raise BadInput(f"families={sorted(unknown)} are no claims: choose among {', '.join(CLAIM_NUMBERS)}.")
+
+
+@dataclass(frozen=True)
 class Suite:
     """The studies, budgets and seeds of one launch. The run directory keeps it as `suite.json`.
 
@@ -165,6 +185,7 @@ class Suite:
         sampler: which sampler proposes configurations.
         seed: seed of the whole suite.
         scheduler: `asha` stops search trials early, `none` does not.
+        claims: what decides the claims of the paper.
         format: 2; format 1, of version 0.1.0 and before, is read and reported, and not resumed.
 
     Raises:
@@ -181,6 +202,7 @@ class Suite:
     scheduler: Literal["none", "asha"] = "none"
     shortlist: int = 5
     shortlist_seeds: int = 4
+    claims: Claims = Claims()
     format: int = 2
 
     def __post_init__(self) -> None:
@@ -276,6 +298,8 @@ class Draft:
         repeats: outer splits of each task with an official test set; None takes the task's default.
         tune: names of recipe values that every method searches as well.
         epochs: replaces the epochs of every recipe; None keeps them.
+        claims: what decides the claims of the paper. A claim without a family gets all tasks that have the three
+            methods.
     """
 
     name: str
@@ -291,6 +315,7 @@ class Draft:
     epochs: int | None = None
     shortlist: int = 5
     repeats: int | None = None
+    claims: Claims = Claims()
 
 
 @dataclass(frozen=True)
@@ -394,9 +419,11 @@ def from_json(text: str) -> Suite:
         raise ValueError(f"format {written_format!r} is of a later version of tune-kmixup")
     if written_format == 1:
         raw |= {"shortlist": 1, "shortlist_seeds": 1}
+    claims = raw.pop("claims", {})  # version 0.1.0 fixed none
+    families = {claim: tuple(tasks) for claim, tasks in claims.pop("families", {}).items()}
     studies = []
     for study in raw.pop("studies"):
         task = study["task"]
         task["recipe"] = Recipe(**task["recipe"])
         studies.append(Study(Task(**task), study["method"], study["space"]))
-    return Suite(studies=tuple(studies), **raw)
+    return Suite(studies=tuple(studies), claims=Claims(families=families, **claims), **raw)

@@ -90,11 +90,22 @@ def checked_train_size(task: Task, available: int) -> int:
 
 
 class RowCounts(NamedTuple):
-    """Rows that a task trains and selects on, and, of an official test set, those from which both are drawn."""
+    """Rows that a task trains and selects on, and those from which repeats draw the former.
+
+    Attributes:
+        train: training rows.
+        val: validation rows.
+        pool: rows from which each repeat draws its training rows; None where the test set is not official.
+    """
 
     train: int
     val: int
     pool: int | None
+
+    @property
+    def overlap(self) -> float | None:
+        """The expected share of a repeat's training rows that another repeat trains on too; None without repeats."""
+        return None if self.pool is None else self.train / self.pool
 
 
 def count_rows(task: Task, data_dir: Path) -> RowCounts:

@@ -13,7 +13,7 @@ from search_spaces import methods
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS, default_repeats
 from tune_kmixup.core.asha import SCHEDULERS, rung_epochs
-from tune_kmixup.core.config import Draft, Study, Suite, Task
+from tune_kmixup.core.config import CLAIM_NUMBERS, Claims, Draft, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import selected
 from tune_kmixup.data.prepare import count_rows
@@ -38,6 +38,8 @@ def make_draft(names: list[str], options: Mapping[str, Any]) -> Draft:
     """
     changes = {key: value for key, value in options.items() if value is not None and value != []}
     changes |= {key: tuple(changes[key]) for key in ("methods", "tune") if key in changes}
+    if families := changes.pop("families", None):
+        changes["claims"] = Claims(families=families)
     suites = [name for name in names if name in SUITES]
     if len(names) == 1 and suites:
         return dataclasses.replace(SUITES[names[0]], **changes)
@@ -46,6 +48,46 @@ def make_draft(names: list[str], options: Mapping[str, Any]) -> Draft:
     if not names:
         raise BadInput("tasks=[] is empty: name a suite or at least one task (`tune-kmixup tasks` lists them).")
     return Draft("custom", tuple(names), **changes)
+
+
+def parse_families(options: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Families of the claims from the command line.
+
+    Args:
+        options: each `CLAIM=TASK,TASK`, e.g. `3=mnist-500/mlp,mnist-500/lenet`.
+
+    Returns:
+        Number of the claim -> its tasks.
+
+    Raises:
+        BadInput: if an option has another form, or names a claim that another one names too.
+    """
+    families: dict[str, tuple[str, ...]] = {}
+    for option in options:
+        claim, equals, names = option.partition("=")
+        tasks = tuple(name.strip() for name in names.split(",") if name.strip())
+        if not equals or not tasks or claim in families:
+            raise BadInput(f"family={option!r} is not CLAIM=TASK,TASK with each claim once: write 3=iris/mlp,wine/mlp.")
+        families[claim] = tasks
+    return families
+
+
+def fill_families(claims: Claims, studies: Iterable[Study]) -> Claims:
+    """Gives each claim without a family all tasks of the suite that have ERM, mixup and k-mixup.
+
+    Raises:
+        BadInput: if a family names a task that does not exist, or an outer split.
+    """
+    for claim, family in claims.families.items():
+        for name in family:
+            if "@" in name:
+                raise BadInput(f"family={claim}={name} names an outer split: name the task, {name.partition('@')[0]}.")
+            check_choice(f"task of family {claim}", name, TASKS)
+    by_task: dict[str, set[str]] = {}
+    for study in studies:
+        by_task.setdefault(study.task.base, set()).add(study.method)
+    comparable = tuple(task for task, names in by_task.items() if {"erm", "mixup", "kmixup"} <= names)
+    return dataclasses.replace(claims, families={claim: comparable for claim in CLAIM_NUMBERS} | dict(claims.families))
 
 
 def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
@@ -121,8 +163,8 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
             )
         check_choice("architecture", task.architecture, ARCHITECTURES)
         rows = count_rows(task, data_dir)
-        if rows.pool is not None:
-            task = dataclasses.replace(task, val_rows=rows.val, pool_rows=rows.pool)
+        if rows.overlap is not None:
+            task = dataclasses.replace(task, val_rows=rows.val, overlap=rows.overlap)
         studies += [methods.make_study(task, method, rows.train, draft.tune) for method in draft.methods]
     return Suite(
         draft.name,
@@ -134,6 +176,7 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         draft.seed,
         draft.scheduler,
         draft.shortlist,
+        claims=fill_families(draft.claims, studies),
     )
 
 
@@ -145,7 +188,7 @@ def with_repeats(suite: Suite, repeats: int) -> Suite:
     """
     studies: dict[str, Study] = {study.name: study for study in suite.studies}
     for study in suite.studies:
-        if study.task.pool_rows is None:
+        if study.task.overlap is None:
             raise BadInput(
                 f"repeats={repeats} does not apply to {study.task.base}: its outer splits are folds or toy data sets. "
                 "Leave out --repeats."
@@ -239,6 +282,8 @@ def suite_differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:
         a, b = getattr(old, field.name), getattr(new, field.name)
         if field.name == "studies":
             differences += study_differences({s.name: s for s in a}, {s.name: s for s in b})
+        elif field.name == "claims":
+            differences += flat_differences("claims", dataclasses.asdict(a), dataclasses.asdict(b))
         elif a > b if field.name in MAY_GROW else a != b:
             differences.append((field.name, a, b))
     return differences
@@ -250,14 +295,19 @@ def study_differences(old: dict[str, Study], new: dict[str, Study]) -> list[tupl
         return [("studies", sorted(old.keys() - new.keys()), sorted(added))]
     differences = []
     for name in old:
-        a, b = flatten(dataclasses.asdict(old[name])), flatten(dataclasses.asdict(new[name]))
-        differences += [(f"{name}: {key}", a.get(key), b.get(key)) for key in sorted(a | b) if a.get(key) != b.get(key)]
+        differences += flat_differences(name, dataclasses.asdict(old[name]), dataclasses.asdict(new[name]))
     return differences
+
+
+def flat_differences(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The differences of two nested mappings, by path."""
+    a, b = flatten(old), flatten(new)
+    return [(f"{name}: {key}", a.get(key), b.get(key)) for key in sorted(a | b) if a.get(key) != b.get(key)]
 
 
 def is_further_repeat(study: Study, old: Mapping[str, Study]) -> bool:
     """Whether a study is another repeat of one that exists already."""
-    return study.task.pool_rows is not None and any(
+    return study.task.overlap is not None and any(
         dataclasses.replace(study, task=dataclasses.replace(study.task, outer_split=other.task.outer_split)) == other
         and study.space == other.space
         for other in old.values()

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 
 from benchmarks.report import made_up
-from tune_kmixup.analysis.report.conclusions import comparison_sentences, summary, tasks_by_outcome
+from tune_kmixup.analysis.report.conclusions import SATURATED_WORDS, comparison_sentences, summary, tasks_in_words
+from tune_kmixup.core.config import Claims
 
 
-@pytest.mark.parametrize(("effect", "outcome"), [(0.05, "gains"), (-0.05, "loses"), (0.0, "no difference shown")])
-def test_tasks_are_grouped_by_their_intervals(effect: float, outcome: str) -> None:
-    rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": effect})
-    tasks = tasks_by_outcome(rows, "mixup", "erm", 0.95)
-    assert tasks.pop(outcome) == ["a/mlp", "b/mlp", "c/lenet"] and not any(tasks.values())
+@pytest.mark.parametrize(("effect", "words"), [(0.05, "shown"), (-0.05, "loss shown"), (0.0, "not known")])
+def test_tasks_are_grouped_by_what_is_known(effect: float, words: str) -> None:
+    rows = made_up(np.random.default_rng(1), {"erm": 0.0, "mixup": effect})
+    assert tasks_in_words(rows, "mixup", "erm", Claims(delta=0.001)) == {words: ["a/mlp", "b/mlp", "c/lenet"]}
+
+
+def test_a_small_gain_is_shown_to_be_small() -> None:
+    rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.0}, splits=25, seeds=20)
+    assert set(tasks_in_words(rows, "mixup", "erm", Claims(delta=0.2))) == {"shown to be small"}
 
 
 def test_saturated_tasks_are_marked() -> None:
@@ -19,18 +24,13 @@ def test_saturated_tasks_are_marked() -> None:
     rows = made_up(np.random.default_rng(0))
     rows.loc[(rows["task"] == "a/mlp") & (rows["phase"] == "final"), "test_error"] = 0.0
     rows.loc[(rows["task"] == "b/mlp") & (rows["phase"] == "final") & (rows["method"] == "erm"), "test_error"] = 0.0
-    tasks = tasks_by_outcome(rows, "mixup", "erm", 0.95)
-    assert tasks["saturated (both errors below 0.01 %)"] == ["a/mlp"] and tasks["loses"] == ["b/mlp"]
-    assert "saturated (both errors below 0.01 %) on 1 (a/mlp)" in " ".join(comparison_sentences(rows, 0.95))
+    tasks = tasks_in_words(rows, "mixup", "erm", Claims())
+    assert tasks[SATURATED_WORDS] == ["a/mlp"] and tasks["loss shown"] == ["b/mlp"]
+    assert "saturated (both errors below 0.01 %) on 1 (a/mlp)" in " ".join(comparison_sentences(rows, Claims()))
 
 
-def test_two_units_are_too_few() -> None:
-    rows = made_up(np.random.default_rng(0), splits=2)
-    assert len(tasks_by_outcome(rows, "mixup", "erm", 0.95)["too few units for an interval"]) == 3
-
-
-def test_the_summary_counts_gains_and_losses() -> None:
+def test_the_summary_counts_tasks_by_what_is_known() -> None:
     rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.05, "kmixup": 0.0})
-    assert "mixup gained over ERM on 3 of 3 tasks and lost on 0; k-mixup gained over mixup on 0" in summary(rows)
-    assert "k-mixup gained over mixup on 0 of 3 tasks and lost on 3" in summary(rows)
-    assert "nothing can be compared" in summary(rows[rows["method"] == "erm"])
+    assert "Mixup's gain over ERM, of 3 tasks: shown on 3." in summary(rows, Claims())
+    assert "K-mixup's gain over mixup, of 3 tasks: loss shown on 3." in summary(rows, Claims())
+    assert "nothing can be compared" in summary(rows[rows["method"] == "erm"], Claims())

@@ -182,10 +182,14 @@ def test_diverged_runs_are_counted() -> None:
 
 
 def test_unequal_seeds_are_compared_where_both_ran() -> None:
-    rows = made_up(np.random.default_rng(0), tasks=["a/mlp"], splits=1, seeds=6)
+    rows = made_up(np.random.default_rng(0), tasks=["a/mlp"], splits=6, seeds=6)
     unequal = rows[~((rows["method"] == "kmixup") & (rows["seed"] >= 1_000_004))]
+    unequal = unequal[~((unequal["method"] == "kmixup") & (unequal["outer_split"] >= 4))]
     gains = tables.gain_estimates(unequal).set_index(["method", "reference"])
     assert gains.loc[("kmixup", "mixup"), "units"] == 4 and gains.loc[("mixup", "erm"), "units"] == 6
+    both = rows[(rows["seed"] < 1_000_004) & (rows["outer_split"] < 4)]
+    expected = tables.gain_estimates(both).set_index(["method", "reference"])
+    assert gains.loc[("kmixup", "mixup"), "mean"] == pytest.approx(expected.loc[("kmixup", "mixup"), "mean"])
 
 
 def test_the_report_is_written_without_torch_ray_and_optuna(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""How the report spells methods, metrics and numbers: errors in per cent, gains in points."""
+
+import math
+
+from ..gains import searches
+from ..stats import Estimate
+
+METHOD_LABELS = {"erm": "ERM", "mixup": "mixup", "kmixup": "k-mixup", "placebo": "placebo"}
+
+
+def method_label(method: str) -> str:
+    """How the report spells a method: `ERM`, `k-mixup`; a user's own method by its name."""
+    return METHOD_LABELS.get(method, method)
+
+
+def comparison_label(method: str, reference: str) -> str:
+    return f"{method_label(method)} over {method_label(reference)}"
+
+
+def display_scale(metric: str) -> float:
+    """The factor from a metric's values to those shown: errors are fractions in rows and per cent in tables."""
+    return 100 if "error" in metric or "ece" in metric else 1
+
+
+def display_unit(metric: str) -> str:
+    return f"points of {metric.replace('_', ' ')}" if display_scale(metric) == 100 else metric.replace("_", " ")
+
+
+def format_estimate(estimate: Estimate, signed: bool = False, metric: str = "test_error") -> str:
+    """Formats a mean and the half width of its interval.
+
+    Args:
+        estimate: in the metric's own units.
+        signed: whether a positive mean has a plus sign.
+        metric: column of the rows; errors become per cent.
+
+    Returns:
+        `12.3 ± 0.4`; the mean alone where there is no interval; empty where nothing was measured.
+    """
+    if math.isnan(estimate.mean):
+        return ""
+    scale, digits = display_scale(metric), 2 if display_scale(metric) == 100 else 3
+    mean = f"{scale * estimate.mean:{'+' if signed else ''}.{digits}f}"
+    return mean if math.isnan(estimate.half_width) else f"{mean} ± {scale * estimate.half_width:.{digits}f}"
+
+
+def format_gain(gain: Estimate, metric: str = "test_error") -> str:
+    """Like `format_estimate`, with the reason where there is no interval: `+0.50, one search`."""
+    text = format_estimate(gain, signed=True, metric=metric)
+    if not text or not math.isnan(gain.half_width):
+        return text
+    return f"{text}, {searches(gain.units)}"
+
+
+def format_interval(estimate: Estimate, signed: bool = True) -> str:
+    sign = "+" if signed else ""
+    return "" if math.isnan(estimate.low) else f"[{100 * estimate.low:{sign}.2f}, {100 * estimate.high:{sign}.2f}]"
+
+
+def format_percent(fraction: float, digits: int = 2) -> str:
+    return "" if math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
+
+
+def format_range(low: float, high: float) -> str:
+    return f"{low:.2g}" if low == high else f"{low:.2g}–{high:.2g}"
+
+
+def format_relative(estimate: Estimate) -> str:
+    """A share of ERM's error and its interval, in per cent; empty where there is neither."""
+    if math.isnan(estimate.low):
+        return "" if math.isnan(estimate.mean) else f"{100 * estimate.mean:+.1f}"
+    return f"{100 * estimate.mean:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
+
+
+def format_count(count: float) -> str:
+    return "" if math.isnan(count) else "no number" if math.isinf(count) else f"{count:,.0f}"
