@@ -249,9 +249,8 @@ def overall_verdict(claim: str, found: Verdicts, reason: str, by_task: Sequence[
 
 def mean_text(found: cross_task.DataSetGains, level: float) -> str:
     """The mean that decides, in per cent of ERM's error."""
-    count = len(found.tasks)
-    over = f"over {count} data set{'' if count == 1 else 's'}"
-    mean = found.mean(level)
+    count, mean = len(found.tasks), found.mean(level)
+    data_sets = f"{count} data set{'' if count == 1 else 's'}"
     if math.isnan(mean.low):
-        return f"not known {over}: too few"
-    return f"{100 * mean.mean:+.2f} % of ERM's error [{100 * mean.low:+.2f}, {100 * mean.high:+.2f}] {over}"
+        return f"not known: {data_sets}, too few for an interval"
+    return f"{100 * mean.mean:+.2f} % of ERM's error [{100 * mean.low:+.2f}, {100 * mean.high:+.2f}] over {data_sets}"
