@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 from optuna.distributions import (
@@ -67,17 +68,39 @@ def make_study(task: Task, method: str, train_rows: int, tune: tuple[str, ...] =
         BadInput: if a value in the search space cannot be trained with, e.g. k above the batch size, or `tune` names
             anything else.
     """
-    space: dict[str, BaseDistribution] = {}
-    for name, coordinate in METHODS[method].items():
-        space[name] = coordinate if isinstance(coordinate, BaseDistribution) else coordinate(task, train_rows)
+    space = {name: resolve(method, name, item, task, train_rows) for name, item in METHODS[method].items()}
     for name in tune:
         if name not in TUNABLE:
             raise BadInput(f"tune={name!r} cannot be tuned: choose among {', '.join(TUNABLE)}.")
         space[name] = TUNABLE[name](task.recipe)
+    check_space(task.recipe, space, train_rows)
+    return Study(task, method, {name: to_json_dict(distribution) for name, distribution in space.items()})
+
+
+def resolve(method: str, name: str, coordinate: object, task: Task, train_rows: int) -> BaseDistribution:
+    """The distribution of a coordinate. Raises BadInput if it is none."""
+    distribution = coordinate(task, train_rows) if callable(coordinate) else coordinate
+    if not isinstance(distribution, FloatDistribution | IntDistribution | CategoricalDistribution):
+        raise BadInput(
+            f"method={method!r} has {name}={distribution!r}: choose an Optuna distribution. "
+            f"CategoricalDistribution(({distribution!r},)) fixes a value."
+        )
+    return distribution
+
+
+def check_space(recipe: Recipe, space: Mapping[str, BaseDistribution], train_rows: int) -> None:
+    """Raises BadInput if a recipe cannot be trained with some value of a search space."""
     for name, distribution in space.items():
         for value in bounds(distribution):
-            configuration(task.recipe, {name: value})  # raises BadInput if it cannot be trained with
-    return Study(task, method, {name: to_json_dict(distribution) for name, distribution in space.items()})
+            if isinstance(value, float) and not isfinite(value):
+                raise BadInput(f"{name}={value} is not a finite number: choose finite bounds.")
+            configuration(recipe, {name: value})
+    # Values that fit alone may not fit together: the largest k has to fit the smallest batch.
+    largest = {name: max(bounds(space[name])) for name in ("k", "log2_k") if name in space}
+    smallest = {name: min(bounds(space[name])) for name in ("batch_size",) if name in space}
+    configuration(recipe, largest | smallest)
+    if "batch_size" in space and (most := max(bounds(space["batch_size"]))) > train_rows:
+        raise BadInput(f"batch_size={most} does not fit {train_rows} training rows: choose batch_size ≤ {train_rows}.")
 
 
 def bounds(distribution: BaseDistribution) -> tuple[Any, ...]:

@@ -1,13 +1,24 @@
 """What `launch` and its relatives refuse, and what `plan` says."""
 
+import os
+import shlex
+import socket
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.suites import small_suite
+from tune_kmixup.cli.render import resume_command
+from tune_kmixup.data.download import default_data_dir
+from tune_kmixup.store.files import parse_location
 from tune_kmixup.store.run_dir import RunDir
 
+WHOLE = ("trials", "search-seeds", "shortlist", "final-seeds", "epochs", "seed", "max-concurrent")
+FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format1" / "tables"
 BAD = [
     (["launch", "irsi/mlp", "--out", "x"], "did you mean iris/mlp"),
     (["launch", "../../elsewhere", "--out", "x"], "task='../../elsewhere' is unknown"),
@@ -25,14 +36,36 @@ BAD = [
     ),
     (["launch", "iris/mlp", "--out", "x", "--batch-seeds", "yes"], "batch_seeds='yes' is unknown"),
     (["launch", "iris/mlp", "--out", "x", "--fuse", "off"], "use --batch-seeds off"),
-    (["launch", "iris/mlp", "--load", "nowhere.py", "--out", "x"], "load='nowhere.py' cannot be read"),
+    (["launch", "iris/mlp", "--load", "nowhere.py", "--out", "x"], "nowhere.py' cannot be read"),
+    *[(["launch", "iris/mlp", f"--{name}", str(10**30), "--out", "x"], "is too large: choose") for name in WHOLE],
+    (["plan", "mnist/lenet", "--repeats", str(10**30)], "repeats=1000000000000000000000000000000 is too large"),
+    (["plan", "iris/mlp@" + "9" * 5000], "names an outer split that does not exist"),
+    (["plan", "mnist/lenet@" + "9" * 5000], "names no repeat"),
+    *[
+        (["plan", "iris/mlp", "--cpus-per-trial", x], "is out of range: choose 0 <")
+        for x in ("nan", "inf", "1e30", "0")
+    ],
+    *[(["plan", "iris/mlp", "--gpus-per-trial", x], "is not a number ≥ 0") for x in ("nan", "inf", "1e30")],
+    (["launch", "iris/mlp", "--out", "x", "--log-to", "nowhere"], "log_to='nowhere' is unknown"),
+    (["launch", "iris/mlp", "--out", "x", "--address", "nonsense"], "address='nonsense' is no address"),
+    (["launch", "iris/mlp", "--out", "x", "--address", "h:99999"], "choose auto or HOST:PORT"),
+    (["launch", "iris/mlp", "--out", __file__], "cannot be read (Not a directory): choose an empty"),
+    (["launch", "iris/mlp", "--out", f"{__file__}/run"], "cannot be written (Not a directory)"),
+    (["launch", "mnist/lenet@0", "--out", "x", "--data-dir", __file__], "cannot be downloaded"),
+    (["report", str(FORMAT_1), "--out", __file__], f"out='{__file__}' cannot be written"),
+    *[
+        (["report", str(FORMAT_1), "--out", "y", "--level", x], f"level={float(x)}")
+        for x in ("nan", "inf", "0", "1e30")
+    ],
+    (["resume", __file__], "holds no suite.json"),
+    (["export", __file__, "--to", "x.db"], "holds no suite.json"),
     (["resume", "nowhere"], "holds no suite.json"),
     (["status", "nowhere"], "holds no suite.json"),
     (["report", "nowhere", "--out", "y"], "nowhere"),
 ]
 
 
-@pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args) for args, _ in BAD])
+@pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args)[:80] for args, _ in BAD])
 def test_bad_input_is_refused_with_exit_code_2(
     args: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,28 +76,29 @@ def test_bad_input_is_refused_with_exit_code_2(
     with pytest.raises(SystemExit) as exit_info:
         commands.main()
     assert exit_info.value.code == 2
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.rglob("suite.json")) == [], "nothing was started"
+    printed = capsys.readouterr().err
+    assert message in printed and len(printed.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [], "nothing was written"
 
 
-@pytest.mark.parametrize("command", ["launch", "resume", "demo"])
+@pytest.mark.parametrize("name", ["launch", "resume", "demo"])
 def test_sharing_gpus_is_refused_on_a_machine_without_gpus(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tune_kmixup.cli import commands
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     run = RunDir(tmp_path / "x")
-    args = {"launch": ["iris/mlp", "--out"], "resume": [], "demo": ["--out"]}[command]
-    if command == "resume":
+    args = {"launch": ["iris/mlp", "--out"], "resume": [], "demo": ["--out"]}[name]
+    if name == "resume":
         run.write_suite(small_suite())
-    monkeypatch.setattr(sys, "argv", ["tune-kmixup", command, *args, str(run.path), "--gpus-per-trial", "auto"])
+    monkeypatch.setattr(sys, "argv", ["tune-kmixup", name, *args, str(run.path), "--gpus-per-trial", "auto"])
     with pytest.raises(SystemExit) as exit_info:
         commands.main()
     assert exit_info.value.code == 2
     expected = "gpus_per_trial='auto' measures on a GPU, and there are 0: choose gpus_per_trial=0 to train on CPUs, or"
     assert expected in capsys.readouterr().err
-    assert run.exists() == (command == "resume"), "nothing was started"
+    assert run.exists() == (name == "resume"), "nothing was started"
 
 
 @pytest.mark.parametrize(
@@ -80,3 +114,96 @@ def test_plan_says_what_a_trial_gets(gpus: str, expected: str, capsys: pytest.Ca
 
     commands.app(["plan", "iris/mlp", "--gpus-per-trial", gpus], standalone_mode=False)
     assert f"{expected}\n" in "\n".join(map(str.strip, capsys.readouterr().out.splitlines())) + "\n"
+
+
+def test_plan_says_which_methods_try_fewer_configurations(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from optuna.distributions import IntDistribution\n"
+        "from search_spaces.methods import METHODS\n"
+        "METHODS['few'] = {'log2_k': IntDistribution(1, 5)}\n"
+    )
+    args = ["plan", "iris/mlp@0", "--method", "few", "--method", "mixup", "--load", tmp_path / "mine.py"]
+    printed = run_cli_in_process(*args, "--trials", "24")
+    assert "iris/mlp/few: its search space has 5 configurations, so it tries 5 instead of 24." in printed
+    assert "2 studies, 29 configurations" in printed
+    assert "instead of" not in run_cli_in_process(*args, "--trials", "5")
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a launch gets from the command line, which then runs nothing."""
+    options: dict[str, Any] = {}
+    monkeypatch.setattr("tune_kmixup.cli.commands.run_suite", lambda _, out, given: options.update(given, out=out))
+    return options
+
+
+def test_paths_are_absolute_where_they_are_typed(
+    taken: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers have other working directories."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").touch()
+    args = ["launch", "iris/mlp@0", "--out", "run", "--warm-start", "../earlier", "--data-dir", "data", "--load"]
+    run_cli_in_process(*args, "mine.py")
+    paths = {
+        "out": taken["out"],
+        **{name: taken[name] for name in ("warm_start", "data_dir")},
+        "load": taken["load"][0],
+    }
+    typed = {"out": "run", "warm_start": "../earlier", "data_dir": "data", "load": "mine.py"}
+    assert paths == {name: tmp_path / path for name, path in typed.items()}
+    monkeypatch.setenv("TUNE_KMIXUP_DATA", "elsewhere")
+    assert default_data_dir() == tmp_path / "elsewhere"
+    assert str(parse_location("memory://bucket/run")) == "memory://bucket/run"
+
+
+def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "it's my run")
+    run.write_suite(small_suite())
+    plain = resume_command(run.path, {})
+    assert shlex.split(plain) == ["tune-kmixup", "resume", str(run.path)]
+    (tmp_path / "my $file.py").touch()
+    options = {
+        **{"address": "h:1", "cpus_per_trial": 0.5, "gpus_per_trial": "auto", "max_concurrent": 3, "batch_seeds": "on"},
+        **{"log_to": ["mlflow", "wandb"], "data_dir": tmp_path / "my data", "load": [tmp_path / "my $file.py"]},
+    }
+    pasted = shlex.split(resume_command(run.path, {**options, "names": ["iris/mlp"], "trials": 3}))
+    run_cli_in_process(*pasted[1:])
+    assert taken["out"] == run.path and {name: taken[name] for name in options} == options
+
+
+def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command_to_go_on(tmp_path: Path) -> None:
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        args = ["launch", "iris/mlp@0", "--address", address, "--out", str(tmp_path / "my run")]
+        error, again = run_cli_in_process(*args, code=1).splitlines()
+    assert f"address='{address}' does not answer" in error and "ray start --head" in error
+    assert shlex.split(again.removeprefix("To go on: ")) == ["tune-kmixup", *args]
+    assert list(tmp_path.iterdir()) == [], "nothing was written"
+
+
+@pytest.mark.parametrize("args", [["status"], ["export", "--to", "my file.db"], ["report", "--out", "r"], ["resume"]])
+def test_a_disk_that_fails_ends_a_command_in_a_line(
+    args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the one of temporary files, which run directories of an object store are copied to."""
+
+    def fail(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device", "/tmp/x")
+
+    run = RunDir("memory://bucket/my run")
+    run.write_suite(small_suite())
+    monkeypatch.setattr("tempfile.TemporaryDirectory", fail)
+    monkeypatch.chdir(tmp_path)
+    error, again = run_cli_in_process(args[0], str(run.path), *args[1:], code=1).splitlines()
+    assert error.startswith("error: [Errno 28] No space left on device: '/tmp/x': check the disks")
+    assert shlex.split(again.removeprefix("To go on: ")) == ["tune-kmixup", args[0], str(run.path), *args[1:]]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_cannot_show_a_character_gets_it_spelled_out(encoding: str) -> None:
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    args = command("plan", "iris/mlp@0", "--gpus-per-trial", "-1")
+    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=120, encoding=encoding)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "is not a number >= 0" in done.stderr

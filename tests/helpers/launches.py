@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -105,6 +106,24 @@ def descendants(pid: int) -> list[int]:
 def workers(pid: int) -> list[int]:
     """The processes below `pid` that are training."""
     return [below for below in descendants(pid) if b"Trainable.train" in title(below)]
+
+
+def begun(out: Path) -> "subprocess.Popen[str]":
+    """A launch some of whose trials are in progress."""
+    process = subprocess.Popen(
+        command(*LONG, "--out", out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        if workers(process.pid):
+            time.sleep(1)  # in the middle of a run
+            return process
+        time.sleep(0.2)
+    raise AssertionError(process.communicate(timeout=10)[0])
 
 
 def title(pid: int) -> bytes:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces.methods import ALPHA, METHODS, Coordinate, to_json_dict
+from search_spaces.methods import ALPHA, METHODS, log2_k, to_json_dict
 from search_spaces.suites import SUITES
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.cli.commands import resume
@@ -100,6 +100,8 @@ def test_options_replace_values_of_a_named_suite() -> None:
         ({"trials": 0}, "trials=0 is too small: choose trials ≥ 1"),
         ({"search_seeds": 0}, "search_seeds=0 is too small"),
         ({"final_seeds": -1}, "final_seeds=-1 is too small"),
+        ({"trials": 10**30}, "is too large: choose trials ≤ 1000000"),
+        ({"tasks": "iris/mlp"}, "tasks='iris/mlp' is not allowed: choose a tuple, e.g. ('iris/mlp',)."),
         ({"epochs": 0}, "epochs=0 is too small: choose epochs ≥ 1"),
         ({"tune": ("momentun",)}, "tune='momentun' cannot be tuned: choose among"),
         ({"tasks": ("iris/mlp", "iris/mlp@1")}, "appear more than once"),
@@ -119,10 +121,16 @@ def test_bad_drafts(change: dict[str, object], message: str, tmp_path: Path) -> 
         ({"alpha": float("nan")}, "alpha=nan"),
         ({"alpha": 1.0, "k": 16}, "k=16 does not fit batch_size=10: choose k ≤ 10"),
         ({"alpha": 1.0, "k": 0}, "k=0 is too small"),
+        ({"alpha": 1.0, "k": 2.5}, "k=2.5 is not allowed: choose a whole number"),
+        ({"alpha": "1"}, "alpha='1' is not a finite number"),
+        ({"alpha": 1.0, "log2_k": 10**9}, "log2_k=1000000000 is too large"),
+        ({"alpha": 1.0, "log2_k": -1}, "log2_k=-1 is too small"),
+        ({"alpha": 1.0, "k": 2, "log2_k": 1}, "k and log2_k are the same coordinate"),
+        ({"alpha": 1.0, "epochs": 1.5}, "epochs=1.5 is not allowed"),
         ({"alhpa": 1.0}, "are not coordinates"),
     ],
 )
-def test_bad_values(values: dict[str, float], message: str) -> None:
+def test_bad_values(values: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput) as error:
         configuration(Recipe(epochs=1, batch_size=10, lr=0.1), values)
     assert message in str(error.value)
@@ -201,7 +209,7 @@ def test_the_claims_are_frozen_with_their_families(tmp_path: Path) -> None:
         (["3"], "family='3' is not CLAIM=TASK,TASK"),
         (["3="], "family='3=' is not CLAIM=TASK,TASK"),
         (["3=iris/mlp", "3=wine/mlp"], "family='3=wine/mlp' is not CLAIM=TASK,TASK with each claim once"),
-        (["5=iris/mlp"], r"families=\['5'\] are no claims: choose among 1, 2, 3, 4"),
+        (["5=iris/mlp"], "claim='5' is unknown: choose among 1, 2, 3, 4"),
         (["3=iris/mpl"], "task of family 3='iris/mpl' is unknown: did you mean iris/mlp"),
         (["3=iris/mlp@1"], "names an outer split: name the task, iris/mlp"),
     ],
@@ -215,9 +223,10 @@ def test_families_that_do_not_exist_are_refused(options: list[str], message: str
     ("change", "message"),
     [
         ({"delta": 0.0}, "delta=0.0 is no share of ERM's error"),
-        ({"delta": float("nan")}, "delta=nan is no share"),
+        ({"delta": float("nan")}, "delta=nan is not allowed: choose a finite number"),
         ({"level": 0.5}, "level=0.5 is no confidence level"),
-        ({"endpoint": "test_nll"}, "endpoint='test_nll' cannot decide the claims"),
+        ({"endpoint": "test_nll"}, "endpoint='test_nll' is unknown: did you mean test_error"),
+        ({"families": {"1": "iris/mlp"}}, "family of claim 1='iris/mlp' is not allowed: choose a tuple"),
     ],
 )
 def test_claims_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
@@ -231,10 +240,19 @@ def test_claims_out_of_range_are_refused(change: dict[str, Any], message: str) -
         ({"alpha": FloatDistribution(-1.0, 1.0)}, "alpha=-1.0 is not a finite number ≥ 0"),
         ({"alpha": ALPHA, "k": CategoricalDistribution((8, 64))}, "k=64 does not fit batch_size=50: choose k ≤ 50"),
         ({"beta": FloatDistribution(0.0, 1.0)}, r"values=\['beta'\] are not coordinates"),
+        ({"dummy": FloatDistribution(0.0, float("inf"))}, "dummy=inf is not a finite number"),
+        ({"alpha": 1.0}, r"has alpha=1.0: choose an Optuna distribution. CategoricalDistribution\(\(1.0,\)\) fixes"),
+        ({"alpha": lambda task, rows: [0.5, 1.0]}, r"has alpha=\[0.5, 1.0\]: choose an Optuna distribution"),
+        ({"k": FloatDistribution(2, 8)}, "k=2.0 is not allowed: choose a whole number"),
+        ({"k": IntDistribution(2, 32), "batch_size": IntDistribution(16, 64)}, "k=32 does not fit batch_size=16"),
+        ({"log2_k": log2_k, "batch_size": CategoricalDistribution((8, 50))}, "k=16 does not fit batch_size=8"),
+        ({"log2_k": log2_k, "k": CategoricalDistribution((8,))}, "k and log2_k are the same coordinate"),
+        ({"batch_size": IntDistribution(16, 128)}, "batch_size=128 does not fit 96 training rows"),
+        ({"optimizer": CategoricalDistribution(("sgd", "adam"))}, "optimizer='adam' is unknown"),
     ],
 )
 def test_a_method_with_values_that_cannot_be_trained_is_refused(
-    space: dict[str, Coordinate], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    space: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(METHODS, "custom", space)
     with pytest.raises(BadInput, match=message):

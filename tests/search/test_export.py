@@ -1,5 +1,6 @@
 """The Optuna studies exported from a run directory, read back by Optuna."""
 
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -48,3 +49,35 @@ def test_no_file_is_overwritten(half_done: RunDir, tmp_path: Path) -> None:
         export(half_done, tmp_path / "existing.db")
     with pytest.raises(BadInput, match="is in a folder that does not exist"):
         export(half_done, tmp_path / "nowhere" / "optuna.db")
+
+
+@pytest.mark.parametrize("name", ["a?b.db", "50%.db", "#1.db", "with space.db", "%41.db", "ü'\".db", "?mode=memory"])
+def test_the_name_of_the_file_may_hold_any_character(half_done: RunDir, tmp_path: Path, name: str) -> None:
+    before = {path.name for path in tmp_path.iterdir()}
+    assert export(half_done, tmp_path / name) == (6, 4)
+    assert {path.name for path in tmp_path.iterdir()} - before == {name}
+    with sqlite3.connect(tmp_path / name) as database:
+        assert database.execute("SELECT count(*) FROM trials").fetchone() == (4,)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "message"),
+    [
+        ("database or disk is full", OSError, "disk is full: '.*optuna.db'"),
+        (
+            "attempt to write a readonly database",
+            BadInput,
+            r"cannot be written \(attempt to write.*choose another file",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_not_left_half_written(
+    reason: str, kind: type[Exception], message: str, half_done: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise sqlite3.OperationalError(reason)
+
+    monkeypatch.setattr(optuna.study.Study, "add_trials", fail)
+    with pytest.raises(kind, match=message):
+        export(half_done, tmp_path / "optuna.db")
+    assert not (tmp_path / "optuna.db").exists()

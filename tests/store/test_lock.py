@@ -1,22 +1,57 @@
 """One launch at a time on a run directory of a disk; object stores are in test_object_store.py."""
 
+import os
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import launch_status
 
 
 def test_a_second_launch_on_one_directory_is_refused(tmp_path: Path) -> None:
-    run = RunDir(tmp_path)
-    run.write_launch({"host": "here", "pid": 1234, "since": 0.0, "updated": 0.0, "ended": False})
-    with run_lock(run), pytest.raises(BadInput, match="in use by process 1234 on here since"), run_lock(run):
-        pass
+    """From the first moment, before the holder has written a heartbeat."""
+    run = RunDir(tmp_path / "new" / "run")
+    holder = rf"in use by process {os.getpid()} on {socket.gethostname()} since \d{{4}}-"
+    with run_lock(run):
+        with pytest.raises(BadInput, match=holder), run_lock(run):
+            pass
+        with pytest.raises(BadInput, match=rf"is being launched by process {os.getpid()} on"):
+            launch_status(run)
+        assert run.holder(), "the refused launch took nothing away"
+    assert not run.holder()
     with run_lock(run):
         pass
+
+
+def test_a_launch_that_starts_is_not_an_interrupted_one(run_dir: RunDir, suite: Suite) -> None:
+    run_dir.write_suite(suite)
+    assert launch_status(run_dir).state == "not launched"
+    with run_lock(run_dir):
+        assert launch_status(run_dir).state == "starting"
+        run_dir.write_holder(run_dir.holder() | {"pid": 2**22 + 1})
+        assert launch_status(run_dir).state == "not launched", "the process that took it is dead"
+    assert launch_status(run_dir).state == "not launched"
+
+
+@pytest.mark.parametrize("existing", ["nothing", "folder", "measurements", "suite"])
+def test_what_is_refused_leaves_nothing_behind(existing: str, tmp_path: Path, suite: Suite) -> None:
+    run = RunDir(tmp_path / "a" / "b" / "run")
+    if existing != "nothing":
+        run.path.mkdir(parents=True)
+    if existing == "measurements":
+        run.write_speedups({})
+    if existing == "suite":
+        run.write_suite(suite)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(BadInput, match="does not fit"), run_lock(run):
+        raise BadInput("cpus_per_trial=99 does not fit")
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_a_launch_on_another_machine_holds_the_directory_as_long_as_it_gives_signs_of_life(tmp_path: Path) -> None:

@@ -181,6 +181,35 @@ def test_a_trial_that_fails_fails_alone(cli: Cli, tmp_path: Path, monkeypatch: p
     assert len(RunDir(tmp_path / "run").rows("iris/fine@0/mixup")) == 2
 
 
+MINE = """
+from neighbour import NAME
+from search_spaces.tasks import TASKS
+from tune_kmixup.study import Recipe, Task
+TASKS[f"{NAME}/mlp"] = (Task(NAME, "mlp", Recipe(epochs=2, batch_size=50, lr=0.1), outer_split=0),)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named_by", ["option", "environment"])
+def test_own_data_and_files_may_be_named_from_the_working_directory(
+    named_by: str, ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    (tmp_path / "my data").mkdir()
+    x, y = generator.normal(size=(150, 4)).astype("f4"), generator.integers(0, 3, 150)
+    np.savez(tmp_path / "my data" / "mine.npz", x=x, y=y)
+    (tmp_path / "neighbour.py").write_text("NAME = 'mine'")
+    (tmp_path / "mine.py").write_text(MINE)
+    args = ["launch", "mine/mlp", "--method", "erm", "--final-seeds", "1", "--load", "mine.py", "--out", "runs/mine"]
+    args += ["--address", ray_address]
+    if named_by == "environment":
+        monkeypatch.setenv("TUNE_KMIXUP_DATA", "my data")
+    else:
+        args += ["--data-dir", "my data"]
+    run_cli(*args, cwd=tmp_path)
+    assert len(RunDir(tmp_path / "runs" / "mine").rows("mine/mlp@0/erm")) == 2
+
+
 # On workers it takes the data away before they are read, once: as if the directory had vanished, or were not mounted.
 VANISHES = """
 import sys

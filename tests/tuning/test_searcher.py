@@ -1,9 +1,11 @@
 """Which trials the searcher hands out, over all studies, and what an interruption leaves for the next launch."""
 
 import itertools
+import math
 import random
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -11,11 +13,11 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from ray.tune.search import Searcher
 
-from search_spaces.methods import ALPHA
+from search_spaces.methods import ALPHA, to_json_dict
 from tests.helpers.suites import made_up_rows, small_suite
-from tune_kmixup.core.config import Suite, Trial
+from tune_kmixup.core.config import Sampler, Study, Suite, Trial
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
-from tune_kmixup.search.samplers import SAMPLERS, finite_values, grid
+from tune_kmixup.search.samplers import finite_values, grid
 from tune_kmixup.search.study_queue import RETRIES
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import study_status
@@ -144,7 +146,7 @@ def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) 
     assert not SuiteSearcher(suite, run_dir).finished(), "the next launch tries it again"
 
 
-@pytest.mark.parametrize(("sampler", "trials"), [*((s, 14) for s in SAMPLERS if s != "gp"), ("grid", 16)])
+@pytest.mark.parametrize(("sampler", "trials"), [*((s, 14) for s in get_args(Sampler) if s != "gp"), ("grid", 16)])
 def test_a_rebuilt_sampler_proposes_the_same(sampler: str, trials: int, tmp_path: Path) -> None:
     suite = small_suite(sampler=sampler, trials=trials)
     whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
@@ -210,9 +212,33 @@ def test_a_grid_of_one_level_takes_the_middle() -> None:
     assert [point(n)["alpha"] for n in range(4)] == pytest.approx([0.08] * 4), "the geometric mean of 0.0001 and 64"
 
 
-def test_a_finite_grid_with_too_few_points_repeats() -> None:
-    point = grid({"log2_k": IntDistribution(1, 3), "lr": FloatDistribution(0.1, 0.1)}, 5)
-    assert [point(n) for n in range(5)] == [{"log2_k": k, "lr": 0.1} for k in (1, 2, 3, 1, 2)]
+FINITE: dict[str, dict[str, BaseDistribution]] = {
+    "whole numbers": {"log2_k": IntDistribution(1, 5)},
+    "choices": {"alpha": CategoricalDistribution((0.5, 2.0, 0.5)), "k": CategoricalDistribution((2, 8, 32))},
+    "steps": {"alpha": FloatDistribution(0.1, 1.0, step=0.3), "log2_k": IntDistribution(1, 5, step=2)},
+    "one value": {"alpha": FloatDistribution(1.0, 1.0)},
+}
+
+
+@pytest.mark.parametrize("sampler", get_args(Sampler))
+@pytest.mark.parametrize("space", FINITE.values(), ids=FINITE)
+def test_a_finite_space_is_tried_once_and_no_configuration_twice(
+    space: dict[str, BaseDistribution], sampler: str, tmp_path: Path
+) -> None:
+    points = math.prod(len(set(finite_values(distribution))) for distribution in space.values())
+    task = small_suite().studies[0].task
+    study = Study(task, "finite", {name: to_json_dict(distribution) for name, distribution in space.items()})
+    for trials in (max(1, points - 2), 24):
+        whole, interrupted = RunDir(tmp_path / f"whole-{trials}"), tmp_path / f"interrupted-{trials}"
+        suite = small_suite(studies=(study,), trials=trials, sampler=sampler)
+        simulate(suite, whole.path, slots=1, rng=random.Random(0))
+        values = [tuple(sorted(values.items())) for values in whole.proposals(study.name).values()]
+        assert len(values) == len(set(values)) == min(trials, points) == suite.trial_count(study)
+        assert all(d._contains(d.to_internal_repr(dict(v)[name])) for v in values for name, d in space.items())
+        for after in (2, 1, 9):
+            simulate(suite, interrupted, slots=1, rng=random.Random(0), stop_after=after)
+        simulate(suite, interrupted, slots=1, rng=random.Random(0))
+        assert contents(interrupted) == contents(whole.path), "a rebuilt study proposes the same"
 
 
 def test_a_larger_budget_extends_a_finished_suite(run_dir: RunDir) -> None:
@@ -274,6 +300,24 @@ def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suit
             searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
     assert searcher.failures() == {}
     assert contents(tmp_path / "lossy") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("phase", ["search", "final"])
+@pytest.mark.parametrize("error", ["BadInput: no such file", "tune_kmixup.core.errors.BadInput: no such file"])
+def test_bad_input_is_not_retried(phase: str, error: str, suite: Suite, run_dir: RunDir) -> None:
+    searcher = SuiteSearcher(suite, run_dir)
+    attempts: Counter[str] = Counter()
+    while new := suggest(searcher):
+        ray_id, trial = new
+        attempts[f"{trial.study}/{trial.name}"] += 1
+        if trial.phase == phase:
+            searcher.on_trial_complete(ray_id, error=True)
+            searcher.record_error(ray_id, error)
+        else:
+            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    assert searcher.finished()
+    failures = searcher.failures()
+    assert failures and set(failures.values()) == {error} and all(attempts[name] == 1 for name in failures)
 
 
 def test_final_seeds_are_batched_if_that_is_faster(suite: Suite, run_dir: RunDir) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.launches import LONG, command, descendants, reproducible, run_cli, title, workers
+from tests.helpers.launches import LONG, begun, command, descendants, reproducible, run_cli, title, workers
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import DEAD_AFTER
 
@@ -25,24 +25,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     out = tmp_path_factory.mktemp("alone") / "run"
     run_cli(*LONG, "--out", out)
     return RunDir(out)
-
-
-def begun(out: Path) -> "subprocess.Popen[str]":
-    """A launch some of whose trials are in progress."""
-    process = subprocess.Popen(
-        command(*LONG, "--out", out),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
-        if workers(process.pid):
-            time.sleep(1)  # in the middle of a run
-            return process
-        time.sleep(0.2)
-    raise AssertionError(process.communicate(timeout=10)[0])
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
 """The command line: tune-kmixup tasks | plan | launch | resume | status | report | export | demo.
 
-Exit codes: 0 done, 1 a trial failed or the disk did, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 a trial, a disk or Ray failed, 2 bad input, 130 interrupted.
 """
 
+import codecs
 import dataclasses
+import io
+import os
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -15,7 +19,7 @@ from rich.console import Console
 import tune_kmixup
 from tune_kmixup.cli import options as opt
 from tune_kmixup.core.config import Suite
-from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.store.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -73,7 +77,7 @@ def plan(
 
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
-    from tune_kmixup.cli.render import claim_lines, plan_table, repeat_lines
+    from tune_kmixup.cli.render import claim_lines, finite_lines, plan_table, repeat_lines
     from tune_kmixup.data.download import needs_download
     from tune_kmixup.planning.resources import Resources
 
@@ -85,7 +89,7 @@ def plan(
     console.print(
         f"{len(suite.studies)} studies, {configurations} configurations, {runs} runs; sampler {suite.sampler}."
     )
-    for line in [*repeat_lines(suite), *claim_lines(suite)]:
+    for line in (*finite_lines(suite), *repeat_lines(suite), *claim_lines(suite)):
         console.print(line, soft_wrap=True)
     if suite.scheduler != "none":
         console.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
@@ -195,7 +199,11 @@ def report(
     from tune_kmixup.cli.summary import show_comparison
 
     formats = tuple(",".join(format or ()).split(","))
-    show_comparison(console, load(run_dirs), out_dir, formats, level, metric, compare)
+    runs = load(run_dirs)
+    try:
+        show_comparison(console, runs, out_dir, formats, level, metric, compare)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise BadInput(f"out={str(out_dir)!r} cannot be written ({error}): choose another --out.") from error
 
 
 @app.command()
@@ -212,7 +220,7 @@ def export(run_dir: opt.RunPath, to: opt.To) -> None:
 
 @app.command()
 def demo(
-    out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Run directory.")] = Path("runs/demo"),
+    out_dir: opt.DemoOut = Path("runs/demo"),
     gpus_per_trial: opt.Gpus = "0",
     data_dir: opt.DataDir = None,
 ) -> None:
@@ -266,10 +274,10 @@ def make_suite(options: dict[str, Any]) -> Suite:
 def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     """Runs what is missing of a suite and prints how it ended.
 
-    Exits with 1 if a trial failed or a file could not be written, and with 130 if the launch was interrupted.
+    Exits with 1 if a trial, a disk or Ray failed, and with 130 if the launch was interrupted.
     """
     from tune_kmixup.cli.progress import ProgressDisplay
-    from tune_kmixup.cli.render import ending_lines
+    from tune_kmixup.cli.render import ending_lines, resume_command
     from tune_kmixup.planning.resources import Resources
     from tune_kmixup.planning.suite import check_continues, warm_start_values
 
@@ -282,12 +290,27 @@ def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     from tune_kmixup.store.lock import run_lock
     from tune_kmixup.tuning.launch import launch as launch_suite  # imports Ray, so only once the options are checked
 
-    with run_lock(run), ProgressDisplay(suite, console) as progress:
-        outcome = launch_suite(suite, run, data_dir, resources, plugins, progress, warm_start, log_to)
+    def print_failure(error: LaunchError) -> None:
+        again = resume_command(out_dir, options) if run.exists() else shlex.join(["tune-kmixup", *sys.argv[1:]])
+        print_error(f"error: {error}")
+        print_error(f"To go on: {again}")
+
+    try:
+        with run_lock(run), ProgressDisplay(suite, console) as progress:
+
+            def end(error: LaunchError) -> None:
+                progress.stop()
+                print_failure(error)
+                os._exit(1)
+
+            outcome = launch_suite(suite, run, data_dir, resources, plugins, progress, warm_start, log_to, end)
+    except LaunchError as error:
+        print_failure(error)
+        raise typer.Exit(1) from error
     if outcome is None:
         console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return
-    for line in ending_lines(outcome, out_dir):
+    for line in ending_lines(outcome, out_dir, options):
         console.print(line, soft_wrap=True)
     if outcome.failures or outcome.disk_error or not outcome.finished:
         raise typer.Exit(1 if outcome.failures or outcome.disk_error else 130)
@@ -304,10 +327,32 @@ def check_search_spaces() -> None:
 
 
 def main() -> None:
-    """Runs a command. Bad input ends it with one line and exit code 2."""
+    """Runs a command. Bad input ends it with one line and exit code 2, a disk that fails with exit code 1."""
+    codecs.register_error("spelled_out", spell_out)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="spelled_out")
     try:
         check_search_spaces()
         app()
     except BadInput as error:
-        Console(stderr=True, highlight=False).print(f"error: {error}", soft_wrap=True, markup=False)
+        print_error(f"error: {error}")
         sys.exit(2)
+    except OSError as error:  # a disk is full or fails, a temporary folder cannot be written
+        print_error(f"error: {error}: check the disks and their permissions.")
+        print_error(f"To go on: {shlex.join(['tune-kmixup', *sys.argv[1:]])}")
+        sys.exit(1)
+
+
+def print_error(line: object) -> None:
+    Console(stderr=True, highlight=False).print(str(line), soft_wrap=True, markup=False)
+
+
+SPELLED_OUT = {"α": "alpha", "λ": "lambda", "≥": ">=", "≤": "<=", "±": "+/-", "–": "-", "█": "#", "·": ".", "─": "-"}
+
+
+def spell_out(error: UnicodeError) -> tuple[str, int]:
+    """Replaces characters that a terminal or pipe cannot show."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(SPELLED_OUT.get(character, "?") for character in text), error.end

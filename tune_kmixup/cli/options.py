@@ -14,7 +14,9 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.files import parse_location
 
 DEFAULTS = Draft("custom", ())  # of a suite made of tasks
+# Paths are made absolute where they are typed: workers have other working directories.
 RUN_DIR: dict[str, Any] = {"parser": parse_location, "metavar": "DIR"}
+LOCAL: dict[str, Any] = {"parser": lambda path: Path(path).absolute()}
 RUN_DIR_HELP = "Run directory: a folder, or a URL s3://... or gs://..."
 
 
@@ -58,6 +60,7 @@ Names = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", help=f"{RUN_DIR_HELP} An existing one is continued.", **RUN_DIR)]
+DemoOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run directory.", **LOCAL)]
 Method = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Method to compare; repeatable. Default: erm, mixup, kmixup, or the suite's."),
@@ -180,13 +183,18 @@ LogTo = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Folder of the data sets. Default: $TUNE_KMIXUP_DATA, else ~/.cache/tune-kmixup."),
+    typer.Option(
+        metavar="DIR",
+        help="Folder of the data sets. Default: $TUNE_KMIXUP_DATA, else ~/.cache/tune-kmixup.",
+        **LOCAL,
+    ),
 ]
 Load = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
         help="Python file with your own data sets, networks, tasks or methods; repeatable. Default: none.",
+        **LOCAL,
     ),
 ]
 RunDirs = Annotated[
@@ -195,7 +203,7 @@ RunDirs = Annotated[
         help="Run directories (folders or URLs) and folders of earlier reports; they are merged.", **RUN_DIR
     ),
 ]
-ReportDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the report.")]
+ReportDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the report.", **LOCAL)]
 Format = Annotated[
     list[str] | None,
     typer.Option(metavar="NAMES", help="html, md, tex, csv, or several separated by commas. Default: all."),
@@ -209,10 +217,11 @@ Level = Annotated[
     typer.Option(metavar="X", help="Confidence level of the intervals, between 0 and 1. Default: that of the claims."),
 ]
 Compare = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of an earlier report to compare with. Default: none.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of an earlier report to compare with. Default: none.", **LOCAL),
 ]
 RunPath = Annotated[Path, typer.Argument(help=RUN_DIR_HELP, **RUN_DIR)]
-To = Annotated[Path, typer.Option("--to", metavar="FILE", help="SQLite file to write; it must not exist.")]
+To = Annotated[Path, typer.Option("--to", metavar="FILE", help="SQLite file to write; it must not exist.", **LOCAL)]
 WarmStart = Annotated[
     Path | None,
     typer.Option(

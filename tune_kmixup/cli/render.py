@@ -1,6 +1,7 @@
 """The tables and lines that `plan`, `status` and the end of a launch print."""
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,19 @@ def claim_lines(suite: Suite) -> list[str]:
     ]
 
 
+def finite_lines(suite: Suite) -> list[str]:
+    """The methods that try fewer configurations than the suite has trials, because their search space has no more."""
+    counts = {
+        f"{study.task.base}/{study.method}": suite.trial_count(study)
+        for study in suite.studies
+        if study.space and suite.trial_count(study) < suite.trials
+    }
+    return [
+        f"{name}: its search space has {count} configurations, so it tries {count} instead of {suite.trials}."
+        for name, count in counts.items()
+    ]
+
+
 def status_table(status: LaunchStatus) -> Table:
     """One line per study."""
     rows = [
@@ -120,11 +134,38 @@ def status_table(status: LaunchStatus) -> Table:
     return make_table(f"runs; launch: {status.state}", columns, rows)
 
 
+REPEATED_OPTIONS = {  # of a launch, which `resume` needs again unless they have these defaults
+    "address": None,
+    "cpus_per_trial": 1.0,
+    "gpus_per_trial": "0",
+    "max_concurrent": None,
+    "batch_seeds": "auto",
+    "log_to": None,
+    "data_dir": None,
+    "load": None,
+}
+
+
+def resume_command(run_dir: Path, options: Mapping[str, Any]) -> str:
+    """The command that continues a run directory, to be pasted into a shell.
+
+    Args:
+        run_dir: the run directory.
+        options: options of the launch by parameter name; those that `resume` does not have are ignored.
+    """
+    words = ["tune-kmixup", "resume", str(run_dir)]
+    for name, default in REPEATED_OPTIONS.items():
+        value = options.get(name, default)
+        for item in [] if value in (default, []) else value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", f"{item:g}" if isinstance(item, float) else str(item)]
+    return shlex.join(words)
+
+
 def failure_lines(failures: dict[str, str]) -> list[str]:
     return [f"failed: {name}: {error}" for name, error in failures.items()]
 
 
-def ending_lines(outcome: "Outcome", out_dir: Path) -> list[str]:
+def ending_lines(outcome: "Outcome", out_dir: Path, options: Mapping[str, Any]) -> list[str]:
     """What went wrong in a launch, and how to continue; empty if every run is finished."""
     lines = failure_lines(outcome.failures)
     if outcome.disk_error:
@@ -136,7 +177,7 @@ def ending_lines(outcome: "Outcome", out_dir: Path) -> list[str]:
         lines.append("Stopped before the end.")
     if outcome.failures:
         lines.append(f"{len(outcome.failures)} trials failed.")
-    return [*lines, f"To go on: tune-kmixup resume {out_dir}"] if lines else []
+    return [*lines, f"To go on: {resume_command(out_dir, options)}"] if lines else []
 
 
 def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
@@ -150,6 +191,6 @@ def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
         lines.append(f"{stopped} configurations were stopped early.")
     if left := sum(study.missing + study.running for study in status.studies):
         lines.append(f"{left} runs left to do, about {format_duration(status.seconds_left)} of work.")
-        if status.state != "running":
-            lines.append(f"To go on: tune-kmixup resume {run_dir}")
+        if status.state not in ("running", "starting"):
+            lines.append(f"To go on: {resume_command(run_dir, {})}")
     return lines

@@ -7,7 +7,6 @@ a trial at a rung and may promote it later. Here it is continued or stopped at o
 import math
 from collections.abc import Collection, Mapping
 
-SCHEDULERS = ("none", "asha")
 REDUCTION_FACTOR = 3  # about one in three trials continues at each rung
 
 

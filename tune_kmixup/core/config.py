@@ -5,19 +5,29 @@ Standard library only, so that reading results needs neither torch nor Ray.
 
 import dataclasses
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal
 
 from tune_kmixup.core import asha
+from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_range, check_type, is_of_kind
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.space import point_count
 
 Phase = Literal["search", "shortlist", "final"]
+Sampler = Literal["tpe", "random", "qmc", "gp", "grid"]
+Scheduler = Literal["none", "asha"]
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # names become parts of paths
 CLAIM_NUMBERS = ("1", "2", "3", "4")
+MAX_ROWS = 10**9  # of a data set
+MAX_SEED = 2**63 - 1
+MAX_REPEATS = 10_000
+MAX_LOG2_K = 30
 FINAL_SEED_OFFSET = 1_000_000  # keeps the seeds of final runs apart from those of search runs
 
 
@@ -31,7 +41,7 @@ class Recipe:
         lr: peak learning rate, > 0. It rises linearly over `warmup_epochs`, then falls to zero along a cosine.
         weight_decay: ≥ 0.
         optimizer: `sgd` or `adamw`.
-        momentum: momentum of SGD; AdamW ignores it.
+        momentum: momentum of SGD, 0 to 1; AdamW ignores it.
         warmup_epochs: epochs of warm-up, ≥ 0.
         augment: name of the augmentation.
         precision: number format of the forward pass.
@@ -39,7 +49,7 @@ class Recipe:
         source: where the numbers come from.
 
     Raises:
-        BadInput: if a number is out of range.
+        BadInput: if a value is of another type, not among the choices, or out of range.
     """
 
     epochs: int
@@ -55,10 +65,16 @@ class Recipe:
     source: str = ""
 
     def __post_init__(self) -> None:
-        for name, minimum in (("epochs", 1), ("batch_size", 1), ("warmup_epochs", 0), ("weight_decay", 0)):
-            if getattr(self, name) < minimum:
-                raise BadInput(f"{name}={getattr(self, name)} is too small: choose {name} ≥ {minimum}.")
-        if self.lr <= 0:
+        check_fields(
+            self,
+            epochs=(1, MOST),
+            batch_size=(1, MOST),
+            lr=(0, math.inf),
+            weight_decay=(0, math.inf),
+            momentum=(0, 1),
+            warmup_epochs=(0, MOST),
+        )
+        if self.lr == 0:
             raise BadInput(f"lr={self.lr} is not positive: choose lr > 0.")
 
 
@@ -79,7 +95,7 @@ class Task:
             in when a suite is built, of tasks with an official test set; None of others.
 
     Raises:
-        BadInput: if a name or number could not be part of a path.
+        BadInput: if a value is of another type or out of range, or a name could not be part of a path.
     """
 
     dataset: str
@@ -91,12 +107,10 @@ class Task:
     overlap: float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self, train_size=(1, MAX_ROWS), outer_split=(0, MOST), val_rows=(1, MAX_ROWS), overlap=(0, 1))
         for name in (self.dataset, self.architecture):
             if not NAME_PATTERN.fullmatch(name):
                 raise BadInput(f"name={name!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
-        for name in ("train_size", "outer_split", "val_rows"):  # a suite.json may hold any value
-            if not isinstance(value := getattr(self, name), int | None):
-                raise BadInput(f"{name}={value!r} is not allowed: choose a whole number, or None.")
 
     @property
     def base(self) -> str:
@@ -121,7 +135,7 @@ class Study:
             which needs no search.
 
     Raises:
-        BadInput: if the name of the method could not be part of a path.
+        BadInput: if a value is of another type, or the name of the method could not be part of a path.
     """
 
     task: Task
@@ -129,6 +143,8 @@ class Study:
     space: Mapping[str, Mapping[str, Any]] = field(hash=False)
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        point_count(self.space)
         if not NAME_PATTERN.fullmatch(self.method):
             raise BadInput(f"method={self.method!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
 
@@ -150,7 +166,7 @@ class Claims:
             launch that is reported with this one. Empty in version 0.1.0, which fixed none.
 
     Raises:
-        BadInput: if a number is out of range, or a claim is not one of 1 to 4.
+        BadInput: if a value is of another type or out of range, or a claim is not one of 1 to 4.
     """
 
     delta: float = 0.03
@@ -159,14 +175,14 @@ class Claims:
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 < self.delta < 1:
             raise BadInput(f"delta={self.delta} is no share of ERM's error: choose one between 0 and 1, such as 0.03.")
         if not 0.5 < self.level < 1:
             raise BadInput(f"level={self.level} is no confidence level: choose one between 0.5 and 1, such as 0.95.")
-        if self.endpoint != "test_error":
-            raise BadInput(f"endpoint={self.endpoint!r} cannot decide the claims: choose test_error.")
-        if unknown := self.families.keys() - set(CLAIM_NUMBERS):
-            raise BadInput(f"families={sorted(unknown)} are no claims: choose among {', '.join(CLAIM_NUMBERS)}.")
+        for claim, tasks in self.families.items():
+            check_choice("claim", claim, CLAIM_NUMBERS)
+            check_type(f"family of claim {claim}", tasks, tuple[str, ...])
 
 
 @dataclass(frozen=True)
@@ -176,7 +192,8 @@ class Suite:
     Attributes:
         name: name of the suite; `custom` if it was made of tasks.
         studies: one per task and method, at least one.
-        trials: configurations to search in each study that has a free coordinate, ≥ 1.
+        trials: configurations to search in each study that has a free coordinate, ≥ 1. A study whose search space has
+            fewer tries each once.
         search_seeds: runs of each configuration in the search, scored on validation data, ≥ 1.
         shortlist: number of configurations that are compared again after the search, on `shortlist_seeds` more seeds
             each; 1 selects by the search alone.
@@ -189,7 +206,7 @@ class Suite:
         format: 2; format 1, of version 0.1.0 and before, is read and reported, and not resumed.
 
     Raises:
-        BadInput: if a budget is too small, or a study is missing or repeated.
+        BadInput: if a value is of another type or out of range, or a study is missing or repeated.
     """
 
     name: str
@@ -197,22 +214,21 @@ class Suite:
     trials: int
     search_seeds: int
     final_seeds: int
-    sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
+    sampler: Sampler = "tpe"
     seed: int = 0
-    scheduler: Literal["none", "asha"] = "none"
+    scheduler: Scheduler = "none"
     shortlist: int = 5
     shortlist_seeds: int = 4
     claims: Claims = Claims()
     format: int = 2
 
     def __post_init__(self) -> None:
+        budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "shortlist_seeds")
+        check_fields(self, seed=(-MAX_SEED, MAX_SEED), format=(1, 2), **dict.fromkeys(budgets, (1, MOST)))
         if not self.studies:
             raise BadInput("studies=() is empty: name at least one task and one method.")
-        for name in ("trials", "search_seeds", "final_seeds", "shortlist", "shortlist_seeds"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name}={getattr(self, name)} is too small: choose {name} ≥ 1.")
-        names = [study.name for study in self.studies]
-        if repeated := {name for name in names if names.count(name) > 1}:
+        counts = Counter(study.name for study in self.studies)
+        if repeated := [name for name, count in counts.items() if count > 1]:
             raise BadInput(f"studies={sorted(repeated)} appear more than once: name each task and method once.")
 
     def study(self, name: str) -> Study:
@@ -220,8 +236,9 @@ class Suite:
         return next(study for study in self.studies if study.name == name)
 
     def trial_count(self, study: Study) -> int:
-        """The number of configurations to search: `trials`, or 1 if the study has no free coordinate."""
-        return self.trials if study.space else 1
+        """The number of configurations to search: `trials`, or fewer if the search space has no more."""
+        points = point_count(study.space)
+        return self.trials if points is None else min(self.trials, points)
 
     def shortlist_count(self, study: Study) -> int:
         """The number of configurations that are compared again after the search; 0 if that is off, or nothing to do."""
@@ -300,6 +317,9 @@ class Draft:
         epochs: replaces the epochs of every recipe; None keeps them.
         claims: what decides the claims of the paper. A claim without a family gets all tasks that have the three
             methods.
+
+    Raises:
+        BadInput: if a value is of another type or out of range.
     """
 
     name: str
@@ -308,14 +328,18 @@ class Draft:
     trials: int = 16
     search_seeds: int = 1
     final_seeds: int = 5
-    sampler: Literal["tpe", "random", "qmc", "gp", "grid"] = "tpe"
+    sampler: Sampler = "tpe"
     seed: int = 0
-    scheduler: Literal["none", "asha"] = "none"
+    scheduler: Scheduler = "none"
     tune: tuple[str, ...] = ()
     epochs: int | None = None
     shortlist: int = 5
     repeats: int | None = None
     claims: Claims = Claims()
+
+    def __post_init__(self) -> None:
+        budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "epochs")
+        check_fields(self, seed=(-MAX_SEED, MAX_SEED), repeats=(1, MAX_REPEATS), **dict.fromkeys(budgets, (1, MOST)))
 
 
 @dataclass(frozen=True)
@@ -370,22 +394,30 @@ def configuration(recipe: Recipe, values: Mapping[str, float]) -> Configuration:
             and fields of the recipe, which they replace.
 
     Raises:
-        BadInput: for another name, alpha < 0 or not finite, k < 1, k above the batch size, or a bad recipe value.
+        BadInput: for another name, k beside log2_k, alpha < 0 or not finite, k < 1 or above the batch size, or a bad
+            recipe value.
     """
-    recipe_values = dict(values)
-    recipe_values.pop("dummy", None)
-    alpha = float(recipe_values.pop("alpha", 0.0))
-    k = 2 ** int(recipe_values.pop("log2_k")) if "log2_k" in recipe_values else int(recipe_values.pop("k", 1))
-    if unknown := recipe_values.keys() - {recipe_field.name for recipe_field in dataclasses.fields(Recipe)}:
+    if {"k", "log2_k"} <= values.keys():
+        raise BadInput("k and log2_k are the same coordinate: leave one of them out.")
+    coordinates: dict[str, Any] = {"alpha": 0.0, "k": 1, **values}
+    alpha, k = coordinates.pop("alpha"), coordinates.pop("k")
+    if "log2_k" in coordinates:
+        log2_k = coordinates.pop("log2_k")
+        check_type("log2_k", log2_k, int)
+        check_range("log2_k", log2_k, 0, MAX_LOG2_K)
+        k = 2 ** int(log2_k)
+    coordinates.pop("dummy", None)
+    if unknown := coordinates.keys() - {recipe_field.name for recipe_field in dataclasses.fields(Recipe)}:
         raise BadInput(f"values={sorted(unknown)} are not coordinates: use alpha, k, log2_k, dummy or a recipe field.")
-    recipe = dataclasses.replace(recipe, **recipe_values)  # type: ignore[arg-type]
-    if not 0 <= alpha < float("inf"):
-        raise BadInput(f"alpha={alpha} is not a finite number ≥ 0: choose 0 for ERM, or α > 0.")
+    recipe = dataclasses.replace(recipe, **coordinates)
+    if not is_of_kind(alpha, float) or alpha < 0:
+        raise BadInput(f"alpha={alpha!r} is not a finite number ≥ 0: choose 0 for ERM, or α > 0.")
+    check_type("k", k, int)
     if k < 1:
         raise BadInput(f"k={k} is too small: choose 1 for mixup, or more.")
     if k > recipe.batch_size:
         raise BadInput(f"k={k} does not fit batch_size={recipe.batch_size}: choose k ≤ {recipe.batch_size}.")
-    return Configuration(alpha, k, recipe)
+    return Configuration(float(alpha), k, recipe)
 
 
 def derived_seed(*parts: object) -> int:

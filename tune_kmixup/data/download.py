@@ -15,8 +15,8 @@ from tune_kmixup.data.validation import check_arrays
 
 
 def default_data_dir() -> Path:
-    """$TUNE_KMIXUP_DATA if set, else a folder in the user's cache."""
-    return Path(os.environ.get("TUNE_KMIXUP_DATA") or Path.home() / ".cache" / "tune-kmixup")
+    """$TUNE_KMIXUP_DATA if set, else a folder in the user's cache. The path is absolute."""
+    return Path(os.environ.get("TUNE_KMIXUP_DATA") or Path.home() / ".cache" / "tune-kmixup").absolute()
 
 
 def npz_path(name: str, data_dir: Path) -> Path:

@@ -2,21 +2,32 @@
 
 import hashlib
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 
+from optuna.distributions import BaseDistribution
+
+from search_spaces.methods import METHODS
+from search_spaces.suites import SUITES
+from search_spaces.tasks import TASKS
+from tune_kmixup.core.config import Draft, Task
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.data.registry import DATASETS, Dataset
+from tune_kmixup.models.architectures import ARCHITECTURES
 
 
 @dataclass(frozen=True)
 class Plugins:
-    """Modules that add entries to DATASETS, ARCHITECTURES, TASKS or METHODS.
+    """Modules that add entries to DATASETS, ARCHITECTURES, TASKS, METHODS or SUITES.
 
-    Their text is sent to the workers, so that every node runs what the launching process read.
+    Their text is sent to the workers, so that every node runs what the launching process read. What they import from
+    their own folder is read where they run.
 
     Attributes:
-        modules: path and text of each module.
+        modules: absolute path and text of each module.
     """
 
     modules: tuple[tuple[str, str], ...] = ()
@@ -24,15 +35,14 @@ class Plugins:
     @classmethod
     def read(cls, paths: list[Path]) -> "Plugins":
         """Reads Python files. Raises BadInput if one cannot be read as text."""
-        try:
-            return cls(tuple((str(path), path.read_text()) for path in paths))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(
-                f"load={str(getattr(error, 'filename', paths))!r} cannot be read: name a Python file."
-            ) from error
+        return cls(tuple((str(path.absolute()), read_text(path)) for path in paths))
 
     def load(self) -> None:
-        """Runs each module once per process. Modules of the same text count as one."""
+        """Runs each module once per process, and checks what they add. Modules of the same text count as one.
+
+        Raises:
+            BadInput: if a module raises an error, ends the process, or adds what is no entry.
+        """
         for path, text in self.modules:
             name = f"tune_kmixup_loaded_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
             if name in sys.modules:
@@ -40,8 +50,58 @@ class Plugins:
             module = ModuleType(name)
             module.__file__ = path
             sys.modules[name] = module
+            if (folder := str(Path(path).parent)) not in sys.path:
+                sys.path.append(folder)  # last: no file there hides an installed package
             try:
                 exec(compile(text, path, "exec"), module.__dict__)
+                check_entries()
+            except (Exception, SystemExit) as error:
+                del sys.modules[name]
+                raise load_error(path, error) from error
             except BaseException:
                 del sys.modules[name]
                 raise
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"load={str(path)!r} cannot be read: name a Python file.") from error
+
+
+def load_error(path: str, error: BaseException) -> BadInput:
+    """What is wrong with a module, and in which of its lines."""
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == path]
+    if isinstance(error, SyntaxError) and error.filename == path and error.lineno:
+        lines.append(error.lineno)
+    message = (str(error).strip().splitlines() or [""])[0]
+    reason = message if isinstance(error, BadInput) else f"{type(error).__name__}: {message}".removesuffix(": ")
+    return BadInput(f"load={path!r} fails{f' in line {lines[-1]}' if lines else ''}: {reason.rstrip('.')}")
+
+
+def check_entries() -> None:
+    """Raises BadInput if a dict that users extend holds what is no entry of it."""
+    for name, space in METHODS.items():
+        if not isinstance(space, Mapping):
+            raise BadInput(f"METHODS[{name!r}] is {space!r}: it takes a dict of coordinate -> Optuna distribution")
+        for key, coordinate in space.items():
+            if not isinstance(coordinate, BaseDistribution) and not callable(coordinate):
+                raise BadInput(
+                    f"METHODS[{name!r}][{key!r}] is {coordinate!r}: it takes an Optuna distribution; "
+                    f"CategoricalDistribution(({coordinate!r},)) fixes a value"
+                )
+    for name, tasks in TASKS.items():
+        if not isinstance(tasks, tuple) or not tasks or not all(isinstance(task, Task) for task in tasks):
+            raise BadInput(f"TASKS[{name!r}] is a {type(tasks).__name__}: it takes a tuple with a Task per outer split")
+        if others := sorted({task.base for task in tasks} - {name}):
+            raise BadInput(f"TASKS[{name!r}] holds {others[0]}: the name is data set, train size and architecture")
+    for name, draft in SUITES.items():
+        if not isinstance(draft, Draft) or draft.name != name:
+            raise BadInput(f"SUITES[{name!r}] is no Draft of this name: write Draft({name!r}, ...)")
+    for name, build in ARCHITECTURES.items():
+        if not callable(build):
+            raise BadInput(f"ARCHITECTURES[{name!r}] is {build!r}: it takes a function of input shape and classes")
+    for name, dataset in DATASETS.items():
+        if not isinstance(dataset, Dataset):
+            raise BadInput(f"DATASETS[{name!r}] is {dataset!r}: it takes a Dataset")

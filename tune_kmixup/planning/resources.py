@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from tune_kmixup.core.checks import MOST, check_range
 from tune_kmixup.core.errors import BadInput
 
 BatchSeeds = Literal["auto", "on", "off"]
@@ -32,9 +33,9 @@ class Resources:
     batch_seeds: BatchSeeds = "auto"
 
     def __post_init__(self) -> None:
-        if self.cpus_per_trial <= 0:
-            raise BadInput(f"cpus_per_trial={self.cpus_per_trial} is not positive: choose cpus_per_trial > 0.")
-        if self.gpus_per_trial != "auto" and not 0 <= self.gpus_per_trial < float("inf"):
+        if not 0 < self.cpus_per_trial <= MOST:
+            raise BadInput(f"cpus_per_trial={self.cpus_per_trial} is out of range: choose 0 < cpus_per_trial ≤ {MOST}.")
+        if self.gpus_per_trial != "auto" and not 0 <= self.gpus_per_trial <= MOST:
             raise BadInput(f"gpus_per_trial={self.gpus_per_trial} is not a number ≥ 0: choose 0 to train on CPUs.")
         if self.address and self.address.startswith("ray://"):
             raise BadInput(
@@ -43,8 +44,8 @@ class Resources:
             )
         if self.batch_seeds not in get_args(BatchSeeds):
             raise BadInput(f"batch_seeds={self.batch_seeds!r} is unknown: choose auto, on or off.")
-        if self.max_concurrent is not None and self.max_concurrent < 1:
-            raise BadInput(f"max_concurrent={self.max_concurrent} is too small: choose max_concurrent ≥ 1.")
+        if self.max_concurrent is not None:
+            check_range("max_concurrent", self.max_concurrent, 1, MOST)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Resources":

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,18 @@ from optuna.distributions import json_to_distribution
 from search_spaces import methods
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS, default_repeats
-from tune_kmixup.core.asha import SCHEDULERS, rung_epochs
-from tune_kmixup.core.config import CLAIM_NUMBERS, Claims, Draft, Study, Suite, Task
+from tune_kmixup.core.asha import rung_epochs
+from tune_kmixup.core.checks import check_choice, check_range
+from tune_kmixup.core.config import CLAIM_NUMBERS, MAX_REPEATS, Claims, Draft, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import selected
 from tune_kmixup.data.prepare import count_rows
 from tune_kmixup.models.architectures import ARCHITECTURES
-from tune_kmixup.search.samplers import SAMPLERS
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 
-FILES_BEFORE_SUITE = ("launch.lock", "speedups.json", "memory.json")  # a launch that ends early leaves only these
+# A launch that ends early leaves only these.
+FILES_BEFORE_SUITE = ("launch.lock", "holder.json", "speedups.json", "memory.json")
 MAY_GROW = ("trials", "final_seeds")  # fields that a later launch may increase
 
 
@@ -90,14 +91,6 @@ def fill_families(claims: Claims, studies: Iterable[Study]) -> Claims:
     return dataclasses.replace(claims, families={claim: comparable for claim in CLAIM_NUMBERS} | dict(claims.families))
 
 
-def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
-    choices = list(choices)
-    if value not in choices:
-        close = get_close_matches(value, choices, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"choose among {', '.join(choices)}."
-        raise BadInput(f"{argument}={value!r} is unknown: {hint}")
-
-
 def resolve_tasks(name: str, repeats: int | None = None) -> tuple[Task, ...]:
     """The tasks of a name: `iris/mlp` names all outer splits, `iris/mlp@3` one.
 
@@ -114,7 +107,7 @@ def resolve_tasks(name: str, repeats: int | None = None) -> tuple[Task, ...]:
         raise BadInput(f"task={name!r} is a suite: name it alone.")
     if TASKS[base][0].outer_split is None:
         count = default_repeats(TASKS[base][0]) if repeats is None else repeats
-        numbers = range(count) if not at else [int(split)] if split.isdecimal() else []
+        numbers = range(count) if not at else [int(split)] if re.fullmatch("[0-9]{1,4}", split) else []
         if not numbers:
             raise BadInput(f"task={name!r} names no repeat: choose {base}@0, {base}@1, ...")
         return tuple(dataclasses.replace(TASKS[base][0], outer_split=number) for number in numbers)
@@ -145,10 +138,6 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
     """
     for method in draft.methods:
         check_choice("method", method, methods.METHODS)
-    check_choice("sampler", draft.sampler, SAMPLERS)
-    check_choice("scheduler", draft.scheduler, SCHEDULERS)
-    if draft.repeats is not None and draft.repeats < 1:
-        raise BadInput(f"repeats={draft.repeats} is too small: choose repeats ≥ 1.")
     tasks = [task for name in draft.tasks for task in resolve_tasks(name, draft.repeats)]
     if draft.epochs is not None:
         tasks = [
@@ -186,6 +175,7 @@ def with_repeats(suite: Suite, repeats: int) -> Suite:
     Raises:
         BadInput: if a task has other outer splits than repeats.
     """
+    check_range("repeats", repeats, 1, MAX_REPEATS)
     studies: dict[str, Study] = {study.name: study for study in suite.studies}
     for study in suite.studies:
         if study.task.overlap is None:
@@ -215,7 +205,14 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
         BadInput: if the folder holds other files or another suite, or the number of trials of a grid would change.
     """
     if not run.exists():
-        if files.has_other_files(run.path, FILES_BEFORE_SUITE):
+        try:
+            other_files = files.has_other_files(run.path, FILES_BEFORE_SUITE)
+        except OSError as error:
+            reason = error.strerror or error
+            raise BadInput(
+                f"out={str(run.path)!r} cannot be read ({reason}): choose an empty or a new folder."
+            ) from error
+        if other_files:
             raise BadInput(f"out={str(run.path)!r} holds something else: choose an empty or a new folder.")
         return suite
     old = run.suite()

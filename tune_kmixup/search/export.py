@@ -1,13 +1,17 @@
 """Exports the searches of a run directory as Optuna studies, e.g. for Optuna Dashboard and Optuna's plots."""
 
+import errno
 import json
+import sqlite3
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from tune_kmixup.core import asha
 from tune_kmixup.core.config import Study
@@ -33,7 +37,8 @@ def export(run: RunDir, to: Path) -> tuple[int, int]:
         Number of studies, and number of trials in all of them.
 
     Raises:
-        BadInput: if `to` exists, its folder does not, or the run directory cannot be read.
+        BadInput: if `to` exists or cannot be written, its folder does not exist, or the run directory cannot be read.
+        OSError: if the disk is full.
     """
     with run.local_copy() as local:
         return write_studies(local, to)
@@ -46,16 +51,22 @@ def write_studies(run: RunDir, to: Path) -> tuple[int, int]:
     if not to.parent.is_dir():
         raise BadInput(f"to={str(to)!r} is in a folder that does not exist: create it, or choose another.")
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
-    storage = optuna.storages.RDBStorage(f"sqlite:///{to}")
-    trial_count = 0
-    for study in suite.studies:
-        optuna_study = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
-        optuna_study.set_user_attr("task", study.task.name)
-        optuna_study.set_user_attr("method", study.method)
-        trials = frozen_trials(run, study, suite.shortlist)
-        optuna_study.add_trials(trials)
-        trial_count += len(trials)
-    return len(suite.studies), trial_count
+    trials = {study: frozen_trials(run, study, suite.shortlist) for study in suite.studies}
+    try:
+        # Not by URL: a path may hold characters that have a meaning there.
+        storage = optuna.storages.RDBStorage("sqlite:///", engine_kwargs={"creator": partial(sqlite3.connect, to)})
+        for study in suite.studies:
+            optuna_study = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
+            optuna_study.set_user_attr("task", study.task.name)
+            optuna_study.set_user_attr("method", study.method)
+            optuna_study.add_trials(trials[study])
+    except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        to.unlink(missing_ok=True)
+        reason = str(error.__cause__ or error).splitlines()[0]
+        if "full" in reason:  # "database or disk is full"
+            raise OSError(errno.ENOSPC, reason, str(to)) from error
+        raise BadInput(f"to={str(to)!r} cannot be written ({reason}): choose another file.") from error
+    return len(suite.studies), sum(map(len, trials.values()))
 
 
 def rung_errors(runs: list[Row]) -> dict[int, float]:

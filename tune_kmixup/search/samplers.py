@@ -6,7 +6,7 @@ for the whole study would restart its random numbers when the study is rebuilt, 
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -14,9 +14,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from scipy.stats import qmc
 
-from tune_kmixup.core.config import derived_seed
+from tune_kmixup.core.config import Sampler, derived_seed
 
-SAMPLERS = ("tpe", "random", "qmc", "gp", "grid")
 STARTUP_TRIALS = 8  # trials drawn at random before TPE or the Gaussian process is used
 
 PointFunction = Callable[[int], Mapping[str, Any]]  # number of a trial -> free coordinate -> value
@@ -106,8 +105,7 @@ def grid(space: Mapping[str, BaseDistribution], trials: int) -> PointFunction:
     """The points of a grid over a search space.
 
     The grid has every value of the finite coordinates, and the same number of levels for each continuous coordinate:
-    the smallest number that gives at least `trials` ≥ 1 points. If no coordinate is continuous and the grid is smaller
-    than that, its points repeat.
+    the smallest number that gives at least `trials` ≥ 1 points.
     """
     finite = {name: values for name in sorted(space) if (values := finite_values(space[name]))}
     continuous = sorted(space.keys() - finite.keys())
@@ -129,15 +127,17 @@ def grid(space: Mapping[str, BaseDistribution], trials: int) -> PointFunction:
     return point
 
 
-def finite_values(distribution: BaseDistribution) -> list[Any]:
+def finite_values(distribution: BaseDistribution) -> Sequence[Any]:
     """All values of a distribution in order; empty if it is continuous."""
     if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
+        return list(dict.fromkeys(distribution.choices))
+    if isinstance(distribution, IntDistribution):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    assert isinstance(distribution, FloatDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     if low == high:
         return [low]
-    return [] if step is None else [low + i * step for i in range(round((high - low) / step) + 1)]
+    return [] if step is None else [min(low + i * step, high) for i in range(round((high - low) / step) + 1)]
 
 
 def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
@@ -151,26 +151,80 @@ def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
 
 def value_at(distribution: BaseDistribution, fraction: float) -> Any:
     """The value at a fraction, 0 to 1, of the way from the lowest value of a distribution to the highest."""
-    if isinstance(distribution, FloatDistribution):
-        low, high = distribution.low, distribution.high
-        if distribution.log:
-            return min(high, low * math.exp(fraction * math.log(high / low)))
-        return low + fraction * (high - low)
-    if isinstance(distribution, IntDistribution):
-        return min(distribution.high, distribution.low + int(fraction * (distribution.high - distribution.low + 1)))
-    assert isinstance(distribution, CategoricalDistribution)
-    return distribution.choices[min(len(distribution.choices) - 1, int(fraction * len(distribution.choices)))]
+    if values := finite_values(distribution):
+        return values[min(len(values) - 1, int(fraction * len(values)))]
+    assert isinstance(distribution, FloatDistribution)
+    low, high = distribution.low, distribution.high
+    if distribution.log:
+        return min(high, low * math.exp(fraction * math.log(high / low)))
+    return low + fraction * (high - low)
 
 
-def make_sampler(kind: str, seed: int, space: Mapping[str, BaseDistribution], trials: int) -> BaseSampler:
-    """The sampler of a study.
+class DistinctSampler(BaseSampler):
+    """Another sampler over a finite search space, which proposes no configuration twice.
+
+    In place of a configuration that was proposed before, it proposes the next one that was not. Configurations are
+    counted like numbers with a digit per coordinate.
+    """
+
+    def __init__(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]):
+        self.sampler, self.space = sampler, dict(space)
+        self.axes = {name: finite_values(space[name]) for name in sorted(space)}
+
+    def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        self.sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self.space
+
+    def sample_relative(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        related = self.sampler.infer_relative_search_space(study, trial)
+        values = self.sampler.sample_relative(study, trial, related)
+        for name, distribution in self.space.items():
+            if name not in values:
+                values[name] = self.sampler.sample_independent(study, trial, name, distribution)
+            if isinstance(distribution, FloatDistribution):  # samplers round the values of a step differently
+                values[name] = min(self.axes[name], key=lambda value: abs(value - values[name]))
+        others = (other for other in study.get_trials(deepcopy=False) if other.number != trial.number)
+        proposed = [other.params or other.system_attrs.get("fixed_params") for other in others]
+        for _ in proposed:
+            if values not in proposed:
+                break
+            values = self.following(values)
+        return values
+
+    def following(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration after this one; after the last one comes the first."""
+        result = dict(values)
+        for name, axis in self.axes.items():
+            position = (axis.index(values[name]) + 1) % len(axis)
+            result[name] = axis[position]
+            if position:
+                break
+        return result
+
+    def sample_independent(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> Any:
+        return self.sampler.sample_independent(study, trial, name, distribution)
+
+
+def make_sampler(kind: Sampler, seed: int, space: Mapping[str, BaseDistribution], trials: int) -> BaseSampler:
+    """The sampler of a study. Over a finite search space it proposes no configuration twice.
 
     Args:
-        kind: one of SAMPLERS.
+        kind: which one.
         seed: seed of the study.
         space: free coordinate -> distribution.
-        trials: search budget of the study, ≥ 1.
+        trials: search budget of the study, ≥ 1, and not above the number of configurations of a finite space.
     """
-    if kind == "qmc":
-        return PointSampler(sobol(seed, space))
-    return PointSampler(grid(space, trials)) if kind == "grid" else SeededSampler(kind, seed)
+    sampler: BaseSampler
+    if kind in ("qmc", "grid"):
+        sampler = PointSampler(sobol(seed, space) if kind == "qmc" else grid(space, trials))
+    else:
+        sampler = SeededSampler(kind, seed)
+    return DistinctSampler(sampler, space) if all(map(finite_values, space.values())) else sampler

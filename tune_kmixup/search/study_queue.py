@@ -69,7 +69,7 @@ class StudyQueue:
         """Optuna's study with all proposals in order. Those without a result are queued to be proposed again first."""
         seed = derived_seed(self.suite.seed, self.study.name)
         optuna_study = optuna.create_study(
-            sampler=make_sampler(self.suite.sampler, seed, self.space, self.suite.trials),
+            sampler=make_sampler(self.suite.sampler, seed, self.space, self.suite.trial_count(self.study)),
             pruner=optuna.pruners.NopPruner(),
             study_name=self.study.name,
             direction="minimize",
@@ -192,20 +192,28 @@ class StudyQueue:
             OSError: if the rows cannot be written.
         """
         trial = self.running.pop(ray_id)
-        self.attempts[trial.name] += rows is None
-        if rows is None and self.attempts[trial.name] <= RETRIES:
+        if rows is None:
+            self.attempts[trial.name] += 1
             self.retries.append(trial)
+            if self.attempts[trial.name] > RETRIES:
+                self.give_up(trial)
             return
-        if rows is not None:
-            self.run.write_rows(trial, rows)
-            self.rows += rows
-            self.seconds += sum(row["seconds"] for row in rows)
-        else:
-            self.failed[trial.name] = ""
+        self.run.write_rows(trial, rows)
+        self.rows += rows
+        self.seconds += sum(row["seconds"] for row in rows)
         if self.optuna_study and trial.phase == "search":
-            self.record_rungs(trial, rows or [])
+            self.record_rungs(trial, rows)
             optuna_trial = self.optuna_trials.pop(trial.name)
-            if rows is None or stopped_configurations(rows):
-                self.optuna_study.tell(optuna_trial, state=TrialState.FAIL if rows is None else TrialState.PRUNED)
+            if stopped_configurations(rows):
+                self.optuna_study.tell(optuna_trial, state=TrialState.PRUNED)
             else:
                 self.optuna_study.tell(optuna_trial, validation_score(rows)[0])
+
+    def give_up(self, trial: Trial) -> None:
+        """Counts a trial as failed instead of running it again. Does nothing if it is not waiting to be run again."""
+        if trial not in self.retries:
+            return
+        self.retries.remove(trial)
+        self.failed[trial.name] = ""
+        if self.optuna_study and trial.phase == "search":
+            self.optuna_study.tell(self.optuna_trials.pop(trial.name), state=TrialState.FAIL)

@@ -24,14 +24,14 @@ def parse_location(location: str | Path) -> Path:
         location: path of a folder on disk, or URL of one in an object store.
 
     Returns:
-        A `Path`, or a `UPath` for a URL.
+        An absolute `Path`, because workers have other working directories; or a `UPath` for a URL.
 
     Raises:
         BadInput: if the kind of store is unknown, or its package is not installed.
     """
     protocol = re.match(r"([a-z0-9]+)://", str(location))
     if not protocol:
-        return Path(location)
+        return Path(location).absolute()
     from upath import UPath
 
     try:

@@ -15,10 +15,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir, encode_json
-from tune_kmixup.store.status import DEAD_AFTER, HEARTBEAT_SECONDS, is_alive
+from tune_kmixup.store.status import DEAD_AFTER, HEARTBEAT_SECONDS, describe_holder, is_alive
 
 
 @contextmanager
@@ -41,12 +41,13 @@ def run_lock(run: RunDir) -> Iterator[None]:
 
 @contextmanager
 def file_lock(run: RunDir) -> Iterator[None]:
-    lock = FileLock(run.path / "launch.lock", timeout=0)
+    path = run.path / "launch.lock"
+    lock, new = FileLock(path, timeout=0), [part for part in (path, *path.parents) if not part.exists()]
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise in_use_error(run, run.launch()) from None
+        raise in_use_error(run, current_holder(run)) from None
     except OSError as error:
         raise unwritable_error(run, error) from error
     try:
@@ -54,9 +55,28 @@ def file_lock(run: RunDir) -> Iterator[None]:
         # Some network file systems do not share locks between machines, so a fresh heartbeat of another one counts too.
         if launch and not launch["ended"] and launch["host"] != socket.gethostname() and is_alive(launch):
             raise in_use_error(run, launch)
+        try:
+            run.write_holder({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()})
+        except OSError as error:
+            raise unwritable_error(run, error) from error
         yield
+    except (BadInput, LaunchError):  # what is refused or does not start leaves nothing behind
+        run.remove_holder()
+        for part in new:
+            with suppress(OSError):  # a folder that holds measurements stays
+                part.rmdir() if part.is_dir() else part.unlink()
+        raise
     finally:
+        run.remove_holder()
         lock.release()
+
+
+def current_holder(run: RunDir) -> Mapping[str, Any]:
+    """Who holds a run directory on disk: a launch writes it right after it has taken the lock."""
+    until = time.monotonic() + 1
+    while not (holder := run.holder()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return holder or run.launch()
 
 
 @contextmanager
@@ -65,12 +85,12 @@ def store_lease(run: RunDir) -> Iterator[None]:
     lease = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "updated": now, "by": uuid.uuid4().hex}
     try:
         if not files.create(path, encode_json(lease)):
-            holder = read_lease(path)
+            holder = run.holder()
             if holder and is_alive(holder):
                 raise in_use_error(run, holder)
             files.remove(path)
             if not files.create(path, encode_json(lease)):  # another launch was faster
-                raise in_use_error(run, read_lease(path))
+                raise in_use_error(run, run.holder())
     except OSError as error:
         raise unwritable_error(run, error) from error
     released = Event()
@@ -111,10 +131,10 @@ def read_lease(path: Path) -> dict[str, Any]:
 
 
 def in_use_error(run: RunDir, holder: Mapping[str, Any]) -> BadInput:
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.get("since")))
+    by = f" by {describe_holder(holder)}" if holder else ""
     return BadInput(
-        f"out={str(run.path)!r} is in use by process {holder.get('pid')} on {holder.get('host')} since {since}: "
-        f"stop it, wait for it ({DEAD_AFTER:.0f} s from its last heartbeat if it died), or choose another --out."
+        f"out={str(run.path)!r} is in use{by}: stop it, wait for it ({DEAD_AFTER:.0f} s from its last heartbeat if it "
+        "died), or choose another --out."
     )
 
 

@@ -9,6 +9,7 @@ under a name that says what it holds. If it exists, its runs are done.
     memory.json                                   measured GPU memory of a trial, per size of GPU and task
     launch.json                                   heartbeat: who launched, since when, and what is running
     launch.lock                                   held by the launch that uses the directory
+    holder.json                                   on disk: which launch that is
     studies/<task>/<method>/proposal-0003.json    a configuration, written before its trial starts
     studies/<task>/<method>/search-0003.json      rows of its search runs
     studies/<task>/<method>/final-0003-<seed>.json  rows of its final runs, starting with this seed
@@ -20,7 +21,7 @@ import errno
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -112,7 +113,8 @@ class RunDir:
             raise unreadable_error(self.path, error) from error
         except (KeyError, TypeError, ValueError) as error:
             path = self.display_path / "suite.json"
-            raise BadInput(f"{path} is not a suite ({error!r}): restore it, or launch into a new --out.") from error
+            reason = str(error) if isinstance(error, BadInput) else repr(error)
+            raise BadInput(f"{path} is not a suite ({reason}): restore it, or launch into a new --out.") from error
 
     def proposals(self, study: str) -> dict[int, dict[str, float]]:
         """The configurations that were proposed in a study.
@@ -160,6 +162,10 @@ class RunDir:
     def launch(self) -> dict[str, Any]:
         """The last heartbeat (pid, host, since, updated, slots, running, earlier launches); empty if there is none."""
         return self._read_cache("launch.json")
+
+    def holder(self) -> dict[str, Any]:
+        """The launch that holds the run directory (pid, host, since, in a store updated too); empty if none does."""
+        return self._read_cache("launch.lock" if files.is_remote(self.path) else "holder.json")
 
     def speedups(self) -> dict[str, dict[int, float]]:
         """The measured speedups so far.
@@ -238,6 +244,15 @@ class RunDir:
     def write_memory(self, memory: Mapping[int, Mapping[str, Mapping[int, int | None]]]) -> None:
         """Writes what `memory` reads."""
         self._write(self.path / "memory.json", memory)
+
+    def write_holder(self, holder: Mapping[str, Any]) -> None:
+        """Writes what `holder` reads, on disk."""
+        self._write(self.path / "holder.json", dict(holder))
+
+    def remove_holder(self) -> None:
+        """Removes what `write_holder` wrote, if it can."""
+        with suppress(OSError):
+            files.remove(self.path / "holder.json")
 
     def write_launch(self, heartbeat: Mapping[str, Any]) -> None:
         """Writes what `launch` reads."""

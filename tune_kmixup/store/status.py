@@ -1,11 +1,14 @@
 """The status of a launch, from the files of its run directory."""
 
+import os
+import socket
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tune_kmixup.core.config import Study, Suite
+from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, stopped_configurations, validation_score
 from tune_kmixup.store.run_dir import RunDir
@@ -97,7 +100,7 @@ class LaunchStatus:
         studies: one status per study of the suite.
         slots: trials that run at once, or GPUs if trials have shares of GPUs; 0 before the first launch.
         shares: task without its split -> share of a slot that a trial takes; 1 for a task without an entry.
-        state: `running`, `ended`, `interrupted` or `not launched`.
+        state: `starting`, `running`, `ended`, `interrupted` or `not launched`.
         busy: see `busy_share`.
     """
 
@@ -146,12 +149,45 @@ def launch_status(run: RunDir) -> LaunchStatus:
         BadInput: if the run directory holds no suite, or cannot be read.
     """
     with run.local_copy() as local:
-        return local_launch_status(local)
+        return local_launch_status(local, run.holder())
 
 
-def local_launch_status(run: RunDir) -> LaunchStatus:
-    suite, launch = run.suite(), run.launch()
-    if not launch:
+def describe_holder(holder: Mapping[str, Any]) -> str:
+    """A launch in words: `process 1234 on node1 since 2026-01-31 12:00:00`."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
+    return f"process {holder['pid']} on {holder['host']} since {since}"
+
+
+def is_starting(holder: Mapping[str, Any], launch: Mapping[str, Any]) -> bool:
+    """Whether a launch has taken the run directory, and has not written its first heartbeat."""
+    return bool(holder) and holder["since"] > launch.get("since", 0.0) and not is_dead(holder)
+
+
+def is_dead(holder: Mapping[str, Any]) -> bool:
+    """Whether a process of this machine has ended; of another machine that is not known."""
+    if holder["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(holder["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it runs as another user
+        pass
+    return False
+
+
+def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
+    launch = run.launch()
+    starting = is_starting(holder, launch)
+    if starting and not run.exists():
+        raise BadInput(
+            f"run_dir={str(run.display_path)!r} holds no suite.json yet: it is being launched by "
+            f"{describe_holder(holder)}. Ask again in a minute."
+        )
+    suite = run.suite()
+    if starting:
+        state = "starting"
+    elif not launch:
         state = "not launched"
     elif launch["ended"]:
         state = "ended"

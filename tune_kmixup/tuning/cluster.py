@@ -2,43 +2,66 @@
 
 import os
 import secrets
+import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import ray
 import torch
 
 import search_spaces
 import tune_kmixup
-from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.planning.resources import Resources
+
+ANSWER_SECONDS = 30.0  # for the address of a cluster to answer
+WATCH_SECONDS = 0.2  # between two looks at Ray's processes: before Ray prints pages about one that died
 
 
 @contextmanager
-def ray_connection(resources: Resources) -> Iterator[int]:
+def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None] | None = None) -> Iterator[int]:
     """Connects to Ray for the duration of a launch.
 
     Args:
         resources: `address` chooses between a private Ray and a cluster.
+        on_death: called from another thread if a process of a private Ray dies. It should end this process: Ray ends
+            it seconds later without a word, or waits for minutes.
 
     Yields:
         The number of slots, see `Resources.slots`.
 
     Raises:
-        BadInput: if not even one trial fits, or the cluster does not answer.
+        BadInput: if not even one trial fits, or the cluster refuses the connection.
+        LaunchError: if Ray does not start, or the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if resources.address is None:
         start_private_ray(resources)
     else:
         join_cluster(resources.address)
+    ended = Event()
+    if on_death:
+        Thread(target=watch_ray, args=(ray._private.worker._global_node, ended, on_death), daemon=True).start()
     try:
         total = ray.cluster_resources()
         yield resources.slots(total.get("CPU", 0), total.get("GPU", 0))
     finally:
+        ended.set()
         ray.shutdown()
+
+
+def watch_ray(node: Any, ended: Event, on_death: Callable[[LaunchError], None]) -> None:
+    """Waits until the launch has ended, or a process has died that this Ray cannot do without."""
+    while not ended.wait(WATCH_SECONDS):
+        # Of a cluster, `node` has no processes: they are not ours.
+        dead = [kind for kind, process in node.dead_processes() if kind in ("raylet", "gcs_server")]
+        if dead and not ended.is_set():
+            on_death(LaunchError(f"Ray's process {dead[0]} has died: check the free memory and the system's log."))
+            return
 
 
 def start_private_ray(resources: Resources) -> None:
@@ -48,18 +71,46 @@ def start_private_ray(resources: Resources) -> None:
     # Ray's ports are open to the network, so it asks for a token. If we set none, Ray writes one to the home directory,
     # which may be read-only, and from then on every `ray start` on this machine asks for that token.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False, logging_level="error")
+    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+    try:
+        ray.init("local", num_cpus=cpus, num_gpus=gpus, **options)
+    except Exception as error:  # its processes die, or its files cannot be written: it raises errors of many types
+        folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+        raise LaunchError(
+            f"Ray does not start ({first_line(error)}): check that its temporary folder {folder!r} can be "
+            "written, has free space and a short path, or set RAY_TMPDIR to a folder like that."
+        ) from error
+
+
+def check_answers(address: str) -> None:
+    """Raises LaunchError if nothing listens at HOST:PORT. Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise BadInput(f"address={address!r} is no address: choose auto or HOST:PORT, e.g. 10.0.0.1:6379.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, UnicodeError) as error:
+        raise LaunchError(
+            f"address={address!r} does not answer ({first_line(error)}): check that a Ray cluster runs there "
+            "(`ray start --head`) and that a firewall lets this machine through."
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def join_cluster(address: str) -> None:
     """Joins a Ray cluster. Our code is uploaded with the job, so that every node runs the version of the launch."""
+    if address != "auto":
+        check_answers(address)
     packages = [str(Path(package.__path__[0])) for package in (tune_kmixup, search_spaces)]
     try:
         with warnings.catch_warnings(action="ignore"):  # Ray warns here about errors that it then raises
             ray.init(address, runtime_env={"py_modules": packages}, log_to_driver=False, logging_level="error")
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BadInput(
-            f"address={address!r} gives no connection to a Ray cluster ({reason}): start one with `ray start --head`, "
-            "name its HOST:PORT, and give its token if it asks for one (RAY_AUTH_MODE=token)."
+            f"address={address!r} gives no connection to a Ray cluster ({first_line(error)}): start one with "
+            "`ray start --head`, name its HOST:PORT, and give its token if it asks for one (RAY_AUTH_MODE=token)."
         ) from error

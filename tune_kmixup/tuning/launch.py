@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import ray
 from ray import tune
 
 from tune_kmixup.core.config import Suite
+from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.data.download import fetch
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import loggers
-from tune_kmixup.tuning.cluster import ray_connection
+from tune_kmixup.tuning.cluster import first_line, ray_connection
 from tune_kmixup.tuning.gpu_sharing import GpuSharing
 from tune_kmixup.tuning.heartbeat import Heartbeat
 from tune_kmixup.tuning.profiling import load_or_measure_speedups, plan_gpu_sharing
@@ -53,6 +55,7 @@ def launch(
     on_progress: Callable[[SuiteSearcher], None] = lambda searcher: None,
     warm_start: Mapping[str, Mapping[str, float]] | None = None,
     log_to: Sequence[str] = (),
+    on_death: Callable[[LaunchError], None] | None = None,
 ) -> Outcome | None:
     """Runs what is missing of a suite. The caller holds the lock of the run directory (`store.lock.run_lock`).
 
@@ -65,21 +68,24 @@ def launch(
         on_progress: called with the searcher after each step of Ray Tune.
         warm_start: study -> values to propose first, for studies without proposals.
         log_to: names of Ray Tune's loggers to send trials to as well, see `loggers`.
+        on_death: called if Ray dies, see `cluster.ray_connection`.
 
     Returns:
         How the launch ended; None if nothing was missing.
 
     Raises:
         BadInput: if the suite cannot run with these arguments.
+        LaunchError: if Ray or a disk fails.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
+    data_dir = data_dir.absolute()  # workers have other working directories
     searcher = SuiteSearcher(suite, run)
     if searcher.finished():
         return None
     background_loggers = loggers.start_loggers(log_to, suite, run)
     for dataset in {study.task.dataset for study in suite.studies}:
         fetch(dataset, data_dir)
-    with ray_connection(resources) as slots, tempfile.TemporaryDirectory(prefix="tune-kmixup-") as scratch:
+    with failures_in_a_line(), ray_connection(resources, on_death) as slots, temporary_folder() as scratch:
         speedups = load_or_measure_speedups(suite, run, data_dir, plugins, resources)
         sharing = plan_gpu_sharing(suite, run, data_dir, plugins, resources, speedups, slots)
         run.write_suite(suite)  # not before: a suite that cannot run leaves only its measurements behind
@@ -92,15 +98,38 @@ def launch(
             TrialActor,
             tasks={study.name: study.task for study in suite.studies},
             data_dir=data_dir,
-            run=RunDir(run.path.absolute()),
+            run=RunDir(run.path),
             plugins=plugins,
             resources=resources,
         )
-        run_experiment(trainable, searcher, [heartbeat, *background_loggers], resources, Path(scratch))
+        run_experiment(trainable, searcher, [heartbeat, *background_loggers], resources, scratch)
         heartbeat.write(ended=True)
         for logger in background_loggers:
             logger.finish()
     return Outcome(searcher.failures(), searcher.finished(), searcher.disk_error)
+
+
+@contextmanager
+def failures_in_a_line() -> Iterator[None]:
+    """Raises LaunchError for what Ray, its processes and the disks raise."""
+    try:
+        yield
+    except (OSError, ray.exceptions.RayError, tune.TuneError) as error:
+        raise LaunchError(
+            f"the launch cannot go on ({type(error).__name__}: {first_line(error)}): check the disks, the memory and, "
+            "with --address, the cluster."
+        ) from error
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for the state of Ray Tune. Raises LaunchError if it cannot be created."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="tune-kmixup-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise LaunchError(f"TMPDIR cannot be written ({error}): set TMPDIR to a folder with free space.") from error
+    with folder as path:
+        yield Path(path)
 
 
 def run_experiment(

@@ -26,6 +26,7 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.tuning.cluster import first_line
 
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}  # what each logger imports
 METRICS = ("val_error", "val_nll", "test_error", "test_nll", "seconds")
@@ -205,7 +206,3 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
         self.thread.join(FLUSH_SECONDS)
         if self.thread.is_alive():
             self.warn(f"has not sent everything within {FLUSH_SECONDS:.0f} s and is abandoned")
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,6 +5,7 @@ study has spent its search budget, its selected configuration is handed out as f
 There is no barrier between the two phases.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from ray.tune.search import Searcher
 
 from tune_kmixup.core.batched_seeds import Speedups
 from tune_kmixup.core.config import Suite, Trial
+from tune_kmixup.core.errors import BadInput
 from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.gpu_sharing import GpuSharing
@@ -99,11 +101,13 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
             queue.finish(trial_id, rows)
 
     def record_error(self, trial_id: str, error: str) -> None:
-        """Keeps the last line of a trial's error, if its retries are used up."""
+        """Keeps the last line of a trial's error, if its retries are used up. Bad input is as bad in a retry."""
         trial = self.lost_trials.pop(trial_id)
-        failed = self.queues[trial.study].failed
-        if trial.name in failed:
-            failed[trial.name] = error
+        queue = self.queues[trial.study]
+        if re.match(rf"([\w.]+\.)?{BadInput.__name__}: ", error):
+            queue.give_up(trial)
+        if trial.name in queue.failed:
+            queue.failed[trial.name] = error
             with self.stop_on_disk_error():
                 self.run.write_failure(trial, error)
 

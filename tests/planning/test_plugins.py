@@ -1,0 +1,66 @@
+"""What a `--load` file may do, and what it is refused for."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.launches import registries_restored, run_cli_in_process
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.planning.plugins import Plugins
+
+TASK = "from tune_kmixup.study import Draft, Recipe, Task\nrecipe = Recipe(epochs=1, batch_size=10, lr=0.1)\n"
+METHOD = "from search_spaces.methods import METHODS\n"
+TASKS = TASK + "from search_spaces.tasks import TASKS\n"
+BAD = {
+    "raises": ("\nraise RuntimeError('boom\\nmore')", "fails in line 2: RuntimeError: boom"),
+    "does not parse": ("def f(:", "fails in line 1: SyntaxError: invalid syntax"),
+    "holds a null byte": ("x = 1\0", "null bytes"),
+    "ends the process": ("import sys\nsys.exit(3)", "fails in line 2: SystemExit: 3"),
+    "ends it with success": ("import sys\nsys.exit()", "fails in line 2: SystemExit"),
+    "lacks a package": ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+    "fails in a function": ("def f():\n    1 / 0\nf()", "fails in line 2: ZeroDivisionError: division by zero"),
+    "makes a bad recipe": (TASK + "Recipe(1, 10, 0.1, optimizer='adam')", "optimizer='adam' is unknown: did you mean"),
+    "plain value": (METHOD + "METHODS['x'] = {'alpha': 1.0}", "METHODS['x']['alpha'] is 1.0: it takes an Optuna"),
+    "plain values": (METHOD + "METHODS['x'] = {'k': (2, 8)}", "METHODS['x']['k'] is (2, 8): it takes an Optuna"),
+    "no coordinates": (METHOD + "METHODS['x'] = 'alpha'", "METHODS['x'] is 'alpha': it takes a dict"),
+    "one task": (
+        TASKS + "TASKS['iris/mlp'] = Task('iris', 'mlp', recipe)",
+        "TASKS['iris/mlp'] is a Task: it takes a tup",
+    ),
+    "no task": (TASKS + "TASKS['iris/mlp'] = ()", "it takes a tuple with a Task per outer split"),
+    "another task": (TASKS + "TASKS['iris/x'] = (Task('iris', 'mlp', recipe),)", "TASKS['iris/x'] holds iris/mlp"),
+    "no suite": ("from search_spaces.suites import SUITES\nSUITES['x'] = ('iris/mlp',)", "SUITES['x'] is no Draft"),
+    "no network": ("from tune_kmixup.models import ARCHITECTURES\nARCHITECTURES['x'] = 3", "ARCHITECTURES['x'] is 3"),
+    "no data set": (
+        "from tune_kmixup.data.registry import DATASETS\nDATASETS['x'] = 'x.npz'",
+        "DATASETS['x'] is 'x.npz'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD)
+def test_a_file_that_cannot_be_loaded_is_refused_in_a_line(text: str, message: str, tmp_path: Path) -> None:
+    path, out = tmp_path / "my file.py", tmp_path / "run"
+    path.write_text(text)
+    printed = run_cli_in_process("launch", "iris/mlp", "--load", path, "--out", out, code=2)
+    assert printed.startswith(f"error: load='{path}' fails") and message in printed
+    assert len(printed.splitlines()) == 1 and not out.exists()
+
+
+def test_a_file_may_import_its_neighbours_and_hides_no_package(tmp_path: Path) -> None:
+    (tmp_path / "networks_of_mine.py").write_text("NAME = 'mine'")
+    (tmp_path / "json.py").write_text("raise RuntimeError('hides a package')")
+    (tmp_path / "mine.py").write_text(
+        "import json, networks_of_mine\nfrom search_spaces.methods import METHODS\nMETHODS[networks_of_mine.NAME] = {}"
+    )
+    args = ["plan", "iris/mlp@0", "--method", "mine", "--load", tmp_path / "mine.py"]
+    assert "1 studies, 1 configurations" in run_cli_in_process(*args)
+
+
+def test_a_file_that_failed_is_refused_again(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise KeyError('x')")
+    plugins = Plugins.read([tmp_path / "mine.py"])
+    with registries_restored():
+        for _ in range(2):
+            with pytest.raises(BadInput, match="KeyError"):
+                plugins.load()
