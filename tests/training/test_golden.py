@@ -32,6 +32,8 @@ def test_a_training_gives_the_recorded_numbers(case: dict[str, Any]) -> None:
     for row, expected in zip(rows, case["rows"], strict=True):
         for column, value in expected.items():
             # An error may differ by one test row whose two best classes are nearly equal.
-            tolerance = 1.01 / test_rows if "error" in column or "ece" in column else 1e-9
+            # So may a share of the 400 pairs by one, where two pairings cost nearly the same on another processor.
+            counted = "error" in column or "ece" in column
+            tolerance = 1.01 / test_rows if counted else 1.01 / 400 if "share" in column else 1e-9
             expected_value = value if value is None else pytest.approx(value, rel=TOLERANCE, abs=tolerance)
             assert row[column] == expected_value, column
