@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks.asha import Curve, last_epochs, simulate
 from tests.helpers.reports import filled
-from tune_kmixup.analysis.report.tables import format_estimate
+from tune_kmixup.analysis.report.formats import format_estimate
 from tune_kmixup.analysis.stats import t_interval
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.selection import final_rows
@@ -85,3 +88,43 @@ def test_the_readme_shows_the_example_as_it_is() -> None:
     shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     example = (ROOT / "examples" / "train_with_kmixup.py").read_text()
     assert len(shown) == 1 and shown[0] in example
+
+
+def test_a_simulated_search_stops_what_the_rungs_say() -> None:
+    """Epochs 1 and 3 of 9. The best so far continues; of six at a rung the best two do; ties continue."""
+    rungs = [(0.5, 0.5), (0.6, 0.1), (0.4, 0.6), (0.4, 0.5), (0.3, 0.2), (0.4, 0.1)]
+    assert last_epochs([{1: first, 3: second} for first, second in rungs], 9) == [9, 1, 3, 9, 9, 9]
+
+
+def made_up_curves(count: int, rungs: Callable[[float], float]) -> list[Curve]:
+    """Configurations whose final validation error is their test error, and whose errors at rungs follow from it."""
+    curves = []
+    for trial, truth in enumerate(np.random.default_rng(0).random(count).tolist()):
+        run = {"trial": trial, "status": "ok", "alpha": 1.0, "k": 1, "val_error": truth, "val_nll": truth}
+        runs = [run | {"phase": "search"}, run | {"phase": "shortlist"}]
+        curves.append(Curve({1: rungs(truth), 3: rungs(truth)}, runs, truth))
+    return curves
+
+
+def test_rungs_that_tell_the_truth_keep_the_best_and_cost_nothing() -> None:
+    means = simulate(made_up_curves(48, lambda truth: truth), 9, 100)
+    assert means["best kept, %"] == means["same selected, %"] == 100 and means["all kept, %"] < 40
+    assert means["regret, points"] == means["regret without asha"] == 0 and 40 < means["epochs saved, %"] < 100
+
+
+def test_rungs_that_tell_nothing_keep_the_best_as_often_as_any() -> None:
+    rng = np.random.default_rng(1)
+    means = simulate(made_up_curves(2000, lambda truth: rng.random()), 9, 800)
+    assert 5 < means["all kept, %"] < 30
+    assert abs(means["best kept, %"] - means["all kept, %"]) < 5
+    assert means["regret, points"] == pytest.approx(means["best kept is worse by, points"]) != 0
+    assert means["regret without asha"] == 0
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_asha_trains_only_what_its_file_lacks(tmp_path: Path) -> None:
+    out = tmp_path / "asha.csv"
+    command = ("benchmarks/asha.py", "--quick", "--out", str(out))
+    text, trainings = run_script(*command), out.read_text()
+    assert "| breast_cancer-40/mlp@0/kmixup |" in text and trainings.count("\n") == 1 + 6 * 15
+    assert run_script(*command) == text and out.read_text() == trainings
