@@ -149,7 +149,11 @@ Scheduler = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(metavar="N", help=f"Seed from which all others derive. Default: {DEFAULTS.seed}, or the suite's."),
+    typer.Option(
+        metavar="N",
+        help="Varies searches, initial weights and batches; training, validation and test rows stay the same. "
+        f"Default: {DEFAULTS.seed}, or the suite's.",
+    ),
 ]
 Address = Annotated[
     str | None,
