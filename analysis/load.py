@@ -1,6 +1,7 @@
 """Reads run directories and the folders of earlier reports into one table with a row per run."""
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,11 +13,13 @@ from tune_kmixup.core.config import Claims, Suite, from_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS, RENAMED, Row
 from tune_kmixup.core.selection import final_rows
-from tune_kmixup.store.files import is_remote
-from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.core.text import one_line
+from tune_kmixup.store import files, schema
+from tune_kmixup.store.run_dir import CorruptFile, RunDir
 from tune_kmixup.store.status import busy_share, study_status
 
 from .gains import STUDY_KEY
+from .one_experiment import check_configurations, check_one_experiment
 
 RUN_KEY = [*STUDY_KEY, "phase", "trial", "seed"]  # the columns that identify a run
 MISSING_COLUMNS = ["study", "missing", "command"]
@@ -79,17 +82,20 @@ def load(sources: Iterable[Path]) -> Runs:
         Their runs, each once. `core.selection.final_rows` decides which final runs are marked as selected.
 
     Raises:
-        BadInput: a folder is neither, none holds a result, or two contradict each other (see `drop_copies`).
+        BadInput: a folder is neither, none holds a result, or two do not belong together (see `one_experiment` and
+            `drop_copies`).
     """
     sources = list(sources)
     rows: list[Row] = []
     missing: list[dict[str, str]] = []
     launches: list[Launch] = []
+    suites: list[tuple[str, Suite]] = []
     for source in sources:
         source_rows, source_missing, source_launches = (
             read_report(source) if is_report(source) else read_run_dir(source)
         )
-        rows += source_rows
+        rows += [{**row, "source": str(source)} for row in source_rows]
+        suites += [(str(source), launch.suite) for launch in source_launches]
         missing += source_missing
         launches += source_launches
     if not rows:
@@ -99,7 +105,9 @@ def load(sources: Iterable[Path]) -> Runs:
     table = table.reindex(columns=[*COLUMNS, *table.columns.difference([*COLUMNS], sort=False)])
     table["outer_split"] = table["outer_split"].astype("Int64")
     check_one_design(launches)
-    return Runs(drop_copies(table), pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
+    check_one_experiment(suites)
+    check_configurations(table)
+    return Runs(drop_copies(table.drop(columns="source")), pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
 
 
 SourceRuns = tuple[list[Row], list[dict[str, str]], list[Launch]]  # rows, missing, launches
@@ -108,48 +116,106 @@ SourceRuns = tuple[list[Row], list[dict[str, str]], list[Launch]]  # rows, missi
 def read_run_dir(path: Path) -> SourceRuns:
     with RunDir(path).local_copy() as run:
         suite = run.suite()
-        rows_by_study = {study.name: run.rows(study.name) for study in suite.studies}
+        rows_by_study = {name: results.rows for name, results in run.results(suite).items()}
         seconds = ((row["task"], row["seconds"]) for rows in rows_by_study.values() for row in rows)
         busy = busy_share(run.launch(), seconds)
     selected = {id(row) for rows in rows_by_study.values() for row in final_rows(rows, suite.shortlist)}
     marked = [
         {"suite": suite.name, **row, "selected": id(row) in selected} for rows in rows_by_study.values() for row in rows
     ]
-    return marked, missing_runs(suite, rows_by_study, str(path)), [Launch(path.absolute().name, suite, busy)]
+    published = replace(suite, identity=suite.identity.without_paths())
+    launch = Launch(one_line(path.absolute().name), published, busy)
+    return marked, missing_runs(suite, rows_by_study, str(path)), [launch]
 
 
 def is_report(path: Path) -> bool:
     """Whether this is the folder of a report on a local disk. A run directory may have a report written into it."""
-    return not is_remote(path) and (path / ROWS_FILE).is_file() and not (path / "suite.json").is_file()
+    return not files.is_remote(path) and (path / ROWS_FILE).is_file() and not (path / "suite.json").is_file()
 
 
 def read_report(folder: Path) -> SourceRuns:
     """Reads what `save_runs` wrote."""
-    try:
-        # As `RunDir.rows` gives them: None where nothing was measured, and no column that is empty throughout.
-        table = pd.read_parquet(folder / ROWS_FILE).rename(columns=RENAMED).dropna(axis="columns", how="all")
-        launches = [
-            Launch(entry["name"], from_json(json.dumps(entry["suite"])), entry["busy"])
-            for entry in json.loads((folder / LAUNCHES_FILE).read_text(encoding="utf-8"))
-        ]
-        rows: list[Row] = table.astype(object).where(table.notna(), None).to_dict("records")
-        by_suite: dict[str, dict[str, list[Row]]] = {launch.suite.name: {} for launch in launches}
-        for row in rows:
-            by_suite[row["suite"]].setdefault(study_name(row), []).append(row)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"run_dirs={str(folder)!r} is not a complete report ({error}): name a run directory, or a report of this "
-            "version."
-        ) from error
+    launches, rows = read_launches(folder), read_rows(folder)
+    by_study: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by_study.setdefault((str(row.get("suite")), study_name(row)), []).append(row)
+    for (suite, name), study_rows in by_study.items():
+        try:
+            check_study(name, study_rows, [launch.suite for launch in launches if launch.suite.name == suite])
+        except BadInput as error:
+            raise not_a_report(folder / ROWS_FILE, f"{name}: {error}") from error
     missing: list[dict[str, str]] = []
     for launch in launches:
-        missing += missing_runs(launch.suite, by_suite[launch.suite.name], f".../{launch.name}")
+        suite_rows = {name: rows for (suite, name), rows in by_study.items() if suite == launch.suite.name}
+        missing += missing_runs(launch.suite, suite_rows, f".../{launch.name}")
     return rows, missing, launches
+
+
+def read_launches(folder: Path) -> list[Launch]:
+    try:
+        entries, launches = schema.parse(files.read(folder / LAUNCHES_FILE)), []
+        if not isinstance(entries, list):
+            raise BadInput("it holds no launches")
+        for entry in entries:
+            schema.check_record(entry, schema.LAUNCH)
+            launches.append(Launch(entry["name"], from_json(json.dumps(entry["suite"])), entry.get("busy")))
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        reason = error if isinstance(error, ValueError | OSError) else repr(error)
+        raise not_a_report(folder / LAUNCHES_FILE, reason) from error
+    return launches
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """The rows of a report, each checked by itself, as `RunDir.rows` gives them: None where nothing was measured."""
+    path = folder / ROWS_FILE
+    try:
+        if not path.is_file():
+            raise files.NotRegular(path)
+        table = pd.read_parquet(path, page_checksum_verification=True).rename(columns=RENAMED)
+        table = table.dropna(axis="columns", how="all")
+        rows: list[Row] = table.astype(object).where(table.notna(), None).to_dict("records")
+    except Exception as error:  # broken bytes lead pyarrow to errors of many kinds
+        raise not_a_report(path, error) from error
+    whole = [name for name, (kind, _) in COLUMNS.items() if kind == "int"]
+    for number, row in enumerate(rows):
+        # Where some are missing, pandas reads a column of whole numbers as floats.
+        row |= {name: int(row[name]) for name in whole if isinstance(row.get(name), float) and row[name].is_integer()}
+        try:
+            schema.check_row(row)
+            schema.Field(bool).check("selected", row.get("selected"))
+        except BadInput as error:
+            raise not_a_report(path, f"row {number}: {error}") from error
+    return rows
+
+
+def not_a_report(path: Path, reason: object) -> CorruptFile:
+    return CorruptFile(path, reason, "write the report again from its run directories.", "is not of a complete report")
+
+
+def check_study(name: str, rows: list[Row], suites: Iterable[Suite]) -> None:
+    """Checks the rows of a study in a report: one of the suites must expect them, and select what is marked.
+
+    Raises:
+        BadInput: if they fit none.
+    """
+    misfit = BadInput(f"no suite of {LAUNCHES_FILE} has this study")
+    for suite in suites:
+        for study in suite.studies:
+            if study.name == name:
+                try:
+                    schema.StudyRows(suite, study).check_table(rows)
+                    marked = {id(row) for row in final_rows(rows, suite.shortlist)}
+                    if any(row["selected"] != (id(row) in marked) for row in rows):
+                        raise BadInput("selected does not mark the final runs of the configuration selected")
+                    return
+                except BadInput as error:
+                    misfit = error
+    raise misfit
 
 
 def save_runs(runs: Runs, folder: Path) -> None:
     """Writes the rows and the launches, from which `load` reads the same runs again."""
-    runs.rows.to_parquet(folder / ROWS_FILE, compression="zstd")
+    runs.rows.to_parquet(folder / ROWS_FILE, compression="zstd", write_page_checksum=True)
     launches = json.dumps([asdict(launch) for launch in runs.launches], indent=1)
     (folder / LAUNCHES_FILE).write_text(f"{launches}\n", encoding="utf-8")
 
@@ -161,7 +227,7 @@ def missing_runs(suite: Suite, rows_by_study: Mapping[str, list[Row]], run_dir: 
         status = study_status(suite, study, rows_by_study.get(study.name, []), {}, ())
         search, final = status.search_planned - status.search_done, status.final_planned - status.final_done
         if counts := [f"{n} {phase} runs" for n, phase in ((search, "search"), (final, "final")) if n > 0]:
-            command = f"tune-kmixup resume {run_dir}"
+            command = shlex.join(["tune-kmixup", "resume", run_dir])
             records.append({"study": study.name, "missing": ", ".join(counts), "command": command})
     return records
 

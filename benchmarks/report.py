@@ -72,7 +72,14 @@ def with_other_columns(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataF
     """Adds the other columns: functions of the error, or constants."""
     error, final = rows["val_error"], rows["phase"] == "final"
     rows = rows.assign(
-        suite="made up", status="ok", device="cpu", machine="none", code="none", versions="none", val_nll=3 * error
+        suite="made-up",
+        epochs=10,
+        status="ok",
+        device="cpu",
+        machine="none",
+        code="none",
+        versions="none",
+        val_nll=3 * error,
     )
     for name in [name for name in COLUMNS if name.startswith("test_") and COLUMNS[name][0] == "float"]:
         rows[name] = rows[name].where(rows[name].notna(), (error * rng.uniform(1, 2)).where(final))

@@ -2,6 +2,8 @@
 
 import math
 
+from tune_kmixup.core.text import one_line
+
 from ..gains import searches
 from ..stats import Estimate
 
@@ -74,3 +76,9 @@ def format_relative(estimate: Estimate) -> str:
 
 def format_count(count: float) -> str:
     return "" if math.isnan(count) else "no number" if math.isinf(count) else f"{count:,.0f}"
+
+
+def escape_markdown(text: str) -> str:
+    """Text on one line without HTML, without the end of a cell, and without the start of a link."""
+    escaped = "".join(f"\\{c}" if c in "<>|" else c for c in one_line(text))
+    return escaped.replace("](", "]\\(")

@@ -8,7 +8,7 @@ import pandas as pd
 from tune_kmixup.core.config import Recipe, Suite, Task
 
 from .. import gains
-from .formats import method_label
+from .formats import escape_markdown, method_label
 
 SAMPLERS = {
     "tpe": "the tree-structured Parzen estimator [6]",
@@ -40,8 +40,15 @@ def markdown(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> str:
         rows: runs, as in `load.Runs`.
         level: confidence level of the intervals, between 0 and 1.
     """
-    recipes = "\n".join(f"- {line}" for line in recipe_lines(suites))
-    parts = ["# Methods", *paragraphs(suites, rows, level), "## Training", recipes, "## References", REFERENCES]
+    recipes = "\n".join(f"- {escape_markdown(line)}" for line in recipe_lines(suites))
+    parts = [
+        "# Methods",
+        *map(escape_markdown, paragraphs(suites, rows, level)),
+        "## Training",
+        recipes,
+        "## References",
+        REFERENCES,
+    ]
     return "\n\n".join(parts)
 
 

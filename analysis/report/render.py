@@ -1,16 +1,24 @@
-"""Writes the report: one self-contained HTML file, Markdown, LaTeX and CSV, figures, and the rows."""
+"""Writes the report: one self-contained HTML file, Markdown, LaTeX and CSV, figures, and the rows.
 
+Rows, names and suites may come from others. Each format escapes what it would otherwise obey.
+"""
+
+import base64
+import hashlib
 from collections.abc import Callable, Collection
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
+from tune_kmixup.core.text import one_line
 
-from ..load import ROWS_FILE, Runs, save_runs
+from ..load import ROWS_FILE, Runs, read_rows, save_runs
 from . import conclusions, methods_text, style, tables
+from .formats import escape_markdown
 from .sections import Section, make_sections
 
 FORMATS = ("html", "md", "tex", "csv")
@@ -63,7 +71,7 @@ def write(
             "html": lambda: html(runs, sections, level, svgs),
             "md": lambda: markdown(sections),
             "tex": lambda: latex(sections),
-            "csv": lambda: str(tables.gain_estimates(runs.final, level).to_csv(index=False)),
+            "csv": lambda: csv(tables.gain_estimates(runs.final, level)),
         }
         for name, path in paths.items():
             path.write_text(renderers[name](), encoding="utf-8")
@@ -76,10 +84,9 @@ def write(
 
 
 def read_earlier_rows(folder: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(folder / ROWS_FILE)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"compare={str(folder)!r} holds no {ROWS_FILE}: name the folder of a report.") from error
+    if not (folder / ROWS_FILE).is_file():
+        raise BadInput(f"compare={str(folder)!r} holds no {ROWS_FILE}: name the folder of a report.")
+    return pd.DataFrame(read_rows(folder)).reindex(columns=[*COLUMNS, "selected"])
 
 
 def write_figures(sections: list[Section], folder: Path) -> dict[str, str]:
@@ -98,8 +105,8 @@ def write_figures(sections: list[Section], folder: Path) -> dict[str, str]:
 def markdown(sections: list[Section]) -> str:
     parts = [f"# {TITLE}"]
     for section in sections:
-        parts += [f"## {section.title}", "\n".join(f"- {note}" for note in section.notes)]
-        parts += [f"![{name}](figures/{name}.svg)" for name in section.figures]
+        parts += [f"## {section.title}", "\n".join(f"- {escape_markdown(note)}" for note in section.notes)]
+        parts += [f"![{escape_markdown(name)}](figures/{quote(name)}.svg)" for name in section.figures]
         parts += [markdown_table(table) for table in section.tables if len(table)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -112,8 +119,19 @@ def dictionary() -> str:
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    rows = [[escape_markdown(str(cell)) for cell in row] for row in (table.columns, *table.values.tolist())]
+    rows.insert(1, ["---"] * len(table.columns))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def csv(table: pd.DataFrame) -> str:
+    """A table as CSV. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    return str(table.map(lambda cell: safe_cell(cell) if isinstance(cell, str) else cell).to_csv(index=False))
+
+
+def safe_cell(text: str) -> str:
+    text = one_line(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def latex(sections: list[Section]) -> str:
@@ -149,7 +167,7 @@ def escape_latex(text: str) -> str:
     special |= {c: f"\\{c}" for c in "&%$#_{}"}
     special |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$", "δ": r"$\delta$", "≤": r"$\leq$", "≥": r"$\geq$"}
     special |= {"<": r"$<$", ">": r"$>$", "σ": r"$\sigma$", "ε": r"$\varepsilon$", "×": r"$\times$", "²": r"$^2$"}
-    return "".join(special.get(c, c) for c in text)
+    return "".join(special.get(c, c) for c in one_line(text))
 
 
 def html(runs: Runs, sections: list[Section], level: float, svgs: dict[str, str]) -> str:
@@ -159,16 +177,28 @@ def html(runs: Runs, sections: list[Section], level: float, svgs: dict[str, str]
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    script = (Path(__file__).parent / "sort.js").read_text(encoding="utf-8")
     return environment.get_template("template.html.j2").render(
         title=TITLE,
         sections=sections,
-        svgs={name: with_prefixed_ids(svg, name) for name, svg in svgs.items()},
+        svgs={name: with_prefixed_ids(svg, f"figure{number}") for number, (name, svg) in enumerate(svgs.items())},
+        script=script,
+        policy=content_policy(script),
         summary=conclusions.summary(runs.final, runs.claims),
         paragraphs=methods_text.paragraphs(runs.suites, runs.rows, level),
         recipes=methods_text.recipe_lines(runs.suites),
         versions=sorted(set(runs.rows["versions"].dropna())),
         machines=sorted(set(runs.rows["machine"].dropna())),
         code=sorted(set(runs.rows["code"].dropna())),
+    )
+
+
+def content_policy(script: str) -> str:
+    """What a browser lets the page do: its styles, its one script, and images within it. It loads nothing."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 

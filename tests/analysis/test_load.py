@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -29,12 +31,13 @@ def test_rows_are_loaded_with_their_columns_and_the_selected_ones_marked(run_dir
     assert len(runs.rows[runs.rows["selected"]]) == 6 * 3
 
 
-def test_missing_runs_are_named_with_the_command_that_completes_them(run_dir: RunDir, suite: Suite) -> None:
-    filled(run_dir, suite, finals=False)
+def test_missing_runs_are_named_with_the_command_that_completes_them(tmp_path: Path, suite: Suite) -> None:
+    run_dir = filled(RunDir(tmp_path / "it's mine"), suite, finals=False)
     (run_dir.folder("iris/mlp@1/mixup") / "search-0003.json").unlink()
     missing = load([run_dir.path]).missing.set_index("study")
     assert missing.loc["iris/mlp@1/mixup", "missing"] == "2 search runs, 3 final runs"
-    assert missing.loc["iris/mlp@0/erm", "command"] == f"tune-kmixup resume {run_dir.path}"
+    pasted = shlex.split(missing.loc["iris/mlp@0/erm", "command"])
+    assert pasted == ["tune-kmixup", "resume", str(run_dir.path)]
 
 
 def test_copies_are_merged_and_contradictions_refused(tmp_path: Path, suite: Suite) -> None:
@@ -59,7 +62,9 @@ def test_two_states_of_one_launch_are_refused(run_dir: RunDir, tmp_path: Path, s
     """With a larger budget another configuration was selected, so the final runs of both would count."""
     run = filled(run_dir, suite)
     earlier = save(run.path, tmp_path / "earlier")
-    study = suite.studies[1]
+    study, suite = suite.studies[1], dataclasses.replace(suite, trials=5)
+    run.write_suite(suite)
+    run.write_proposal(study.name, 4, {"alpha": 1.0})
     better = suite.search_trial(study, 4, {"alpha": 1.0})
     run.write_rows(better, [row | {"val_error": 0.0} for row in made_up_rows(suite, better)])
     for trial in suite.final_trials(study, 4, {"alpha": 1.0}, (), 2):
@@ -72,10 +77,10 @@ def test_two_states_of_one_launch_are_refused(run_dir: RunDir, tmp_path: Path, s
 def test_an_incomplete_report_is_refused(damaged: str, run_dir: RunDir, tmp_path: Path, suite: Suite) -> None:
     report = save(filled(run_dir, suite).path, tmp_path / "report")
     (report / damaged).write_text("{")
-    with pytest.raises(BadInput, match="report' is not a complete report"):
+    with pytest.raises(BadInput, match=f"report/{re.escape(damaged)} is not of a complete report"):
         load([report])
     (report / damaged).unlink()
-    with pytest.raises(BadInput, match=r"not a complete report|holds no suite\.json"):
+    with pytest.raises(BadInput, match=r"not of a complete report|holds no suite\.json"):
         load([report])
 
 

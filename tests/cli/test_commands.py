@@ -13,6 +13,7 @@ import pytest
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.suites import small_suite
 from tune_kmixup.cli.render import resume_command
+from tune_kmixup.core.config import Identity
 from tune_kmixup.data.download import default_data_dir
 from tune_kmixup.store.files import parse_location
 from tune_kmixup.store.run_dir import RunDir
@@ -159,17 +160,25 @@ def test_paths_are_absolute_where_they_are_typed(
 
 def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Path) -> None:
     run = RunDir(tmp_path / "it's my run")
-    run.write_suite(small_suite())
     plain = resume_command(run.path, {})
     assert shlex.split(plain) == ["tune-kmixup", "resume", str(run.path)]
-    (tmp_path / "my $file.py").touch()
+    data, loaded = tmp_path / "my data", tmp_path / "my $file.py"
+    data.mkdir()
+    run.write_suite(small_suite(identity=Identity(load=(str(loaded),), data_dir=str(data))))
     options = {
         **{"address": "h:1", "cpus_per_trial": 0.5, "gpus_per_trial": "auto", "max_concurrent": 3, "batch_seeds": "on"},
-        **{"log_to": ["mlflow", "wandb"], "data_dir": tmp_path / "my data", "load": [tmp_path / "my $file.py"]},
+        **{"log_to": ["mlflow", "wandb"]},
     }
     pasted = shlex.split(resume_command(run.path, {**options, "names": ["iris/mlp"], "trials": 3}))
     run_cli_in_process(*pasted[1:])
+    remembered = {"data_dir": data, "load": [loaded]}
     assert taken["out"] == run.path and {name: taken[name] for name in options} == options
+    assert {name: taken[name] for name in remembered} == remembered, "the suite remembers them"
+    run_cli_in_process("resume", run.path, "--data-dir", tmp_path, "--load", __file__)
+    assert (taken["data_dir"], taken["load"]) == (tmp_path, [Path(__file__)]), "an option wins"
+    data.rmdir()
+    refused = run_cli_in_process("resume", run.path, code=2)
+    assert f"data_dir='{data}' of the launch before is not there: name the folder with --data-dir." in refused
 
 
 def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command_to_go_on(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Suite
 from tune_kmixup.store.run_dir import RunDir
 
+VALUES = {"alpha": 1.0, "log2_k": 2, "lr": 0.1, "weight_decay": 1e-4}  # of every configuration
+
 
 def filled(run: RunDir, suite: Suite, finals: bool = True) -> RunDir:
     """A run directory whose runs are all done; nothing was trained."""
     run.write_suite(suite)
     for study in suite.studies:
-        values = {"alpha": 1.0, "log2_k": 2} if study.method == "kmixup" else {"alpha": 1.0} if study.space else {}
+        values = {name: VALUES[name] for name in study.space}
         for index in range(suite.trial_count(study)):
             run.write_proposal(study.name, index, values)
             trial = suite.search_trial(study, index, values)

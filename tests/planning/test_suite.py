@@ -282,5 +282,5 @@ def test_existing_proposals_run_first(tmp_path: Path) -> None:
     suite, run = small_suite(), RunDir(tmp_path / "run")
     study = suite.study("iris/mlp@0/mixup")
     run.write_proposal(study.name, 0, {"alpha": 0.123})
-    trial = StudyQueue(suite, study, run, run, {}).next_trial("ray-id")
+    trial = StudyQueue(suite, study, run, run.study_results(suite, study), {}).next_trial("ray-id")
     assert trial is not None and trial.index == 0 and trial.values == {"alpha": 0.123}

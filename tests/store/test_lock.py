@@ -56,13 +56,14 @@ def test_what_is_refused_leaves_nothing_behind(existing: str, tmp_path: Path, su
 
 def test_a_launch_on_another_machine_holds_the_directory_as_long_as_it_gives_signs_of_life(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
-    heartbeat = {"host": "another", "pid": 1234, "since": 0.0, "updated": time.time(), "ended": False}
+    heartbeat = {"host": "another", "pid": 1234, "since": 0.0, "updated": time.time(), "ended": False, "slots": 2}
     run.write_launch(heartbeat)
     with pytest.raises(BadInput, match="in use by process 1234 on another since"), run_lock(run):
         pass
-    run.write_launch(heartbeat | {"updated": time.time() - 60})
-    with run_lock(run):
-        pass
+    for minute in (-60, 60):  # a heartbeat from the future is no sign of life
+        run.write_launch(heartbeat | {"updated": time.time() + minute})
+        with run_lock(run):
+            pass
     run.write_launch(heartbeat | {"ended": True})
     with run_lock(run):
         pass

@@ -59,8 +59,11 @@ def test_written_rows_are_read_back_and_never_overwritten(run_dir: RunDir, suite
     study = suite.studies[1]
     trial = suite.search_trial(study, 0, {"alpha": 1.0})
     rows = made_up_rows(suite, trial)
+    run_dir.write_suite(suite)
+    run_dir.write_proposal(study.name, 0, {"alpha": 1.0})
     run_dir.write_rows(trial, rows)
-    run_dir.write_rows(trial, [{"seed": 1}])
+    with pytest.raises(FileExistsError, match="other rows"):
+        run_dir.write_rows(trial, [{"seed": 1}])
     assert run_dir.rows(study.name) == rows
 
 
@@ -73,7 +76,8 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", '[{"seed"', "{}", '[{"no": "row"}]'])
 def test_a_corrupt_result_is_refused_with_its_path(run_dir: RunDir, suite: Suite, text: str) -> None:
     trial = suite.search_trial(suite.studies[1], 0, {"alpha": 1.0})
-    run_dir.rows_path(trial).parent.mkdir(parents=True)
+    run_dir.write_suite(suite)
+    run_dir.write_proposal(trial.study, 0, {"alpha": 1.0})
     run_dir.rows_path(trial).write_text(text)
     with pytest.raises(CorruptFile, match=r"search-0000\.json.*delete it"):
         run_dir.rows(trial.study)
@@ -81,7 +85,8 @@ def test_a_corrupt_result_is_refused_with_its_path(run_dir: RunDir, suite: Suite
 
 def test_a_file_that_is_still_being_written_is_not_read(run_dir: RunDir, suite: Suite) -> None:
     trial = suite.search_trial(suite.studies[1], 0, {"alpha": 1.0})
-    run_dir.rows_path(trial).parent.mkdir(parents=True)
+    run_dir.write_suite(suite)
+    run_dir.write_proposal(trial.study, 0, {"alpha": 1.0})
     run_dir.rows_path(trial).with_name(".search-0000.json.1.part").write_text("[{")
     assert run_dir.rows(trial.study) == []
 

@@ -45,7 +45,7 @@ def without_times(rows: list[Row]) -> list[Row]:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_row_has_the_columns_of_the_schema(iris: Data, method: str) -> None:
     (row,) = train_to_end(TASK, trial_of(method), iris)
-    assert row.keys() | {"suite"} == COLUMNS.keys()
+    assert row.keys() | {"suite", "data", "loaded"} == COLUMNS.keys()
     types = {"str": str, "int": int, "float": float, "bool": bool}
     for name, value in row.items():
         assert value is None or isinstance(value, types[COLUMNS[name][0]]), name

@@ -82,6 +82,7 @@ def play(suite: Suite, path: Path, slots: int, chance: random.Random, events: in
         chance: chooses which trial reports next.
         events: reports after which the launch is killed; None: it runs to its end.
     """
+    RunDir(path).write_suite(suite)
     searcher = SuiteSearcher(suite, RunDir(path))
     scheduler = SuiteScheduler(searcher)
     running: list[tuple[str, Trial, list[int]]] = []
@@ -104,7 +105,7 @@ def play(suite: Suite, path: Path, slots: int, chance: random.Random, events: in
 
 
 def contents(path: Path) -> dict[str, str]:
-    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.rglob("*.json"))}
+    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.glob("studies/**/*.json"))}
 
 
 @settings(max_examples=10, deadline=None)
@@ -177,6 +178,7 @@ def start_trial_with_rungs(searcher: SuiteSearcher) -> tuple[str, Trial]:
 
 def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run_dir: RunDir) -> None:
     suite = asha_suite(sampler="random")
+    run_dir.write_suite(suite)
     searcher = SuiteSearcher(suite, run_dir)
     scheduler = SuiteScheduler(searcher)
 
@@ -201,6 +203,7 @@ def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run
 def test_a_trial_whose_last_report_is_a_passed_rung_is_lost_and_not_stopped(run_dir: RunDir) -> None:
     """This happens if its worker is lost after the rung."""
     suite = asha_suite()
+    run_dir.write_suite(suite)
     searcher = SuiteSearcher(suite, run_dir)
     ray_id, trial = start_trial_with_rungs(searcher)
     row = rung_row(suite, trial, 5)

@@ -166,7 +166,7 @@ def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite,
         assert [UNITS_PER_GPU - units for units in used] == sharing.free and max(used) <= UNITS_PER_GPU
         assert sharing.allocated.keys() == running.keys(), "no trial waits in Ray"
         for queue in searcher.queues.values():
-            ready = queue.retries or queue.unfinished or queue.finals or not queue.all_proposed
+            ready = queue.retries or queue.unsearched or queue.finals
             assert not (ready and sharing.fits(queue.study.task.base))
         most_used = max(most_used, sum(SHARES[task_of(trial)] for trial in running.values()))
         ray_id = chance.choice(sorted(running))

@@ -17,6 +17,7 @@ import pytest
 
 from tests.helpers.launches import command, descendants, reproducible, result_files, run_cli, run_cli_in_process
 from tune_kmixup.core.batched_seeds import MIN_SPEEDUP
+from tune_kmixup.core.numerics import NUMERICS
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 from tune_kmixup.search import study_queue
 from tune_kmixup.store.run_dir import RunDir
@@ -207,7 +208,15 @@ def test_own_data_and_files_may_be_named_from_the_working_directory(
     else:
         args += ["--data-dir", "my data"]
     run_cli(*args, cwd=tmp_path)
-    assert len(RunDir(tmp_path / "runs" / "mine").rows("mine/mlp@0/erm")) == 2
+    monkeypatch.setenv("TUNE_KMIXUP_DATA", "nowhere")
+    (tmp_path / "elsewhere").mkdir()
+    again = ["resume", "../runs/mine", "--final-seeds", "2", "--address", ray_address]
+    run_cli(*again, cwd=tmp_path / "elsewhere")
+    run = RunDir(tmp_path / "runs" / "mine")
+    rows, identity = run.rows("mine/mlp@0/erm"), run.suite().identity
+    assert len(rows) == 3, "the directory remembers data and files"
+    expected = (identity.data["mine"], identity.loaded[0], NUMERICS)
+    assert {(row["data"], row["loaded"], row["numerics"]) for row in rows} == {expected}
 
 
 # On workers it takes the data away before they are read, once: as if the directory had vanished, or were not mounted.

@@ -38,6 +38,7 @@ def suggest(searcher: SuiteSearcher) -> tuple[str, Trial] | None:
 
 def simulate(suite: Suite, path: Path, slots: int, rng: random.Random, stop_after: int | None = None) -> None:
     """Runs a suite without training, with trials that end in random order, and stops after so many of them."""
+    RunDir(path).write_suite(suite)
     searcher = SuiteSearcher(suite, RunDir(path))
     running: list[tuple[str, Trial]] = []
     ended = 0
@@ -52,8 +53,8 @@ def simulate(suite: Suite, path: Path, slots: int, rng: random.Random, stop_afte
 
 
 def contents(path: Path) -> dict[str, str]:
-    """Path of each file -> its text."""
-    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.rglob("*.json"))}
+    """Path of each file of a study -> its text."""
+    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.glob("studies/**/*.json"))}
 
 
 def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
@@ -133,6 +134,7 @@ def test_a_larger_search_makes_another_shortlist_and_keeps_what_was_compared(run
 
 def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) -> None:
     suite = small_suite(shortlist=2, studies=small_suite().studies[1:2])
+    run_dir.write_suite(suite)
     searcher = SuiteSearcher(suite, run_dir)
     broken = None
     while new := suggest(searcher):
@@ -144,6 +146,29 @@ def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) 
     assert len(finals) == 1 and broken not in finals
     assert searcher.failures().keys() == {f"{suite.studies[0].name}/shortlist-{broken:04d}"}
     assert not SuiteSearcher(suite, run_dir).finished(), "the next launch tries it again"
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "grid"])
+def test_what_is_missing_of_a_search_is_run_again_whatever_its_number(sampler: str, run_dir: RunDir) -> None:
+    """Holes in the numbering: whole trials and lone proposals are gone, the last ones too."""
+    suite = small_suite(sampler=sampler)
+    simulate(suite, run_dir.path, slots=1, rng=random.Random(0))
+    before = contents(run_dir.path)
+    for name, gone in (("iris/mlp@0/mixup", (0, 2)), ("iris/mlp@1/kmixup", (3,)), ("iris/mlp@1/erm", (0,))):
+        for index in gone:
+            for path in run_dir.folder(name).glob(f"*-{index:04d}*.json"):
+                path.unlink()
+    run_dir.write_proposal("iris/mlp@0/mixup", 2, {"alpha": 0.5})
+    simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
+    assert SuiteSearcher(suite, run_dir).finished()
+    for study in suite.studies:
+        assert study_status(suite, study, run_dir.rows(study.name), {}, []).missing == 0
+    again = contents(run_dir.path)
+    assert before.keys() <= again.keys()
+    if sampler != "tpe":  # which learns from what is there
+        changed = {path for path in before if again[path] != before[path]}
+        assert {Path(path).name for path in changed if "mlp@0/mixup/proposal" in path} == {"proposal-0002.json"}
+        assert all("mlp@0/mixup" in path for path in changed)
 
 
 @pytest.mark.parametrize(("sampler", "trials"), [*((s, 14) for s in get_args(Sampler) if s != "gp"), ("grid", 16)])
@@ -263,6 +288,7 @@ def test_a_finished_suite_has_nothing_to_run(suite: Suite, run_dir: RunDir) -> N
 
 
 def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: Suite, run_dir: RunDir) -> None:
+    run_dir.write_suite(suite)
     searcher = SuiteSearcher(suite, run_dir)
     failing = "iris/mlp@0/mixup/search-0001"
     while not searcher.finished():

@@ -106,14 +106,19 @@ def test_a_worker_that_dies_is_replaced_and_goes_on_from_its_checkpoint(alone: R
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
-def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(alone: RunDir, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["search-0000.json", "proposal-0000.json"])
+def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(name: str, alone: RunDir, tmp_path: Path) -> None:
+    """By the advice of the message: the file alone, or all files of its configuration."""
     out = tmp_path / "run"
     subprocess.run(["cp", "-r", alone.path, out], check=True)
-    path = next(out.rglob("search-0000.json"))
-    path.write_text(path.read_text()[:100])
+    path = next(out.rglob(name))
+    path.write_text("[]")
     printed = run_cli("resume", out, code=2)
-    assert str(path) in printed and "delete it and launch again" in printed
-    path.unlink()
+    assert f"{path.name} cannot be read" in printed
+    advice = re.search(r"delete (it|all files (\S+) of its folder) and launch again", printed)
+    assert advice
+    for file in path.parent.glob(advice[2] or path.name):
+        file.unlink()
     run_cli("resume", out)
     assert reproducible(RunDir(out)) == reproducible(alone)
 

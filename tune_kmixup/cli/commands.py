@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 
 import tune_kmixup
 from tune_kmixup.cli import options as opt
+from tune_kmixup.cli.render import PlainConsole
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.store.run_dir import RunDir
@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Compare ERM, mixup and k-mixup, each tuned with the same budget.",
 )
-console = Console(highlight=False, markup=False)  # printed text may contain brackets
+console = PlainConsole(highlight=False, markup=False)  # printed text may contain brackets
 
 
 @app.callback()
@@ -154,11 +154,16 @@ def resume(
 ) -> None:
     """Continue a run directory; larger budgets extend it.
 
+    It remembers --load and --data-dir.
+
     Example: tune-kmixup resume runs/iris --trials 48
     """
+    from tune_kmixup.planning.identity import remembered_data_dir
     from tune_kmixup.planning.suite import with_repeats
 
     suite = RunDir(run_dir).suite()
+    load = load or [Path(path) for path in suite.identity.load]
+    data_dir = data_dir or remembered_data_dir(suite)
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
     suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, format=2)
@@ -291,7 +296,7 @@ def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     from tune_kmixup.tuning.launch import launch as launch_suite  # imports Ray, so only once the options are checked
 
     def print_failure(error: LaunchError) -> None:
-        again = resume_command(out_dir, options) if run.exists() else shlex.join(["tune-kmixup", *sys.argv[1:]])
+        again = resume_command(out_dir, options) if run.suite_written else shlex.join(["tune-kmixup", *sys.argv[1:]])
         print_error(f"error: {error}")
         print_error(f"To go on: {again}")
 
@@ -345,7 +350,7 @@ def main() -> None:
 
 
 def print_error(line: object) -> None:
-    Console(stderr=True, highlight=False).print(str(line), soft_wrap=True, markup=False)
+    PlainConsole(stderr=True, highlight=False).print(str(line), soft_wrap=True, markup=False)
 
 
 SPELLED_OUT = {"α": "alpha", "λ": "lambda", "≥": ">=", "≤": "<=", "±": "+/-", "–": "-", "█": "#", "·": ".", "─": "-"}

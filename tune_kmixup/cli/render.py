@@ -6,13 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tune_kmixup.core.config import Study, Suite
+from tune_kmixup.core.text import printable
 from tune_kmixup.store.status import LaunchStatus
 
 if TYPE_CHECKING:  # `status` and `report` run without Ray
     from tune_kmixup.tuning.launch import Outcome
+
+
+class PlainConsole(Console):
+    """A console for text from files of others: its control characters are shown, and the terminal obeys none."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
 
 
 def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
@@ -134,15 +144,14 @@ def status_table(status: LaunchStatus) -> Table:
     return make_table(f"runs; launch: {status.state}", columns, rows)
 
 
-REPEATED_OPTIONS = {  # of a launch, which `resume` needs again unless they have these defaults
+# Options of a launch that `resume` needs again unless they have these defaults. The suite remembers the others.
+REPEATED_OPTIONS = {
     "address": None,
     "cpus_per_trial": 1.0,
     "gpus_per_trial": "0",
     "max_concurrent": None,
     "batch_seeds": "auto",
     "log_to": None,
-    "data_dir": None,
-    "load": None,
 }
 
 

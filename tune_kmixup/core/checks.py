@@ -13,8 +13,17 @@ from typing import Any, Literal, get_args, get_origin
 
 from tune_kmixup.core.errors import BadInput
 
-KINDS = {int: "a whole number", float: "a finite number", str: "text"}
+KINDS = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
 MOST = 10**6  # more trials, seeds, epochs or rows per batch are a slip
+LONGEST = 60  # characters of a value that a message shows
+
+
+def shown(value: object) -> str:
+    """A value in a message: its repr on one line, shortened."""
+    if isinstance(value, int) and abs(value) > 10**LONGEST:  # Python refuses to print more than 4,300 digits
+        return "a huge number"
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def check_fields(record: Any, **ranges: tuple[float, float]) -> None:
@@ -44,12 +53,12 @@ def check_type(name: str, value: object, hint: Any) -> None:
         check_choice(name, value, arguments)
     elif origin is tuple:
         if not isinstance(value, tuple):
-            raise BadInput(f"{name}={value!r} is not allowed: choose a tuple, e.g. ({value!r},).")
+            raise BadInput(f"{name}={shown(value)} is not allowed: choose a tuple, e.g. ({shown(value)},).")
         for item in value:
             check_type(name, item, arguments[0])
     elif not is_of_kind(value, origin or hint):
         kind = KINDS.get(hint) or f"a {getattr(hint, '__name__', hint)}"
-        raise BadInput(f"{name}={value!r} is not allowed: choose {kind}.")
+        raise BadInput(f"{name}={shown(value)} is not allowed: choose {kind}.")
 
 
 def is_of_kind(value: object, kind: type) -> bool:
@@ -61,15 +70,15 @@ def is_of_kind(value: object, kind: type) -> bool:
 def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raises BadInput if a number is out of range."""
     if value < low:
-        raise BadInput(f"{name}={value} is too small: choose {name} ≥ {low}.")
+        raise BadInput(f"{name}={shown(value)} is too small: choose {name} ≥ {low}.")
     if value > high:
-        raise BadInput(f"{name}={value} is too large: choose {name} ≤ {high}.")
+        raise BadInput(f"{name}={shown(value)} is too large: choose {name} ≤ {high}.")
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """Raises BadInput if a value is not among the choices."""
     choices = list(choices)
     if value not in choices:
-        close = get_close_matches(str(value), choices, n=3, cutoff=0.4)
+        close = get_close_matches(value[:LONGEST] if isinstance(value, str) else "", choices, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else f"choose among {', '.join(choices)}."
-        raise BadInput(f"{name}={value!r} is unknown: {hint}")
+        raise BadInput(f"{name}={shown(value)} is unknown: {hint}")

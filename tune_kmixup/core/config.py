@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from tune_kmixup.core import asha
-from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_range, check_type, is_of_kind
+from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_range, check_type, is_of_kind, shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.space import point_count
 
@@ -186,6 +186,45 @@ class Claims:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What the results of a suite depend on besides itself. A launch fills it in before the first trial.
+
+    Results are compared and continued only where `data`, `loaded` and `numerics` agree. The paths are remembered so
+    that `resume` needs no options; they may differ between machines.
+
+    Attributes:
+        data: data set -> fingerprint of its arrays, see `data.fingerprint`.
+        loaded: fingerprint of each `--load` file, in order, see `planning.plugins`.
+        numerics: version of the numbers, see `core.numerics`; 0 where nothing is known: before the first launch, in
+            format 1 and in early directories of format 2.
+        load: absolute path of each `--load` file.
+        data_dir: absolute path of the folder of the data sets; empty for the default one.
+
+    Raises:
+        BadInput: if a value is of another type.
+    """
+
+    data: Mapping[str, str] = field(default_factory=dict, hash=False)
+    loaded: tuple[str, ...] = ()
+    numerics: int = 0
+    load: tuple[str, ...] = ()
+    data_dir: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, numerics=(0, MOST))
+        for dataset, value in self.data.items():
+            check_type(f"fingerprint of {dataset}", value, str)
+
+    def without_paths(self) -> "Identity":
+        """The same experiment, without where its files were: what a report may publish."""
+        return dataclasses.replace(self, load=(), data_dir="")
+
+    def columns(self, dataset: str) -> dict[str, str]:
+        """The columns `data` and `loaded` of the rows of a data set."""
+        return {"data": self.data.get(dataset, ""), "loaded": " ".join(self.loaded)}
+
+
+@dataclass(frozen=True)
 class Suite:
     """The studies, budgets and seeds of one launch. The run directory keeps it as `suite.json`.
 
@@ -203,10 +242,12 @@ class Suite:
         seed: seed of the whole suite.
         scheduler: `asha` stops search trials early, `none` does not.
         claims: what decides the claims of the paper.
+        identity: data, `--load` files and version of the numbers.
         format: 2; format 1, of version 0.1.0 and before, is read and reported, and not resumed.
 
     Raises:
-        BadInput: if a value is of another type or out of range, or a study is missing or repeated.
+        BadInput: if a value is of another type or out of range, the name could not be part of a path, or a study is
+            missing or repeated.
     """
 
     name: str
@@ -220,11 +261,14 @@ class Suite:
     shortlist: int = 5
     shortlist_seeds: int = 4
     claims: Claims = Claims()
+    identity: Identity = Identity()
     format: int = 2
 
     def __post_init__(self) -> None:
         budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "shortlist_seeds")
         check_fields(self, seed=(-MAX_SEED, MAX_SEED), format=(1, 2), **dict.fromkeys(budgets, (1, MOST)))
+        if not NAME_PATTERN.fullmatch(self.name):
+            raise BadInput(f"name={shown(self.name)} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
         if not self.studies:
             raise BadInput("studies=() is empty: name at least one task and one method.")
         counts = Counter(study.name for study in self.studies)
@@ -453,9 +497,12 @@ def from_json(text: str) -> Suite:
         raw |= {"shortlist": 1, "shortlist_seeds": 1}
     claims = raw.pop("claims", {})  # version 0.1.0 fixed none
     families = {claim: tuple(tasks) for claim, tasks in claims.pop("families", {}).items()}
+    identity = raw.pop("identity", {})  # early suites of format 2 have none
+    identity |= {name: tuple(identity[name]) for name in ("loaded", "load") if name in identity}
     studies = []
     for study in raw.pop("studies"):
         task = study["task"]
         task["recipe"] = Recipe(**task["recipe"])
         studies.append(Study(Task(**task), study["method"], study["space"]))
-    return Suite(studies=tuple(studies), claims=Claims(families=families, **claims), **raw)
+    claims = Claims(families=families, **claims)
+    return Suite(studies=tuple(studies), claims=claims, identity=Identity(**identity), **raw)

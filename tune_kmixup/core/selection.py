@@ -17,7 +17,7 @@ def validation_score(rows: Iterable[Row]) -> tuple[float, float]:
         Mean validation error, a fraction, and mean validation NLL in nats, infinite if that of any run is not finite.
     """
     rows = list(rows)
-    nlls = [float("inf") if row["val_nll"] is None else row["val_nll"] for row in rows]
+    nlls = [float("inf") if row.get("val_nll") is None else row["val_nll"] for row in rows]
     return sum(row["val_error"] for row in rows) / len(rows), sum(nlls) / len(rows)
 
 

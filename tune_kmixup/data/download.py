@@ -14,9 +14,14 @@ from tune_kmixup.data.registry import DATASETS, Dataset
 from tune_kmixup.data.validation import check_arrays
 
 
+def cache_dir() -> Path:
+    """The folder in the user's cache that holds the data sets where no other is named. The path is absolute."""
+    return (Path.home() / ".cache" / "tune-kmixup").absolute()
+
+
 def default_data_dir() -> Path:
-    """$TUNE_KMIXUP_DATA if set, else a folder in the user's cache. The path is absolute."""
-    return Path(os.environ.get("TUNE_KMIXUP_DATA") or Path.home() / ".cache" / "tune-kmixup").absolute()
+    """$TUNE_KMIXUP_DATA if set, else `cache_dir`. The path is absolute."""
+    return Path(os.environ.get("TUNE_KMIXUP_DATA") or cache_dir()).absolute()
 
 
 def npz_path(name: str, data_dir: Path) -> Path:

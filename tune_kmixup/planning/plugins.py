@@ -1,9 +1,10 @@
 """Loads a user's own data sets, architectures, tasks and methods: `--load my_tasks.py`."""
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b, sha256
+from modulefinder import ModuleFinder
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
@@ -37,6 +38,17 @@ class Plugins:
         """Reads Python files. Raises BadInput if one cannot be read as text."""
         return cls(tuple((str(path.absolute()), read_text(path)) for path in paths))
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(path for path, _ in self.modules)
+
+    def fingerprints(self) -> tuple[str, ...]:
+        """Hash of the text of each module and of those that it imports from its folder, whatever they are called."""
+        return tuple(
+            blake2b("\0".join([text, *neighbour_texts(path)]).encode(), digest_size=8).hexdigest()
+            for path, text in self.modules
+        )
+
     def load(self) -> None:
         """Runs each module once per process, and checks what they add. Modules of the same text count as one.
 
@@ -44,7 +56,7 @@ class Plugins:
             BadInput: if a module raises an error, ends the process, or adds what is no entry.
         """
         for path, text in self.modules:
-            name = f"tune_kmixup_loaded_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+            name = f"tune_kmixup_loaded_{sha256(text.encode()).hexdigest()[:12]}"
             if name in sys.modules:
                 continue
             module = ModuleType(name)
@@ -61,6 +73,17 @@ class Plugins:
             except BaseException:
                 del sys.modules[name]
                 raise
+
+
+def neighbour_texts(path: str) -> list[str]:
+    """The texts of the modules in the folder of a `--load` file that it imports, at once or later, directly or not."""
+    finder = ModuleFinder(path=[str(Path(path).parent)], excludes=["tune_kmixup", "search_spaces"])
+    try:
+        finder.run_script(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise load_error(path, error) from error
+    found = {name: getattr(module, "__file__", None) for name, module in finder.modules.items() if name != "__main__"}
+    return [read_text(Path(file)) for _, file in sorted(found.items()) if file]
 
 
 def read_text(path: Path) -> str:

@@ -18,7 +18,7 @@ from tune_kmixup.core.config import Study
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, final_rows, selected, stopped_configurations, validation_score
-from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.run_dir import Results, RunDir
 
 
 def export(run: RunDir, to: Path) -> tuple[int, int]:
@@ -51,7 +51,8 @@ def write_studies(run: RunDir, to: Path) -> tuple[int, int]:
     if not to.parent.is_dir():
         raise BadInput(f"to={str(to)!r} is in a folder that does not exist: create it, or choose another.")
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
-    trials = {study: frozen_trials(run, study, suite.shortlist) for study in suite.studies}
+    results = run.results(suite)
+    trials = {study: frozen_trials(results[study.name], study, suite.shortlist) for study in suite.studies}
     try:
         # Not by URL: a path may hold characters that have a meaning there.
         storage = optuna.storages.RDBStorage("sqlite:///", engine_kwargs={"creator": partial(sqlite3.connect, to)})
@@ -89,13 +90,13 @@ def finished_trial(
     )
 
 
-def frozen_trials(run: RunDir, study: Study, shortlist: int) -> list[optuna.trial.FrozenTrial]:
+def frozen_trials(results: Results, study: Study, shortlist: int) -> list[optuna.trial.FrozenTrial]:
     """The proposals of a study as Optuna trials, in order."""
     space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
-    rows, failures = run.rows(study.name), run.failures(study.name)
+    rows, failures = results.rows, results.failures
     finished, best = by_configuration(rows), selected(rows, shortlist)
     trials = []
-    for index, values in run.proposals(study.name).items():
+    for index, values in results.proposals.items():
         attributes: dict[str, float | int | str | None] = {"index": index}
         if index in finished:
             if index not in stopped_configurations(finished[index]):

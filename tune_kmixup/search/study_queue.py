@@ -13,18 +13,12 @@ from optuna.trial import TrialState
 from tune_kmixup.core import asha
 from tune_kmixup.core.batched_seeds import MAX_BATCHED, Speedups, should_batch
 from tune_kmixup.core.config import Study, Suite, Trial, derived_seed
+from tune_kmixup.core.progress import left
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import (
-    by_configuration,
-    final_rows,
-    ranking,
-    selected,
-    stopped_configurations,
-    validation_score,
-)
+from tune_kmixup.core.selection import by_configuration, stopped_configurations, validation_score
 from tune_kmixup.search.export import finished_trial, rung_errors
 from tune_kmixup.search.samplers import make_sampler
-from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.run_dir import Results, RunDir
 
 RETRIES = 2  # per launch, of a trial that raised an error, or whose worker or node was lost
 
@@ -39,15 +33,14 @@ class StudyQueue:
         suite: the suite, for its budgets, seeds and sampler.
         study: one of its studies.
         run: where proposals and rows are written.
-        local_copy: where the existing ones are read, see `RunDir.local_copy`.
+        results: the existing ones.
         speedups: measured speedups of training seeds together.
     """
 
-    def __init__(self, suite: Suite, study: Study, run: RunDir, local_copy: RunDir, speedups: Speedups):
+    def __init__(self, suite: Suite, study: Study, run: RunDir, results: Results, speedups: Speedups):
         self.suite, self.study, self.run, self.speedups = suite, study, run, speedups
-        self.rows = local_copy.rows(study.name)
+        self.rows, self.proposals = list(results.rows), dict(results.proposals)
         self.seconds = sum(row["seconds"] for row in self.rows)
-        self.proposals = local_copy.proposals(study.name)
         self.running: dict[str, Trial] = {}  # by Ray's trial id
         self.attempts: Counter[str] = Counter()  # trial name -> failed attempts in this launch
         self.retries: list[Trial] = []  # trials to run again
@@ -57,7 +50,7 @@ class StudyQueue:
         search_runs = by_configuration(self.rows)
         for index, runs in search_runs.items():
             self.rungs.record(index, rung_errors(runs))
-        self.unfinished = [index for index in self.proposals if index not in search_runs]
+        self.unsearched = left(suite, study, self.rows).search  # numbers of the configurations to search next
         self.shortlisted: list[Trial] | None = None  # None until the search has ended
         self.finals: list[Trial] | None = None  # None until the shortlist has been compared
         self.space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
@@ -66,7 +59,10 @@ class StudyQueue:
         self.queue_stages()
 
     def _rebuild_optuna_study(self, search_runs: Mapping[int, list[Row]]) -> optuna.Study:
-        """Optuna's study with all proposals in order. Those without a result are queued to be proposed again first."""
+        """Optuna's study, in which a trial has the number of its configuration.
+
+        Proposals without a result are queued to be proposed again first. So are missing proposals, to be drawn anew.
+        """
         seed = derived_seed(self.suite.seed, self.study.name)
         optuna_study = optuna.create_study(
             sampler=make_sampler(self.suite.sampler, seed, self.space, self.suite.trial_count(self.study)),
@@ -74,7 +70,8 @@ class StudyQueue:
             study_name=self.study.name,
             direction="minimize",
         )
-        for index, values in self.proposals.items():
+        for index in range(max(self.proposals, default=-1) + 1):
+            values = self.proposals.get(index, {})
             if index in search_runs:
                 optuna_study.add_trial(finished_trial(values, self.space, search_runs[index], {}))
             else:
@@ -83,40 +80,32 @@ class StudyQueue:
 
     def runs_left(self) -> int:
         """The number of runs that are not done, including those in progress."""
-        search = self.suite.trial_count(self.study) - len(self.proposals) + len(self.unfinished)
         shortlist = self.suite.shortlist_count(self.study) * self.suite.shortlist_seeds
         if self.shortlisted is not None:
             shortlist = sum(len(trial.seeds) for trial in self.shortlisted)
         finals = self.suite.final_seeds if self.finals is None else sum(len(trial.seeds) for trial in self.finals)
         started = sum(len(trial.seeds) for trial in (*self.running.values(), *self.retries))
-        return max(0, search) * self.suite.search_seeds + shortlist + finals + started
+        return len(self.unsearched) * self.suite.search_seeds + shortlist + finals + started
 
     def queue_stages(self) -> None:
         """Queues the missing trials of the shortlist if the search has ended, and final trials after those."""
         phases = {trial.phase for trial in (*self.running.values(), *self.retries)}
-        if self.shortlisted is None and "search" not in phases and not self.unfinished and self.all_proposed:
-            done = {row["trial"] for row in self.rows if row["phase"] == "shortlist"}
-            best = ranking(self.rows)[: self.suite.shortlist_count(self.study)]
-            missing = [index for index in best if index not in done] if len(best) > 1 else []
+        if self.shortlisted is None and "search" not in phases and not self.unsearched:
+            missing = left(self.suite, self.study, self.rows).shortlist
             self.shortlisted = [
                 self.suite.shortlist_trial(self.study, index, self.proposals[index]) for index in missing
             ]
         if self.finals is None and self.shortlisted == [] and "shortlist" not in phases:
             self.finals = []
-            index = selected(self.rows, self.suite.shortlist)
-            if index is not None:
-                finished_seeds = {row["seed"] for row in final_rows(self.rows, self.suite.shortlist)}
+            todo = left(self.suite, self.study, self.rows)
+            if todo.selected is not None:
                 most = min(MAX_BATCHED, self.suite.final_seeds)
                 # If batching gains nothing, a final trial gets as many seeds as a search trial, at the same cost.
                 batched = should_batch(self.speedups, self.study.task, most)
                 seeds_per_trial = most if batched else self.suite.search_seeds
-                values = self.proposals[index]
-                self.finals += self.suite.final_trials(self.study, index, values, finished_seeds, seeds_per_trial)
-
-    @property
-    def all_proposed(self) -> bool:
-        """Whether the search budget is spent on proposals."""
-        return len(self.proposals) >= self.suite.trial_count(self.study)
+                finished = set(self.suite.seeds(self.study, "final")) - set(todo.final)
+                values = self.proposals[todo.selected]
+                self.finals += self.suite.final_trials(self.study, todo.selected, values, finished, seeds_per_trial)
 
     def next_trial(self, ray_id: str) -> Trial | None:
         """Takes the next trial to run: a retry, else one of the search, of the shortlist, or a final trial.
@@ -143,9 +132,9 @@ class StudyQueue:
         return trial
 
     def _next_search_trial(self) -> Trial | None:
-        if not self.unfinished and self.all_proposed:
+        if not self.unsearched:
             return None
-        index = self.unfinished.pop(0) if self.unfinished else len(self.proposals)
+        index = self.unsearched.pop(0)
         trial = self.suite.search_trial(self.study, index, self.proposals.get(index, {}))
         values: dict[str, Any] = {}
         if self.optuna_study:

@@ -4,6 +4,7 @@ A location is a `Path`, or for a URL such as `s3://bucket/run` a `UPath`, which 
 Errors of a store's own package are raised as OSError, like those of a disk. fsspec is imported only for URLs.
 """
 
+import errno
 import io
 import os
 import re
@@ -64,6 +65,13 @@ def exists(path: Path) -> bool:
     return bool(call_store(path.exists))
 
 
+class NotRegular(OSError):
+    """A folder, a pipe or a device where a file is due. Reading a pipe would wait for ever."""
+
+    def __init__(self, path: Path):
+        super().__init__(errno.EINVAL, "it is no regular file", str(path))
+
+
 def read(path: Path) -> bytes:
     """The content of a file. Raises FileNotFoundError if it does not exist, and OSError if it cannot be read.
 
@@ -71,6 +79,8 @@ def read(path: Path) -> bytes:
     """
     if is_remote(path):
         return cast(bytes, call_store(filesystem(path).cat_file, store_key(path)))
+    if path.exists() and not path.is_file():
+        raise NotRegular(path)
     return path.read_bytes()
 
 

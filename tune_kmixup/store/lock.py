@@ -1,6 +1,5 @@
 """Lets only one launch at a time use a run directory."""
 
-import json
 import os
 import signal
 import socket
@@ -17,7 +16,8 @@ from filelock import FileLock, Timeout
 
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.store import files
-from tune_kmixup.store.run_dir import RunDir, encode_json
+from tune_kmixup.store.run_dir import RunDir, encode_json, read_note
+from tune_kmixup.store.schema import check_lease
 from tune_kmixup.store.status import DEAD_AFTER, HEARTBEAT_SECONDS, describe_holder, is_alive
 
 
@@ -123,11 +123,8 @@ def renew_lease(path: Path, lease: dict[str, Any], released: Event) -> None:
 
 
 def read_lease(path: Path) -> dict[str, Any]:
-    """The current lease; empty if there is none, or it is corrupt."""
-    try:
-        return dict(json.loads(files.read(path)))
-    except (FileNotFoundError, TypeError, ValueError):
-        return {}
+    """The current lease; empty if there is none, or it is corrupt. Raises OSError if the store cannot be read."""
+    return read_note(path, check_lease)
 
 
 def in_use_error(run: RunDir, holder: Mapping[str, Any]) -> BadInput:

@@ -19,23 +19,40 @@ under a name that says what it holds. If it exists, its runs are done.
 
 import errno
 import json
+import os
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from tune_kmixup.core.config import Phase, Suite, Trial, from_json, to_json
+from tune_kmixup.core.config import Phase, Study, Suite, Trial, from_json, to_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row, with_current_names
-from tune_kmixup.store import files
+from tune_kmixup.store import files, schema
+
+LONGEST_MESSAGE = 300  # characters
+TRIAL_FILE = re.compile(r"(search|shortlist|final)-([0-9]{4,7})(?:-(-?[0-9]{1,19}))?")
+PROPOSAL_FILE = re.compile(r"proposal-([0-9]{4,7})")
 
 
 class CorruptFile(BadInput):
-    """A result file of a run directory that is not what its name says."""
+    """A file of a run directory that does not hold what its name says."""
 
-    def __init__(self, path: Path, reason: object):
-        super().__init__(f"{path} cannot be read ({reason}): delete it and launch again to recreate it.")
+    def __init__(
+        self,
+        path: Path,
+        reason: object,
+        remedy: str = "delete it and launch again to recreate it.",
+        fault: str = "cannot be read",
+    ):
+        name = str(path) if len(str(path)) <= 150 else f"...{str(path)[-147:]}"
+        text = " ".join(str(reason.strerror if isinstance(reason, OSError) else reason).split()).rstrip(".")
+        room = LONGEST_MESSAGE - len(f"{name} {fault} (): {remedy}")
+        text = text if len(text) <= room else f"{text[: room - 3]}..."
+        super().__init__(f"{name} {fault} ({text}): {remedy}")
 
 
 def unreadable_error(path: Path, error: OSError) -> BadInput:
@@ -45,6 +62,40 @@ def unreadable_error(path: Path, error: OSError) -> BadInput:
 def encode_json(value: object) -> bytes:
     """Encodes a value as JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
     return json.dumps(value, allow_nan=False).encode()
+
+
+def read_note(path: Path, check: Callable[[Any], None]) -> dict[str, Any]:
+    """Reads a file that can be written again without loss. If it is missing, or does not fit, it counts as empty.
+
+    Raises:
+        OSError: if the disk or store cannot be read.
+    """
+    try:
+        content = schema.parse(files.read(path))
+        check(content)
+        return dict(content)
+    except (FileNotFoundError, files.NotRegular, ValueError):
+        return {}
+
+
+def trial_remedy(index: int) -> str:
+    """Configurations are numbered: without its proposal, nothing says what a result was trained with."""
+    return f"delete all files *-{index:04d}*.json of its folder and launch again to recreate them."
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one study has proposed and finished.
+
+    Attributes:
+        proposals: number of a configuration -> free coordinate -> value, in order. Numbers may be missing.
+        rows: the rows of all finished runs, search runs first.
+        failures: trial -> last line of its error, for trials that failed and have not succeeded since.
+    """
+
+    proposals: dict[int, dict[str, Any]]
+    rows: list[Row]
+    failures: dict[str, str]
 
 
 class RunDir:
@@ -108,64 +159,151 @@ class RunDir:
         if not self.exists():
             raise BadInput(f"run_dir={str(self.display_path)!r} holds no suite.json: name the --out of a launch.")
         try:
-            return from_json(files.read(self.path / "suite.json").decode())
+            content = files.read(self.path / "suite.json")
+            schema.parse(content)
+            return from_json(content.decode())
+        except files.NotRegular as error:
+            raise self._not_a_suite(error) from error
         except OSError as error:
             raise unreadable_error(self.path, error) from error
-        except (KeyError, TypeError, ValueError) as error:
-            path = self.display_path / "suite.json"
-            reason = str(error) if isinstance(error, BadInput) else repr(error)
-            raise BadInput(f"{path} is not a suite ({reason}): restore it, or launch into a new --out.") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._not_a_suite(error if isinstance(error, ValueError) else repr(error)) from error
 
-    def proposals(self, study: str) -> dict[int, dict[str, float]]:
-        """The configurations that were proposed in a study.
+    def _not_a_suite(self, reason: object) -> CorruptFile:
+        remedy = "restore it, or launch into a new --out."
+        return CorruptFile(self.display_path / "suite.json", reason, remedy, "is not a suite")
+
+    def results(self, suite: Suite) -> dict[str, "Results"]:
+        """What each study has proposed and finished, all of it checked.
+
+        Args:
+            suite: the suite; that of the directory or one that continues it.
 
         Returns:
-            Index -> free coordinate -> value, in order of the index.
+            Name of the study -> its results.
 
         Raises:
-            CorruptFile: if a file is not a proposal.
+            CorruptFile: if a file does not fit its name, the suite or another file.
         """
-        proposals = {}
-        for path in self.folder(study).glob("proposal-*.json"):
-            index, content = int(path.stem.removeprefix("proposal-")), self._read(path)
-            if not isinstance(content, dict) or not isinstance(content.get("values"), dict):
-                raise self._corrupt(path, "it holds no values")
-            proposals[index] = content["values"]
+        results = {study.name: self.study_results(suite, study) for study in suite.studies}
+        for path in self._study_folders():
+            name = path.relative_to(self.path / "studies").as_posix()
+            if name not in results:
+                raise self._corrupt(
+                    path, "suite.json has no such study", "restore suite.json, or move this folder elsewhere."
+                )
+        return results
+
+    def _study_folders(self) -> list[Path]:
+        """The folders that hold files of a study."""
+        return [path for path in (self.path / "studies").glob("*/*/*") if path.is_dir()]
+
+    def study_results(self, suite: Suite, study: Study) -> "Results":
+        """What one study has proposed and finished; see `results`."""
+        checks = schema.StudyRows(suite, study)
+        names = self._result_files(study.name)
+        proposals = self._read_proposals(study, checks, [name for name in names if name.startswith("proposal-")])
+        rows: list[Row] = []
+        for name in (name for phase in get_args(Phase) for name in names if name.startswith(f"{phase}-")):
+            rows += self._read_rows(self.folder(study.name) / name, checks, proposals)
+        seen: set[tuple[int, int]] = set()
+        for row in rows:
+            if row["phase"] == "final":
+                run = (row["trial"], row["seed"])
+                if run in seen:
+                    raise self._corrupt(
+                        self.folder(study.name),
+                        f"two files hold the final run of trial {run[0]} with seed {run[1]}",
+                        f"delete its files final-{run[0]:04d}-*.json and launch again.",
+                    )
+                seen.add(run)
+        return Results(proposals, rows, self._read_failures(study.name, names))
+
+    def _result_files(self, study: str) -> list[str]:
+        """The names of the files of a study, sorted; nothing else stands in its folder."""
+        folder = self.folder(study)
+        try:
+            names = sorted(name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError as error:
+            raise self._corrupt(folder, error, "delete it and launch again.") from error
+        except OSError as error:
+            raise unreadable_error(folder, error) from error
+        for name in names:
+            stem = name.removesuffix(".json").removesuffix(".failed")
+            trial, proposal = TRIAL_FILE.fullmatch(stem), PROPOSAL_FILE.fullmatch(stem)
+            fits = trial and f"{int(trial[2]):04d}" == trial[2] and (trial[1] == "final") == (trial[3] is not None)
+            if not fits and not (proposal and f"{int(proposal[1]):04d}" == proposal[1]):
+                raise self._corrupt(folder / name, "no file of a launch has such a name")
+        return names
+
+    def _read_proposals(self, study: Study, checks: schema.StudyRows, names: list[str]) -> dict[int, dict[str, Any]]:
+        proposals: dict[int, dict[str, Any]] = {}
+        for name in names:
+            path, index = self.folder(study.name) / name, int(name[len("proposal-") : -len(".json")])
+            content = self._read(path, trial_remedy(index))
+            try:
+                checks.check_index(index)
+                proposals[index] = schema.check_proposal(content, study)
+            except BadInput as error:
+                raise self._corrupt(path, error, trial_remedy(index)) from error
         return dict(sorted(proposals.items()))
 
-    def rows(self, study: str) -> list[Row]:
-        """The rows of all finished runs of a study, search runs first.
-
-        Raises:
-            CorruptFile: if a file does not hold rows.
-        """
-        folder = self.folder(study)
-        rows: list[Row] = []
-        for path in [path for phase in get_args(Phase) for path in sorted(folder.glob(f"{phase}-*.json"))]:
-            if path.name.endswith(".failed.json"):
-                continue
-            content = self._read(path)
-            if not isinstance(content, list) or not all(isinstance(row, dict) and "seed" in row for row in content):
-                raise self._corrupt(path, "it holds no rows")
-            rows += map(with_current_names, content)
+    def _read_rows(self, path: Path, checks: schema.StudyRows, proposals: Mapping[int, Mapping[str, Any]]) -> list[Row]:
+        if path.name.endswith(".failed.json"):
+            return []
+        content, match = self._read(path), TRIAL_FILE.fullmatch(path.stem)
+        assert match  # see `_result_files`
+        phase, index = match[1], int(match[2])
+        if index not in proposals:
+            raise self._corrupt(path, f"there is no proposal-{index:04d}.json beside it", trial_remedy(index))
+        try:
+            if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+                raise BadInput("it holds no rows")
+            rows = [with_current_names(row) for row in content]
+            for row in rows:
+                schema.check_row(row)
+            checks.check_trial(rows, phase, index, proposals[index])
+            if match[3] is not None and int(match[3]) != rows[0]["seed"]:
+                raise BadInput(f"seed={rows[0]['seed']} of its first row is not that of its name")
+        except BadInput as error:
+            raise self._corrupt(path, error) from error
         return rows
 
-    def failures(self, study: str) -> dict[str, str]:
-        """Trial -> last line of its error, for trials of a study that failed and have not succeeded since."""
+    def _read_failures(self, study: str, names: list[str]) -> dict[str, str]:
         failures = {}
-        for path in sorted(self.folder(study).glob("*.failed.json")):
-            name = path.name.removesuffix(".failed.json")
-            if not path.with_name(f"{name}.json").exists():
-                failures[name] = self._read(path)["error"]
+        for name in names:
+            trial = name.removesuffix(".failed.json")
+            failed = name.endswith(".failed.json") and f"{trial}.json" not in names
+            if failed and (note := read_note(self.folder(study) / name, schema.check_failure)):
+                failures[trial] = note["error"]
         return failures
+
+    def proposals(self, study: str) -> dict[int, dict[str, Any]]:
+        """The configurations that were proposed in a study of the suite: number -> free coordinate -> value."""
+        suite = self.suite()
+        return self.study_results(suite, suite.study(study)).proposals
+
+    def rows(self, study: str) -> list[Row]:
+        """The rows of all finished runs of a study of the suite, search runs first."""
+        suite = self.suite()
+        return self.study_results(suite, suite.study(study)).rows
+
+    def failures(self, study: str) -> dict[str, str]:
+        """The trials of a study of the suite that failed: trial -> last line of its error."""
+        suite = self.suite()
+        return self.study_results(suite, suite.study(study)).failures
 
     def launch(self) -> dict[str, Any]:
         """The last heartbeat (pid, host, since, updated, slots, running, earlier launches); empty if there is none."""
-        return self._read_cache("launch.json")
+        return self._read_note("launch.json", schema.check_heartbeat)
 
     def holder(self) -> dict[str, Any]:
         """The launch that holds the run directory (pid, host, since, in a store updated too); empty if none does."""
-        return self._read_cache("launch.lock" if files.is_remote(self.path) else "holder.json")
+        if files.is_remote(self.path):
+            return self._read_note("launch.lock", schema.check_lease)
+        return self._read_note("holder.json", schema.check_holder)
 
     def speedups(self) -> dict[str, dict[int, float]]:
         """The measured speedups so far.
@@ -173,7 +311,7 @@ class RunDir:
         Returns:
             Task without its split -> number of seeds -> speedup of training them together over one by one.
         """
-        by_task = self._read_cache("speedups.json")
+        by_task = self._read_note("speedups.json", schema.check_speedups)
         return {task: {int(seeds): speedup for seeds, speedup in sizes.items()} for task, sizes in by_task.items()}
 
     def memory(self) -> dict[int, dict[str, dict[int, int | None]]]:
@@ -183,31 +321,26 @@ class RunDir:
             Bytes of the GPU -> task without its split -> number of seeds trained together -> bytes that a trial needs;
             None if it needs more than the GPU has.
         """
-        by_gpu = self._read_cache("memory.json")
+        by_gpu = self._read_note("memory.json", schema.check_memory)
         return {
             int(gpu): {task: {int(seeds): need for seeds, need in sizes.items()} for task, sizes in tasks.items()}
             for gpu, tasks in by_gpu.items()
         }
 
-    def _read_cache(self, name: str) -> dict[str, Any]:
-        """Reads a file that can be written again without loss. If it is missing or corrupt, it counts as empty."""
+    def _read_note(self, name: str, check: Callable[[Any], None]) -> dict[str, Any]:
         try:
-            return dict(json.loads(files.read(self.path / name)))
-        except FileNotFoundError:
-            return {}
+            return read_note(self.path / name, check)
         except OSError as error:
             raise unreadable_error(self.path / name, error) from error
-        except (TypeError, ValueError):
-            return {}
 
-    def _read(self, path: Path) -> Any:
+    def _read(self, path: Path, *remedy: str) -> Any:
         try:
-            return json.loads(path.read_bytes())
+            return schema.parse(files.read(path))
         except (OSError, ValueError) as error:
-            raise self._corrupt(path, error) from error
+            raise self._corrupt(path, error, *remedy) from error
 
-    def _corrupt(self, path: Path, reason: object) -> CorruptFile:
-        return CorruptFile(self.display_path / path.relative_to(self.path).as_posix(), reason)
+    def _corrupt(self, path: Path, reason: object, *remedy: str) -> CorruptFile:
+        return CorruptFile(self.display_path / path.relative_to(self.path).as_posix(), reason, *remedy)
 
     # Writing
 
@@ -226,10 +359,16 @@ class RunDir:
         self._write(self.folder(study) / f"proposal-{index:04d}.json", {"values": dict(values)})
 
     def write_rows(self, trial: Trial, rows: list[Row]) -> None:
-        """Writes the rows of a finished trial unless it has rows already. Removes its failure and its checkpoint."""
+        """Writes the rows of a finished trial. Removes its failure and its checkpoint.
+
+        Raises:
+            OSError: if they cannot be written. FileExistsError if the trial has other rows already: these stay.
+        """
         self._check_exists()
         files.make_folder(self.folder(trial.study))
-        files.create(self.rows_path(trial), encode_json(rows))
+        path, content = self.rows_path(trial), encode_json(rows)
+        if not files.create(path, content) and files.read(path) != content:
+            raise FileExistsError(errno.EEXIST, "another launch has written other rows", str(path))
         files.remove(self.rows_path(trial).with_suffix(".failed.json"))
         files.remove(self.checkpoint(trial))
 

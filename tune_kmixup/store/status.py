@@ -9,8 +9,9 @@ from typing import Any
 
 from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.progress import left
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, final_rows, ranking, stopped_configurations, validation_score
+from tune_kmixup.core.selection import by_configuration, ranking, stopped_configurations, validation_score
 from tune_kmixup.store.run_dir import RunDir
 
 HEARTBEAT_SECONDS = 5.0  # between two heartbeats of a launch
@@ -71,24 +72,24 @@ def study_status(
         failed: trial -> last line of its error.
         running: number of seeds of each trial in progress.
     """
-    search_runs, order, stopped = by_configuration(rows), ranking(rows), len(stopped_configurations(rows))
-    shortlist = suite.shortlist_count(study)
-    if len(search_runs) == suite.trial_count(study):  # the search has ended: stopped configurations are not compared
-        shortlist = min(shortlist, len(order)) if len(order) > 1 else 0
-    compared = [row for row in rows if row["phase"] == "shortlist" and row["trial"] in order[:shortlist]]
-    searched = suite.trial_count(study) * suite.search_seeds - stopped * (suite.search_seeds - 1)
+    todo, search_runs, order = left(suite, study, rows), by_configuration(rows), ranking(rows)
+    compared = [row for row in rows if row["phase"] == "shortlist" and row["trial"] in todo.shortlisted]
+    shortlist = len(todo.shortlist)
+    if todo.search:  # configurations that are not known yet may join the shortlist
+        shortlist = suite.shortlist_count(study) - len({row["trial"] for row in compared})
+    search_done = sum(len(runs) for runs in search_runs.values()) + len(compared)
     return StudyStatus(
         study=study.name,
-        search_done=sum(len(runs) for runs in search_runs.values()) + len(compared),
-        search_planned=searched + shortlist * suite.shortlist_seeds,
-        final_done=len(final_rows(rows, suite.shortlist)),
+        search_done=search_done,
+        search_planned=search_done + len(todo.search) * suite.search_seeds + shortlist * suite.shortlist_seeds,
+        final_done=suite.final_seeds - len(todo.final),
         final_planned=suite.final_seeds,
         running=sum(running),
         failed=failed,
         best=validation_score(search_runs[order[0]])[0] if order else None,
         seconds=sum(row["seconds"] for row in rows),
         runs=len(rows),
-        stopped=stopped,
+        stopped=len(stopped_configurations(rows)),
     )
 
 
@@ -160,7 +161,9 @@ def describe_holder(holder: Mapping[str, Any]) -> str:
 
 def is_starting(holder: Mapping[str, Any], launch: Mapping[str, Any]) -> bool:
     """Whether a launch has taken the run directory, and has not written its first heartbeat."""
-    return bool(holder) and holder["since"] > launch.get("since", 0.0) and not is_dead(holder)
+    if not holder or is_dead(holder) or holder["since"] > time.time() + DEAD_AFTER:
+        return False
+    return bool(holder["since"] > launch.get("since", 0.0))
 
 
 def is_dead(holder: Mapping[str, Any]) -> bool:
@@ -196,8 +199,10 @@ def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
     running: dict[str, list[int]] = {}
     for name, trial in (launch.get("running", {}) if state == "running" else {}).items():
         running.setdefault(name.rpartition("/")[0], []).append(trial["seeds"])
+    results = run.results(suite)
     studies = [
-        study_status(suite, s, run.rows(s.name), run.failures(s.name), running.get(s.name, [])) for s in suite.studies
+        study_status(suite, s, results[s.name].rows, results[s.name].failures, running.get(s.name, []))
+        for s in suite.studies
     ]
     run_seconds = [(study.task, study.seconds) for study in studies]
     busy = busy_share(launch, run_seconds)
@@ -205,8 +210,8 @@ def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
 
 
 def is_alive(launch: Mapping[str, Any]) -> bool:
-    """Whether the heartbeat of a launch, or the renewal of its lease, is recent."""
-    return time.time() - float(launch["updated"]) < DEAD_AFTER
+    """Whether the heartbeat of a launch, or the renewal of its lease, is recent. One from the future does not count."""
+    return abs(time.time() - float(launch["updated"])) < DEAD_AFTER
 
 
 def busy_share(launch: Mapping[str, Any], run_seconds: Iterable[tuple[str, float]]) -> float | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from tune_kmixup.core.numerics import NUMERICS
+
 
 @cache
 def fingerprint() -> str:
@@ -33,8 +35,9 @@ def versions() -> str:
     return " ".join(f"{name}={package_version(name)}" for name in ("torch", "ray", "optuna", "numpy", "scipy"))
 
 
-def provenance(device: torch.device) -> dict[str, str]:
-    """The columns `device`, `machine`, `code` and `versions` of a row that was made on this device."""
+def provenance(device: torch.device) -> dict[str, str | int]:
+    """The columns `numerics`, `device`, `machine`, `code` and `versions` of a row that was made on this device."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     machine = f"{platform.machine()} {os.cpu_count()} cores python {platform.python_version()}"
-    return {"device": name, "machine": machine, "code": fingerprint(), "versions": versions()}
+    columns = {"device": name, "machine": machine, "code": fingerprint(), "versions": versions()}
+    return {"numerics": NUMERICS, **columns}

@@ -31,7 +31,7 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
         data: the data of the task; test scores are recorded if it holds test rows.
 
     Returns:
-        The columns of `core.rows.COLUMNS`, except the name of the suite.
+        The columns of `core.rows.COLUMNS`, except `suite`, `data` and `loaded`, which training does not know.
     """
     start = time.perf_counter()
     state.model.copy_to(state.network, run)

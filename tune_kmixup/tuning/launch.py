@@ -18,6 +18,7 @@ from ray import tune
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.data.download import fetch
+from tune_kmixup.planning.identity import identified
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
@@ -74,7 +75,8 @@ def launch(
         How the launch ended; None if nothing was missing.
 
     Raises:
-        BadInput: if the suite cannot run with these arguments.
+        BadInput: if the suite cannot run with these arguments, or the run directory holds results of other data,
+            `--load` files or numbers.
         LaunchError: if Ray or a disk fails.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
@@ -85,6 +87,7 @@ def launch(
     background_loggers = loggers.start_loggers(log_to, suite, run)
     for dataset in {study.task.dataset for study in suite.studies}:
         fetch(dataset, data_dir)
+    suite = identified(suite, run, data_dir, plugins)
     with failures_in_a_line(), ray_connection(resources, on_death) as slots, temporary_folder() as scratch:
         speedups = load_or_measure_speedups(suite, run, data_dir, plugins, resources)
         sharing = plan_gpu_sharing(suite, run, data_dir, plugins, resources, speedups, slots)
@@ -97,6 +100,7 @@ def launch(
         trainable = tune.with_parameters(
             TrialActor,
             tasks={study.name: study.task for study in suite.studies},
+            identity=suite.identity,
             data_dir=data_dir,
             run=RunDir(run.path),
             plugins=plugins,

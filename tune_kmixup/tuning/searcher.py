@@ -37,7 +37,10 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         super().__init__()  # without a metric: the study queues score trials from their rows
         self.suite, self.run, self.sharing = suite, run, sharing or GpuSharing()
         with run.local_copy() as local:
-            self.queues = {study.name: StudyQueue(suite, study, run, local, speedups or {}) for study in suite.studies}
+            results = local.results(suite)
+        self.queues = {
+            study.name: StudyQueue(suite, study, run, results[study.name], speedups or {}) for study in suite.studies
+        }
         self.queues_by_task: dict[str, list[StudyQueue]] = {}  # by task without its split
         for queue in self.queues.values():
             self.queues_by_task.setdefault(queue.study.task.base, []).append(queue)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from tune_kmixup.core.config import Task, Trial
+from tune_kmixup.core.config import Identity, Task, Trial
 from tune_kmixup.data.download import fetch
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.planning.plugins import Plugins
@@ -24,6 +24,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self,
         config: dict[str, Any],
         tasks: dict[str, Task],
+        identity: Identity,
         data_dir: Path,
         run: RunDir,
         plugins: Plugins,
@@ -34,6 +35,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         Args:
             config: the fields of the trial, see `SuiteSearcher.suggest`.
             tasks: study -> its task.
+            identity: of the suite; rows record it.
             data_dir: folder of the data sets.
             run: where the trial keeps its checkpoint.
             plugins: the user's own modules.
@@ -43,6 +45,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         torch.set_num_threads(resources.threads)
         trial = Trial(**{**config, "seeds": tuple(config["seeds"]), "rungs": tuple(config["rungs"])})
         data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
+        self.columns = identity.columns(tasks[trial.study].dataset)
         self.training = train(tasks[trial.study], trial, data, checkpoint_path=run.checkpoint(trial))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -54,9 +57,9 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         try:
             progress, rung = next(self.training)
             # Ray flattens mappings, so the row goes into a list.
-            return {"progress": progress, "done": False} | ({"rung": [rung]} if rung else {})
+            return {"progress": progress, "done": False} | ({"rung": [rung | self.columns]} if rung else {})
         except StopIteration as end:
-            return {"progress": 1.0, "done": True, "rows": end.value}
+            return {"progress": 1.0, "done": True, "rows": [row | self.columns for row in end.value]}
 
     def cleanup(self) -> None:
         self.training.close()  # makes `train` save a checkpoint if the trial has not ended

@@ -1,23 +1,27 @@
 """The written report: its formats, its options, and which runs it needs."""
 
+import base64
 import dataclasses
+import hashlib
 import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from benchmarks.report import made_up
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
 from tune_kmixup.analysis.load import Runs, load
 from tune_kmixup.analysis.report import render, tables
-from tune_kmixup.analysis.report.sections import make_sections
+from tune_kmixup.analysis.report.sections import Section, make_sections
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.run_dir import RunDir
@@ -217,3 +221,45 @@ def test_the_tables_compile(report: dict[str, Path], tmp_path: Path) -> None:
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+EVIL = '</td><img src=x onerror=alert(1)>|"\x1b[31m\n=1+1](x)'
+
+
+@pytest.mark.parametrize("column", ["task", "method", "machine", "code", "versions", "device"])
+def test_no_format_obeys_what_a_row_says(column: str) -> None:
+    """Rows of others pass a schema; this is the second line of defence, so the text goes past the first."""
+    rows = one_task()
+    rows.loc[(rows["method"] == "mixup") if column in ("task", "method") else slice(None), column] = EVIL
+    section = Section("s", [EVIL], [pd.DataFrame({EVIL: [EVIL]})], {"budget": Figure()})
+    page = render.html(Runs(rows), [section], 0.95, {"budget": '<svg id="a"></svg>'})
+    assert "<img" not in page and "alert(1)" in page
+    markdown = render.markdown([section])
+    assert not re.search(r"(?<!\\)<img", markdown) and "\x1b" not in markdown and "\n=1" not in markdown
+    assert not re.search(r"(?<!\\)\|\"", markdown) and "](x" not in markdown
+    assert "\x1b" not in render.latex([section])
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+def test_no_cell_of_the_csv_is_a_formula(start: str) -> None:
+    text = render.csv(pd.DataFrame({"task": [f"{start}cmd()"], "mean": [-0.5]}))
+    assert text == f"task,mean\n'{start}cmd(),-0.5\n"
+
+
+def test_a_page_may_run_its_own_script_alone_and_load_nothing(report: dict[str, Path]) -> None:
+    page = report["html"].read_text()
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    rules = dict(rule.strip().split(" ", 1) for rule in unescape(policy).split(";"))
+    assert rules["default-src"] == "'none'" and rules["script-src"] == f"'sha256-{digest}'"
+    assert rules["img-src"] == "data:" and rules["style-src"] == "'unsafe-inline'"
+    assert not re.search(r"\son\w+=", page.partition("<script>")[0]), "an inline handler would not run"
+
+
+def test_identifiers_of_figures_are_not_made_of_names() -> None:
+    svg = render.with_prefixed_ids('<svg><g id="a"/><use xlink:href="#a"/></svg>', "figure0")
+    assert svg == '<svg><g id="figure0-a"/><use xlink:href="#figure0-a"/></svg>'
+    section = Section("s", [], [pd.DataFrame({"a": [1]})], {EVIL: Figure()})
+    page = render.html(Runs(one_task()), [section], 0.95, {EVIL: '<svg id="a"></svg>'})
+    assert 'id="figure0-a"' in page

@@ -1,0 +1,102 @@
+"""Refuses to merge launches whose runs do not belong to one experiment."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from tune_kmixup.core.config import Recipe, Study, Suite
+from tune_kmixup.core.errors import BadInput
+
+from .gains import METHODS, STUDY_KEY  # these methods free recipe values only where `--tune` does
+
+RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)}
+# What makes a configuration. Not `epochs`: a run that was stopped early has fewer.
+CONFIGURATION = ["alpha", "k", "lr", "weight_decay", "batch_size", "cost"]
+
+
+def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:
+    """Refuses launches that hold one task with different recipes, spaces, data or versions of the numbers.
+
+    Args:
+        suites: directory and suite of each launch.
+
+    Raises:
+        BadInput: for the first two that differ.
+    """
+    for (one, suite), (other, other_suite) in combinations(suites, 2):
+        for task, difference in differences(suite, other_suite):
+            raise BadInput(
+                f"run_dirs={one}, {other} both hold {task}, with different {difference}: report them one by one."
+            )
+
+
+def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
+    """Task without its split, and what differs, for each difference between two launches."""
+    first, second = by_task(one), by_task(other)
+    for task in [task for task in first if task in second]:
+        for name, a, b in recipe_differences(first[task], second[task]):
+            yield task, f"{name} ({a} and {b})"
+        dataset = first[task][0].task.dataset
+        a, b = (suite.identity.data.get(dataset, "")[:8] for suite in (one, other))
+        if a and b and a != b:  # format 1 has none
+            yield task, f"data ({a} and {b})"
+        x, y = one.identity.numerics, other.identity.numerics
+        if x and y and x != y:
+            yield task, f"numerics ({x} and {y})"
+
+
+def by_task(suite: Suite) -> dict[str, list[Study]]:
+    studies: dict[str, list[Study]] = {}
+    for study in suite.studies:
+        studies.setdefault(study.task.base, []).append(study)
+    return studies
+
+
+def recipe_differences(first: list[Study], second: list[Study]) -> Iterator[tuple[str, Any, Any]]:
+    """How the recipes of a task differ in two launches, but for what one of them searches: name and both values."""
+    tuned, also_tuned = tuned_values(first), tuned_values(second)
+    if tuned and also_tuned and tuned != also_tuned:
+        yield "tuned values", tuned, also_tuned
+    searched = {name for study in (*first, *second) for name in study.space}
+    a, b = fixed_values(first[0]), fixed_values(second[0])
+    for name in a:
+        if name not in searched and a[name] != b[name]:
+            yield name, a[name], b[name]
+
+
+def tuned_values(studies: list[Study]) -> str:
+    """The recipe values that `--tune` frees, in words; empty where only a user's own methods are trained."""
+    names = next((RECIPE_FIELDS & study.space.keys() for study in studies if study.method in METHODS), None)
+    return "" if names is None else ", ".join(sorted(names)) or "none"
+
+
+def fixed_values(study: Study) -> dict[str, Any]:
+    recipe = dataclasses.asdict(study.task.recipe)
+    return {name: recipe[name] for name in recipe if name != "source"} | {"val_rows": study.task.val_rows}
+
+
+def check_configurations(table: pd.DataFrame) -> None:
+    """Refuses two configurations under one number: a configuration is its values.
+
+    Args:
+        table: rows of all sources, with a column `source`, the directory of each.
+
+    Raises:
+        BadInput: for the first number that stands for two.
+    """
+    key = [*STUDY_KEY, "trial"]
+    values = table.drop_duplicates([*key, *CONFIGURATION])
+    several = values[values.duplicated(key, keep=False)].sort_values(key)
+    if not len(several):
+        return
+    first, second = several.iloc[0], several.iloc[1]
+    changed = [f"{n} {first[n]} and {second[n]}" for n in CONFIGURATION if first[n] != second[n] and pd.notna(first[n])]
+    sources = ", ".join(dict.fromkeys((first["source"], second["source"])))
+    split = "" if pd.isna(first["outer_split"]) else f"@{first['outer_split']}"
+    raise BadInput(
+        f"run_dirs={sources} hold two configurations as trial {first['trial']} of {first['task']}{split}/"
+        f"{first['method']} ({', '.join(changed)}): report them one by one."
+    )

@@ -1,0 +1,113 @@
+"""Launches are merged only where they are one experiment."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.launches import run_cli_in_process
+from tests.helpers.reports import filled
+from tests.helpers.suites import made_up_rows, small_suite
+from tune_kmixup.analysis.load import load, save_runs
+from tune_kmixup.core.config import Identity, Study, Suite
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store.run_dir import RunDir
+
+KNOWN = Identity({"iris": "0123456789abcdef"}, (), 1)
+
+
+def part(method: str, change: Callable[[Study], Study] = lambda study: study, **changes: Any) -> Suite:
+    """The studies of one method, changed."""
+    studies = tuple(change(study) for study in small_suite().studies if study.method == method)
+    return small_suite(studies=studies, **({"identity": KNOWN} | changes))
+
+
+def with_recipe(**changes: Any) -> Callable[[Study], Study]:
+    def change(study: Study) -> Study:
+        recipe = dataclasses.replace(study.task.recipe, **changes)
+        return dataclasses.replace(study, task=dataclasses.replace(study.task, recipe=recipe))
+
+    return change
+
+
+def with_space(name: str) -> Callable[[Study], Study]:
+    attributes = {"low": 0.01, "high": 1.0, "step": None, "log": True}
+    free = {name: {"name": "FloatDistribution", "attributes": attributes}}
+    return lambda study: dataclasses.replace(study, space={**study.space, **free})
+
+
+OTHERS = {
+    "recipe": (part("mixup", with_recipe(epochs=60)), r"epochs \(2 and 60\)"),
+    "data": (
+        part("mixup", identity=dataclasses.replace(KNOWN, data={"iris": "f" * 16})),
+        r"data \(01234567 and ffffffff\)",
+    ),
+    "numerics": (part("mixup", identity=dataclasses.replace(KNOWN, numerics=2)), r"numerics \(1 and 2\)"),
+    "tuned": (part("mixup", with_space("lr")), r"tuned values \(none and lr\)"),
+}
+
+
+@pytest.mark.parametrize(("other", "difference"), OTHERS.values(), ids=OTHERS)
+def test_methods_of_a_task_are_compared_under_one_recipe_data_and_numerics(
+    other: Suite, difference: str, tmp_path: Path
+) -> None:
+    """ERM of 1 epoch merged with mixup of 60 gave mixup a gain of 16 points."""
+    one = filled(RunDir(tmp_path / "one"), part("erm")).path
+    two = filled(RunDir(tmp_path / "two"), other).path
+    expected = f"run_dirs={one}, {two} both hold iris/mlp, with different {difference}: report them one by one."
+    with pytest.raises(BadInput, match=expected):
+        load([one, two])
+    (tmp_path / "report").mkdir()
+    save_runs(load([two]), tmp_path / "report")
+    with pytest.raises(BadInput, match=difference):
+        load([one, tmp_path / "report"])
+
+
+def test_the_command_refuses_and_writes_nothing(tmp_path: Path) -> None:
+    one = filled(RunDir(tmp_path / "one"), part("erm", with_recipe(epochs=1))).path
+    two = filled(RunDir(tmp_path / "two"), part("mixup", with_recipe(epochs=60))).path
+    refused = run_cli_in_process("report", one, two, "--out", tmp_path / "report", code=2)
+    assert "with different epochs (1 and 60): report them one by one." in refused and len(refused.splitlines()) == 1
+    assert not (tmp_path / "report").exists()
+
+
+def own(change: Callable[[Study], Study]) -> Callable[[Study], Study]:
+    return lambda study: dataclasses.replace(change(study), method="mine")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        part("mixup"),
+        part("mixup", with_recipe(source="another paper")),
+        part("mixup", own(with_space("lr"))),
+        part("mixup", identity=Identity()),
+        part("mixup", identity=dataclasses.replace(KNOWN, loaded=("abc",))),
+    ],
+    ids=["the same", "another source", "lr is free in a method of the user's", "early format 2", "an own file"],
+)
+def test_what_belongs_together_is_merged(other: Suite, tmp_path: Path) -> None:
+    one, two = (filled(RunDir(tmp_path / name), s).path for name, s in {"one": part("erm"), "two": other}.items())
+    assert len(load([one, two]).suites) == 2
+
+
+def test_a_configuration_is_its_values_not_its_number(tmp_path: Path) -> None:
+    """Two launches of one study with another suite seed: their trials 3 are different configurations."""
+    suites = {"one": small_suite(), "two": small_suite(seed=1)}
+    for (name, suite), alpha in zip(suites.items(), (0.5, 2.0), strict=True):
+        run, study = RunDir(tmp_path / name), suite.study("iris/mlp@0/mixup")
+        run.write_suite(suite)
+        trial = suite.search_trial(study, 3, {"alpha": alpha})
+        run.write_proposal(study.name, 3, {"alpha": alpha})
+        run.write_rows(trial, made_up_rows(suite, trial))
+    expected = r"one, .*two hold two configurations as trial 3 of iris/mlp@0/mixup \(alpha 0\.5 and 2\.0\): report"
+    with pytest.raises(BadInput, match=expected):
+        load([tmp_path / "one", tmp_path / "two"])
+
+
+def test_a_report_holds_no_paths(tmp_path: Path) -> None:
+    identity = dataclasses.replace(KNOWN, load=("/home/me/mine.py",), data_dir="/home/me/data", loaded=("abc",))
+    (launch,) = load([filled(RunDir(tmp_path / "run"), part("erm", identity=identity)).path]).launches
+    assert launch.suite.identity == dataclasses.replace(KNOWN, loaded=("abc",))

@@ -1,0 +1,16 @@
+"""Text that may come from anywhere, made safe to show."""
+
+
+def printable(text: str) -> str:
+    r"""Writes control characters as escapes (`\x1b`): a terminal would obey them. Line breaks stay.
+
+    Characters that change the direction of text, have no width or are half of a pair count as well.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """`printable` text without line breaks."""
+    return printable(" ".join(text.splitlines()))

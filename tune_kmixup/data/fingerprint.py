@@ -1,0 +1,36 @@
+"""Fingerprints of data sets."""
+
+from hashlib import blake2b
+from pathlib import Path
+
+from tune_kmixup.data.download import load_arrays
+from tune_kmixup.data.npz import iter_chunks
+from tune_kmixup.data.registry import DATASETS
+
+READ = ("group", "part", "rate", "x", "x_test", "x_train", "y", "y_test", "y_train")  # arrays that training reads
+GENERATED = "generated"
+
+
+def fingerprint(name: str, data_dir: Path) -> str:
+    """Hash of the arrays of a data set that training reads. Reads all of them once.
+
+    Args:
+        name: name of the data set, which must have been fetched.
+        data_dir: folder of the data sets.
+
+    Returns:
+        16 hexadecimal digits of names, types, shapes and bytes, whatever the file is called and however it is
+        compressed. `GENERATED` for a toy set, whose rows follow from the code.
+
+    Raises:
+        BadInput: if the data set has not been fetched, or does not pass the checks.
+    """
+    if name in DATASETS and DATASETS[name].generate:
+        return GENERATED
+    digest, arrays = blake2b(digest_size=8), load_arrays(name, data_dir)
+    for key in READ:
+        if key in arrays:
+            digest.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape};".encode())
+            for chunk in iter_chunks(arrays[key]):
+                digest.update(chunk.tobytes())
+    return digest.hexdigest()
