@@ -14,7 +14,7 @@ supports it. Suites that fixed different things are judged separately.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -93,9 +93,15 @@ def judge_runs(runs: Runs) -> list[Judgement]:
         return [Judgement((), Claims(), False, judge(runs.final, Claims()))]
     agreeing: list[list[Launch]] = []
     for launch in runs.launches:
-        group = next((group for group in agreeing if group[0].suite.claims == launch.suite.claims), None)
+        group = next((group for group in agreeing if agree(group[0].suite.claims, launch.suite.claims)), None)
         agreeing.append([launch]) if group is None else group.append(launch)
     return [judge_launches(runs.final, group) for group in agreeing]
+
+
+def agree(one: Claims, other: Claims) -> bool:
+    """Whether two suites fixed the same, whatever the order of the tasks in a family."""
+    families, other_families = ({n: set(f) for n, f in claims.families.items()} for claims in (one, other))
+    return families == other_families and replace(one, families={}) == replace(other, families={})
 
 
 def judge_launches(final: pd.DataFrame, launches: Sequence[Launch]) -> Judgement:
@@ -161,7 +167,11 @@ def family_of(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> Fa
     """The family of a claim; None where no task of it has runs of the three methods."""
     tasks = claims.families.get(claim[0], tuple(gains.tasks(rows)))
     found = {task: gains.final_errors(rows, task, METHODS, metric) for task in tasks if (rows["task"] == task).any()}
-    errors = {task: final.task_errors() for task, final in found.items() if len(final.by_unit)}
+    errors = {
+        task: final.task_errors()
+        for task, final in found.items()
+        if len(final.by_unit) and gains.have_same_runs(rows, task, METHODS, metric)  # else a study is not finished
+    }
     return Family(tasks, errors) if errors else None
 
 
@@ -243,13 +253,13 @@ def overall_verdict(claim: str, found: Verdicts, reason: str, by_task: Sequence[
     outcome = str(found.outcome)
     if outcome in ("supported", "contradicted"):
         carrying = ", ".join(verdict.task for verdict in by_task if verdict.outcome == outcome)
-        reason += f"; carried by {carrying}" if carrying else "; no task shows it alone"
+        reason += f"; carried by {carrying}" if carrying else "; no task shows it after Holm's correction"
     return Verdict(claim, OVERALL, outcome, "", float(found.p), reason)
 
 
 def mean_text(found: cross_task.DataSetGains, level: float) -> str:
     """The mean that decides, in per cent of ERM's error."""
-    count, mean = len(found.tasks), found.mean(level)
+    count, mean = found.count, found.mean(level)
     data_sets = f"{count} data set{'' if count == 1 else 's'}"
     if math.isnan(mean.low):
         return f"not known: {data_sets}, too few for an interval"

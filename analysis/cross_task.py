@@ -16,7 +16,7 @@ import scipy.stats
 from . import gains
 from .evidence import FEWEST_UNITS, MeanGain, average_tasks, covariance, stacked
 from .meta_analysis import OverDataSets, mean_over_data_sets, prediction_interval, without_heavy
-from .stats import Estimate, estimate, log_ratios
+from .stats import Estimate, estimate
 from .verdicts import holm
 
 FixedWeights = Mapping[str, float]  # method -> weight of its error in a gain
@@ -36,17 +36,22 @@ class DataSetGains:
     gains: MeanGain
     over: OverDataSets
 
+    @property
+    def count(self) -> int:
+        """The number of data sets that enter the mean: those whose gain has a variance."""
+        return int((self.over.weights > 0).sum())
+
     def mean(self, level: float = 0.95) -> Estimate:
         """The mean that verdicts use, with its interval."""
-        return estimate(self.over.deciding, len(self.tasks), level)
+        return estimate(self.over.deciding, self.count, level)
 
     def weighted_mean(self, level: float = 0.95) -> Estimate:
         """The random-effects mean, with its interval."""
-        return estimate(self.over.random_effects, len(self.tasks), level)
+        return estimate(self.over.random_effects, self.count, level)
 
     def plain_mean(self, level: float = 0.95) -> Estimate:
         """The unweighted mean, with Student's interval."""
-        return estimate(self.over.plain, len(self.tasks), level)
+        return estimate(self.over.plain, self.count, level)
 
     def prediction(self, level: float = 0.95) -> tuple[float, float]:
         """Interval for the true gain on a new data set of the same kind."""
@@ -56,13 +61,18 @@ class DataSetGains:
     def without_heavy(self, level: float = 0.95) -> dict[str, Estimate]:
         """The mean without each data set that has more than a third of the weight, by its name."""
         left_out = without_heavy(self.gains.mean, self.gains.variance, self.gains.df)
-        names, count = list(self.tasks), len(self.tasks) - 1
+        names, count = list(self.tasks), self.count - 1
         return {names[index]: estimate(over.deciding, count, level) for index, over in left_out.items()}
 
 
 def comparable_tasks(rows: pd.DataFrame, methods: Sequence[str]) -> list[str]:
-    """The tasks with enough outer splits in which all of these methods have final runs."""
-    return [task for task in gains.tasks(rows) if len(gains.final_errors(rows, task, methods).by_unit) >= FEWEST_UNITS]
+    """The tasks with enough outer splits in which all of these methods have final runs; without saturated ones."""
+    return [
+        task
+        for task in gains.tasks(rows)
+        if len(gains.final_errors(rows, task, methods).by_unit) >= FEWEST_UNITS
+        and not gains.is_saturated(rows, task, methods)
+    ]
 
 
 def gains_by_data_set(
@@ -73,7 +83,7 @@ def gains_by_data_set(
     Args:
         rows: runs, as in `load.Runs`.
         weights: of the methods' errors in the gain, e.g. `evidence.gain_of("mixup", "erm")`.
-        tasks: names of tasks, from `comparable_tasks`. Those on which ERM makes no error are left out.
+        tasks: names of tasks, from `comparable_tasks`. Those on which ERM's error is next to 0 are left out.
         metric: column of `rows`.
     """
     by_data_set: dict[str, dict[str, RelativeGain]] = {}
@@ -107,10 +117,10 @@ class RelativeGain:
 def relative_gain(
     rows: pd.DataFrame, task: str, weights: FixedWeights, metric: str = "test_error"
 ) -> RelativeGain | None:
-    """The gain of one task as a share of ERM's error; None where ERM makes no error."""
+    """The gain of one task as a share of ERM's error; None where that is below `gains.SATURATED`."""
     errors = gains.final_errors(rows, task, [*weights, "erm"], metric)
     base = errors.by_unit["erm"].mean()
-    if not base > 0:
+    if not base >= gains.SATURATED:
         return None
     vector = pd.Series({method: weights.get(method, 0.0) for method in errors.by_unit})
     ratio = float((errors.by_unit @ vector).mean() / base)
@@ -148,28 +158,23 @@ def log_errors(rows: pd.DataFrame, metric: str = "test_error") -> pd.DataFrame:
 
     Returns:
         Data sets x methods. It holds the methods that the most tasks have, and the tasks that have all of these and
-        enough outer splits. An error below half a test row counts as half a row.
+        enough outer splits. An error of 0 counts as half of the smallest error that a method has on the task.
     """
     methods = gains.methods(rows)
-    tasks = {method: comparable_tasks(rows, [method]) for method in methods}
+    tasks = {
+        method: [t for t in gains.tasks(rows) if len(gains.final_errors(rows, t, [method]).by_unit) >= FEWEST_UNITS]
+        for method in methods
+    }
     most = max(map(len, tasks.values()), default=0)
     methods = [method for method in methods if len(tasks[method]) == most]
-    shared = [task for task in gains.tasks(rows) if all(task in tasks[method] for method in methods)]
     records = []
-    for task in shared:
-        of_task = rows[rows["task"] == task]
-        one_row = 1 / of_task["test_rows"].max() if of_task["test_rows"].notna().any() else smallest(of_task, metric)
-        means = [gains.mean_metric(rows, task, method, metric=metric).mean for method in methods]
-        logs = -log_ratios(np.ones(len(means)), means, 1 / one_row)
-        records.append({"dataset": str(of_task["dataset"].iloc[0]), **dict(zip(methods, logs, strict=True))})
+    for task in comparable_tasks(rows, methods) if methods else ():
+        means = np.array([gains.mean_metric(rows, task, method, metric=metric).mean for method in methods])
+        logs = np.log(np.maximum(means, means[means > 0].min() / 2))
+        data_set = str(rows.loc[(rows["task"] == task).to_numpy(), "dataset"].iloc[0])
+        records.append({"dataset": data_set, **dict(zip(methods, logs, strict=True))})
     table = pd.DataFrame(records, columns=["dataset", *methods])
     return table.groupby("dataset", sort=False)[methods].mean()
-
-
-def smallest(rows: pd.DataFrame, metric: str) -> float:
-    """The smallest value of a metric above 0: one test row at least, where their number is not recorded."""
-    values = rows[metric][rows[metric] > 0]
-    return float(values.min()) if len(values) else 1.0
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from .verdicts import in_words
 
 STUDY_KEY = ["task", "outer_split", "method"]  # the columns that identify a study
 METHODS = ("erm", "mixup", "kmixup", "placebo")  # in the order of every table; a user's own come after
+SATURATED = 1e-4  # test error below which nothing can be gained: the last digit that tables show
+SATURATED_WORDS = "saturated (both errors below 0.01 %)"
 COMPARED = (("mixup", "erm"), ("kmixup", "mixup"), ("kmixup", "erm"))  # (method, reference)
 
 
@@ -201,7 +203,7 @@ def paired_differences(
 def words(rows: pd.DataFrame, task: str, method: str, reference: str, claims: Claims) -> str:
     """What is known of a gain: shown, shown to be small, not known, or loss shown (`verdicts.in_words`).
 
-    Of too few outer splits for an interval, their number: one search.
+    Of too few outer splits for an interval, their number: one search. Or that the task is saturated.
 
     Args:
         rows: runs, as in `load.Runs`.
@@ -211,6 +213,8 @@ def words(rows: pd.DataFrame, task: str, method: str, reference: str, claims: Cl
         claims: δ and level.
     """
     weights, errors = gain_of(method, reference), final_errors(rows, task, [reference, method]).task_errors()
+    if is_saturated(rows, task, (reference, method)):
+        return SATURATED_WORDS
     if errors.units < FEWEST_UNITS:
         return searches(errors.units)
     mean = errors.mean(weights)
@@ -252,6 +256,18 @@ def methods(rows: pd.DataFrame) -> list[str]:
 def one_search(rows: pd.DataFrame, task: str) -> bool:
     """Whether a task has too few outer splits for an interval of the tuned method: one, mostly."""
     return int(rows.loc[rows["task"] == task, "outer_split"].nunique(dropna=False)) < FEWEST_UNITS
+
+
+def is_saturated(rows: pd.DataFrame, task: str, methods: Sequence[str]) -> bool:
+    """Whether all of these methods err so rarely that nothing can be gained."""
+    return all(mean_metric(rows, task, method).mean < SATURATED for method in methods)
+
+
+def have_same_runs(rows: pd.DataFrame, task: str, methods: Sequence[str], metric: str = "test_error") -> bool:
+    """Whether these methods have the same final runs; otherwise a study is not finished."""
+    values = final_values(rows, task, metric)
+    runs = [{run for run, value in values.get(method, {}).items() if not pd.isna(value)} for method in methods]
+    return all(found == runs[0] for found in runs)
 
 
 def searches(count: int) -> str:

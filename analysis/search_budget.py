@@ -87,8 +87,8 @@ def budget_curves(rows: pd.DataFrame, random_order: bool) -> pd.DataFrame:
 def selection_bias(rows: pd.DataFrame) -> pd.DataFrame:
     """How much better selection looks than the selected configuration is, one row per task and method.
 
-    The validation error at selection is the smallest of many and so optimistic. Final runs have fresh seeds and the
-    same validation rows.
+    The validation error by which a configuration is selected, over the seeds of search and shortlist, is one of the
+    smallest of many and so optimistic. Final runs have fresh seeds and the same validation rows.
 
     Args:
         rows: runs, as in `load.Runs`.
@@ -97,11 +97,25 @@ def selection_bias(rows: pd.DataFrame) -> pd.DataFrame:
         Columns task, method, at selection and final (validation errors), optimism (their difference), ties (share of
         studies in which more than one configuration reached the smallest validation error).
     """
-    errors = configuration_errors(rows).groupby(STUDY_KEY, dropna=False, sort=False)["val_error"]
-    smallest = errors.min()
-    tied = errors.agg(lambda study: (study == study.min()).sum() > 1)
+    tied = (
+        configuration_errors(rows)
+        .groupby(STUDY_KEY, dropna=False, sort=False)["val_error"]
+        .agg(lambda study: (study == study.min()).sum() > 1)
+    )
     final = rows[rows["selected"].astype(bool)].groupby(STUDY_KEY, dropna=False)["val_error"].mean()
-    table = pd.DataFrame({"at selection": smallest, "final": final.reindex(smallest.index), "ties": tied.astype(float)})
+    scored = rows[rows["phase"].isin(("search", "shortlist")) & (rows["status"] != "stopped")]
+    by_configuration = scored.groupby([*STUDY_KEY, "trial"], dropna=False)
+    scores = pd.DataFrame(
+        {
+            "val_error": by_configuration["val_error"].mean(),
+            "listed": by_configuration["phase"].agg(lambda phases: (phases == "shortlist").any()),
+        }
+    ).reset_index()
+    has_shortlist = scores.groupby(STUDY_KEY, dropna=False)["listed"].transform("any")
+    candidates = scores[scores["listed"] | ~has_shortlist]
+    at_selection = candidates.groupby(STUDY_KEY, dropna=False)["val_error"].min()
+    columns = {"at selection": at_selection.reindex(tied.index), "final": final.reindex(tied.index)}
+    table = pd.DataFrame(columns | {"ties": tied.astype(float)})
     table["optimism"] = table["final"] - table["at selection"]
     order = {task: number for number, task in enumerate(gains.tasks(rows))}
     means = table.groupby(["task", "method"], sort=False).mean().reset_index()
@@ -165,7 +179,8 @@ def range_ends(rows: pd.DataFrame, suites: Iterable[Suite]) -> pd.DataFrame:
     final = final.assign(log2_k=np.log2(final["k"].astype(float)), outer_split=final["outer_split"].fillna(-1))
     selected = final.set_index(STUDY_KEY).sort_index()
     places: dict[tuple[str, Range], list[float]] = {}
-    for study in (study for suite in suites for study in suite.studies):
+    studies = {study.name: study for suite in suites for study in suite.studies}  # once, however often it is named
+    for study in studies.values():
         key = (study.task.base, -1 if study.task.outer_split is None else study.task.outer_split, study.method)
         ranges = [Range.from_json(name, distribution) for name, distribution in study.space.items()]
         for found in (found for found in ranges if found and found.coordinate in selected and key in selected.index):

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike
 
-from .evidence import FEWEST_UNITS, Array, MeanGain, as_array, mean_gain
+from .evidence import FEWEST_UNITS, MeanGain, as_array, mean_gain
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,6 @@ class Estimate:
     @property
     def half_width(self) -> float:
         return (self.high - self.low) / 2
-
-    def __add__(self, other: float) -> "Estimate":
-        return Estimate(self.mean + other, self.low + other, self.high + other, self.units)
 
 
 def estimate(mean: MeanGain, units: int, level: float = 0.95) -> Estimate:
@@ -115,22 +112,3 @@ def sign_flip(
     )
     smallest = 2 / 2**n if 2**n <= resamples else 1 / (resamples + 1)
     return float(test.pvalue), smallest
-
-
-def log_ratios(reference: ArrayLike, method: ArrayLike, rows: ArrayLike = np.inf) -> Array:
-    """log(reference's error / method's error) by task, for signed ranks: positive is better.
-
-    Differences of errors rank a task by how hard it is; ratios rank it by how much is gained.
-
-    Args:
-        reference: mean errors by task, shape (..., K), at least 0.
-        method: mean errors by task, shape (..., K), at least 0.
-        rows: number of test rows; an error below half a row counts as half a row.
-
-    Returns:
-        Shape (..., K), finite where `rows` is; 0 where both errors are below half a row.
-    """
-    least = 0.5 / as_array(rows)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.log(np.maximum(reference, least)) - np.log(np.maximum(method, least))
-    return np.where(np.equal(reference, method), 0.0, ratios)

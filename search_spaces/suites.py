@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tune_kmixup.core.config import Draft
+from tune_kmixup.core.config import CLAIM_NUMBERS, Claims, Draft
 
 SUITES: dict[str, Draft] = {
     # Real data sets of scikit-learn, cut to training sizes at which a regulariser can matter.
@@ -40,7 +40,6 @@ SUITES: dict[str, Draft] = {
     "cpu-images": Draft(
         "cpu-images",
         tasks=("mnist-2000/lenet", "fashion_mnist-2000/lenet"),
-        repeats=1,
         trials=24,
         shortlist=1,
         search_seeds=1,
@@ -49,13 +48,22 @@ SUITES: dict[str, Draft] = {
     "cpu-audio": Draft(
         "cpu-audio",
         tasks=("spoken_digits/lenet",),
-        repeats=1,
         trials=24,
         shortlist=1,
         search_seeds=2,
         final_seeds=20,
     ),
 }
+
+
+def judged_together(drafts: dict[str, Draft]) -> dict[str, Draft]:
+    """Launches of one comparison: the tasks of all of them can decide every claim."""
+    tasks = tuple(task for draft in drafts.values() for task in draft.tasks)
+    claims = Claims(families=dict.fromkeys(CLAIM_NUMBERS, tasks))
+    return {name: replace(draft, claims=claims) for name, draft in drafts.items()}
+
+
+SUITES |= judged_together({name: draft for name, draft in SUITES.items() if name.startswith("cpu-")})
 
 # Does the recipe or the sampler favour a method? These suites repeat the comparison with learning rate and weight decay
 # tuned for every method, and on three tasks with random search instead of TPE.
@@ -71,7 +79,8 @@ TUNED = {
     ),  # ERM makes errors on these
     "cpu-audio-tuned": SUITES["cpu-audio"],
 }
-SUITES |= {name: replace(draft, name=name, tune=("lr", "weight_decay")) for name, draft in TUNED.items()}
+TUNED = {name: replace(draft, name=name, tune=("lr", "weight_decay")) for name, draft in TUNED.items()}
+SUITES |= judged_together(TUNED)
 SUITES["cpu-random"] = Draft(
     "cpu-random",
     tasks=("breast_cancer-40/mlp", "digits-200/small_cnn", "two_spirals/mlp"),

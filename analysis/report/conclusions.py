@@ -9,12 +9,9 @@ from tune_kmixup.core.config import Claims
 
 from .. import cross_task, gains
 from ..evidence import gain_of
-from ..gains import COMPARED
+from ..gains import COMPARED, SATURATED_WORDS
 from ..load import Runs
 from .formats import comparison_label, format_range, format_relative, method_label
-
-SATURATED = 1e-4  # test error below which nothing can be gained: the last digit that tables show
-SATURATED_WORDS = "saturated (both errors below 0.01 %)"
 
 
 def summary(rows: pd.DataFrame, claims: Claims) -> str:
@@ -34,17 +31,20 @@ def summary(rows: pd.DataFrame, claims: Claims) -> str:
     return f"Each method tuned with the same budget. {'. '.join(part[0].upper() + part[1:] for part in parts)}."
 
 
-def conclusions(runs: Runs, level: float = 0.95) -> list[str]:
+def conclusions(runs: Runs, level: float = 0.95, metric: str = "test_error") -> list[str]:
     """What the gains show, how the intervals are made, and what they do not show.
 
     Args:
         runs: what to report.
         level: confidence level of the intervals, between 0 and 1.
+        metric: of the table beside the sentences; what is known in words is about the test error.
 
     Returns:
         Sentences.
     """
-    sentences = [*comparison_sentences(runs.final, runs.claims), interval_sentence(runs.final, level)]
+    sentences = [*comparison_sentences(runs.final, runs.claims), interval_sentence(runs.final, level, metric)]
+    if level != runs.claims.level or metric != "test_error":
+        sentences.insert(2, f"These words are about the test error, at {runs.claims.level:.0%}.")
     diverged = int((runs.rows["status"] == "diverged").sum())
     if diverged:
         sentences.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")
@@ -52,13 +52,13 @@ def conclusions(runs: Runs, level: float = 0.95) -> list[str]:
     return sentences
 
 
-def interval_sentence(rows: pd.DataFrame, level: float) -> str:
+def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:
     seeds = rows.groupby(["task", "method", "outer_split"], dropna=False).size()
-    luck = (
-        ", with the luck of the test rows that repeats share"
-        if any(gains.share_test_rows(rows, task) for task in gains.tasks(rows))
-        else ""
-    )
+    luck = ""
+    if any(gains.share_test_rows(rows, task) for task in gains.tasks(rows)):
+        luck = ", with the luck of the test rows that repeats share"
+        if metric != "test_error":
+            luck = ", conditional on the test rows where repeats share them"
     runs = f"; {format_range(seeds.min(), seeds.max())} final runs per split and method" if len(seeds) else ""
     sentence = (
         f"Intervals are Student's t at {level:.0%} over the means of outer splits{luck}, per task, not corrected for "
@@ -92,8 +92,7 @@ def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Clai
         errors = [gains.mean_metric(rows, task, name).mean for name in (method, reference)]
         if any(math.isnan(error) for error in errors):
             continue
-        saturated = all(error < SATURATED for error in errors)
-        tasks[SATURATED_WORDS if saturated else gains.words(rows, task, method, reference, claims)].append(task)
+        tasks[gains.words(rows, task, method, reference, claims)].append(task)
     return {words: names for words, names in tasks.items() if names}
 
 

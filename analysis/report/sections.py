@@ -57,7 +57,7 @@ def make_sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame |
     sections = [
         comparison(runs, level, metric),
         verdicts(runs),
-        over_data_sets(final, level),
+        over_data_sets(final, runs.claims, level),
         details(final, runs.claims, level),
         precision(final, level),
         calibration(final, level),
@@ -90,7 +90,7 @@ def make_section(
 def comparison(runs: Runs, level: float, metric: str) -> Section:
     forest = figures.forest(runs.final, level, metric)
     table = tables.headline(runs.final, level, metric)
-    notes = conclusions.conclusions(runs, level)
+    notes = conclusions.conclusions(runs, level, metric)
     return Section("Gains", notes, [table], {"gains": forest} if forest else {})
 
 
@@ -102,7 +102,8 @@ def verdicts(runs: Runs) -> Section:
         "and 2 on the mean error under noise and FGSM.",
         "Undecided means that these runs cannot tell, not that there is no effect. Claim 2 is void where mixup's gain "
         "is not shown. The p-values of tasks are corrected for the size of the family (Holm). The overall verdicts on "
-        "claims 1 and 2 come from the mean over data sets. Tasks with one search have no verdict and enter no mean.",
+        "claims 1 and 2 come from the mean over data sets. Tasks with one search or unfinished studies have no verdict "
+        "and enter no mean.",
     ]
     if any(gains.share_test_rows(runs.rows, task) for task in gains.tasks(runs.rows)):
         notes.append("Claim 4 is conditional on the test rows where repeats share them, the other claims are not.")
@@ -141,7 +142,8 @@ def details(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
         "Then the share of pairs in which the method is better (ties count half), the bootstrap-t interval as a check "
         "of Student's, and a two-sided sign-flip permutation test on the outer splits, with the smallest p that so "
         "many allow. These two are left out where repeats share test rows, of whose luck they know nothing.",
-        "Below are the errors themselves, and the error of the class that a run gets wrong most often.",
+        "Below are the errors themselves, and the error of the class that a run gets wrong most often. Where repeats "
+        "share test rows, the intervals of the latter are conditional on these rows.",
     ]
     worst = tables.metric_means(with_worst_class(rows), WORST_CLASS_METRIC, level)
     return make_section(
@@ -154,7 +156,8 @@ def precision(rows: pd.DataFrame, level: float) -> Section:
         f"The detectable gain is the true gain that these outer splits, seeds and test rows show with {POWER:.0%} "
         f"power: the {level:.0%} interval then lies above 0. A smaller gain may well exist and stay unseen.",
         "The second table takes the standard error of each gain apart, and says what would halve the interval: more "
-        "outer splits (--repeats), more final seeds, or more test rows, each with the other two as they are.",
+        "repeats, more final seeds, or more test rows, each with the other two as they are. Folds and toy sets have a "
+        "fixed number.",
     ]
     found = [tables.detectable_gains(rows, level), tables.variances(rows, level)]
     return make_section("What could have been shown", notes, found)
@@ -171,14 +174,15 @@ def worst_of(errors: str) -> float:
     return max((float(error) for error in errors.split() if error != "nan"), default=math.nan)
 
 
-def over_data_sets(rows: pd.DataFrame, level: float) -> Section:
+def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
     logs = cross_task.log_errors(rows)
     if len(logs) < 2 or len(logs.columns) < 2:
         return Section("Over data sets")
     tests = cross_task.signed_ranks(logs)
     smallest_p = tests["smallest_p"].iloc[0]
     notes = [
-        "The tasks of a data set are averaged first. Tasks with one search are left out. Gains are divided by ERM's "
+        "The tasks of a data set are averaged first. Tasks with one search, and saturated ones, are left out. Gains "
+        "are divided by ERM's "
         "error. The random-effects mean (Paule-Mandel, Hartung-Knapp-Sidik-Jonkman) decides, or the plain mean with "
         "Student's interval: for fewer than four data sets, or if one has more than a third of the weight or more than "
         "five times that of another. The last interval is for the true gain on one more data set of this kind.",
@@ -198,7 +202,9 @@ def over_data_sets(rows: pd.DataFrame, level: float) -> Section:
             f"Mean ranks (1 is best): {mean_ranks}. Friedman's test that all methods rank alike: p = {ranks.p:.3g}."
         )
     notes += conclusions.heavy_sentences(rows, level)
-    return make_section("Over data sets", notes, [tables.over_data_sets(rows, level), tables.signed_ranks(tests)])
+    return make_section(
+        "Over data sets", notes, [tables.over_data_sets(rows, claims, level), tables.signed_ranks(tests)]
+    )
 
 
 def budget(runs: Runs) -> Section:
@@ -272,8 +278,9 @@ def sensitivity(rows: pd.DataFrame) -> Section:
 def cost(runs: Runs) -> Section:
     notes = [
         "Wall-clock seconds of runs on their share of a machine. At equal seconds: each method's configurations in the "
-        "order proposed, as many as fit the smallest total among the searched methods of the same outer split. Where "
-        "the same configuration is selected as at equal trials, the final runs hold at equal seconds as well."
+        "order proposed, as many as fit the smallest total among the searched methods of the same outer split, and the "
+        "best of these by the search alone. Where that is the best at equal trials too, and there is no shortlist, the "
+        "final runs hold at equal seconds as well."
     ]
     busy = [f"{launch.busy:.0%} ({launch.name})" for launch in runs.launches if launch.busy is not None]
     if busy:

@@ -14,6 +14,7 @@ from ..evidence import FEWEST_UNITS, gain_of
 from ..gains import COMPARED
 from ..stats import Estimate
 from ..variances import VarianceSplit, detectable_gain
+from ..verdicts import in_words, is_small
 from .formats import (
     comparison_label,
     display_scale,
@@ -111,7 +112,7 @@ def metric_means(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.9
             paired = {
                 comparison_label(method, reference): ""
                 if metric in NEITHER_BETTER
-                else format_estimate(gains.gain(rows, task, method, reference, level, metric), True, metric)
+                else format_gain(gains.gain(rows, task, method, reference, level, metric), metric)
                 for method, reference in COMPARED[:2]
             }
             records.append({"task": task, "metric": metric_name, **means, **paired})
@@ -206,7 +207,7 @@ def detectable_gains(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     for task, method, reference in compared_tasks(rows):
         mean = gains.final_errors(rows, task, [reference, method]).task_errors().mean(gain_of(method, reference))
         detectable = float(detectable_gain(mean.variance, mean.df, level))
-        if math.isnan(detectable):
+        if math.isnan(detectable) or gains.is_saturated(rows, task, (method, reference)):
             continue
         erm, mixup = gains.mean_metric(rows, task, "erm"), gains.gain(rows, task, "mixup", "erm", level)
         records.append(
@@ -231,11 +232,13 @@ def variances(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     Returns:
         Text: the standard error, in points, that the search and split, the seeds, and the shared test rows cause, and
-        how many outer splits, final seeds or test rows would halve the interval, each with the others as they are;
+        how many repeats, final seeds or test rows would halve the interval, each with the others as they are;
         `no number` where none would, empty where it is not known.
     """
     records = []
     for task, method, reference in compared_tasks(rows):
+        if gains.is_saturated(rows, task, (method, reference)):
+            continue
         split = gains.variance_split(rows, task, method, reference)
         halving = split.to_halve(level)
         records.append(
@@ -244,7 +247,7 @@ def variances(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
                 "gain of": comparison_label(method, reference),
                 **{f"{name}, points": text for name, text in standard_errors(split).items()},
                 "outer splits": split.units,
-                "to halve: outer splits": format_count(halving["units"]),
+                "to halve: repeats": "" if split.rows is None else format_count(halving["units"]),
                 "or final seeds": format_count(halving["seeds"]),
                 "or test rows": format_count(halving["rows"]),
             }
@@ -263,11 +266,12 @@ def standard_errors(split: VarianceSplit) -> dict[str, str]:
     }
 
 
-def over_data_sets(rows: pd.DataFrame, level: float) -> pd.DataFrame:
+def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> pd.DataFrame:
     """Each gain over data sets: the mean that decides, the other one, and what to expect of a new data set.
 
     Args:
         rows: runs, as in `load.Runs`.
+        claims: δ and level of the words.
         level: confidence level of the intervals, between 0 and 1.
 
     Returns:
@@ -280,12 +284,13 @@ def over_data_sets(rows: pd.DataFrame, level: float) -> pd.DataFrame:
             continue
         found = cross_task.gains_by_data_set(rows, gain_of(method, reference), tasks)
         counts = cross_task.count_outcomes(rows, method, reference, level)
-        low, high = found.prediction(level)
+        mean, (low, high) = found.over.deciding, found.prediction(level)
         records.append(
             {
                 "gain of": comparison_label(method, reference),
-                "data sets": len(found.tasks),
+                "data sets": found.count,
                 "mean, % of ERM's error": format_relative(found.mean(level)),
+                "in words": str(in_words(mean, is_small(mean, claims.delta, claims.level), claims.level)),
                 "median": f"{100 * float(np.median(found.gains.mean)):+.1f}",
                 "decided by": "plain mean" if found.over.plain_decides else "random effects",
                 "random effects": format_relative(found.weighted_mean(level)),

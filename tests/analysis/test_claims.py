@@ -128,3 +128,16 @@ def test_version_0_1_0_fixed_nothing() -> None:
     (judgement,) = judge_runs(Runs(rows, launches=[launch("one", "a", Claims()), launch("two", "b", Claims())]))
     assert not judgement.fixed_before
     assert {verdict.task for verdict in judgement.verdicts} == {OVERALL, "a/mlp", "b/mlp"}
+
+
+def test_an_unfinished_task_has_no_verdict() -> None:
+    """Its verdict would come from other runs than the interval of the same gain."""
+    rows = made_up(np.random.default_rng(9), tasks=["a/mlp", "b/mlp"])
+    unfinished = rows[~((rows["task"] == "a/mlp") & (rows["method"] == "erm") & (rows["outer_split"] == 4))]
+    assert {verdict.task for verdict in judge(unfinished, USUAL)} == {OVERALL, "b/mlp"}
+
+
+def test_the_order_of_a_family_does_not_matter() -> None:
+    rows = made_up(np.random.default_rng(7), tasks=["a/mlp", "b/mlp"])
+    one, other = (Claims(families={"1": family}) for family in (("a/mlp", "b/mlp"), ("b/mlp", "a/mlp")))
+    assert len(judge_runs(Runs(rows, launches=[launch("one", "a", one), launch("two", "b", other)]))) == 1

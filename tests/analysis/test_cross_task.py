@@ -41,10 +41,23 @@ def test_tasks_of_a_data_set_are_one_value() -> None:
     assert logs.loc["a", "erm"] == pytest.approx(np.log(errors).mean())
 
 
-def test_an_error_of_0_counts_as_half_a_test_row() -> None:
-    rows = made_up(np.random.default_rng(1), tasks=["a/mlp"], splits=5).assign(test_rows=200)
+def test_an_error_of_0_counts_as_half_of_the_smallest_error() -> None:
+    rows = made_up(np.random.default_rng(1), tasks=["a/mlp"], splits=5)
     rows.loc[rows["method"] == "mixup", "test_error"] = 0.0
-    assert cross_task.log_errors(rows).loc["a", "mixup"] == pytest.approx(np.log(0.5 / 200))
+    others = [gains.mean_metric(rows, "a/mlp", method).mean for method in ("erm", "kmixup")]
+    assert cross_task.log_errors(rows).loc["a", "mixup"] == pytest.approx(np.log(min(others) / 2))
+
+
+def test_a_saturated_task_enters_no_mean_and_no_rank() -> None:
+    """One test row of one draw would be 100 % of its errors, with the largest weight of all."""
+    rows = made_up(np.random.default_rng(1), tasks=["a/mlp", "b/mlp"], splits=5)
+    rows.loc[(rows["task"] == "a/mlp") & rows["selected"], "test_error"] = 0.0
+    one = (rows["task"] == "a/mlp") & rows["selected"] & (rows["method"] == "erm") & (rows["outer_split"] == 0)
+    rows.loc[one, "test_error"] = 1e-4
+    assert cross_task.comparable_tasks(rows, ["erm", "mixup"]) == ["b/mlp"]
+    assert list(cross_task.log_errors(rows).index) == ["b"]
+    found = cross_task.gains_by_data_set(rows, gain_of("mixup", "erm"), ["a/mlp", "b/mlp"])
+    assert list(found.tasks) == ["b"]
 
 
 def test_a_mean_gain_over_data_sets_by_hand() -> None:

@@ -94,3 +94,14 @@ def test_selected_values_near_the_ends_of_their_ranges_are_counted() -> None:
     assert ends.loc["alpha", ["studies", "at low", "at high", "chance"]].tolist() == [4, 0.5, 0.25, 0.05]
     assert ends.loc["log2_k", ["at low", "at high", "chance"]].tolist() == [0.5, 0.25, 0.25]
     assert tables.range_ends(ends.reset_index())["high"].tolist() == ["100", "16"]
+
+
+def test_the_error_at_selection_is_that_of_the_configuration_selected() -> None:
+    """Over search and shortlist: the first of the search is not the one that the shortlist selects."""
+    rows = made_up(np.random.default_rng(2), {"mixup": 0.0}, tasks=["a/mlp"], splits=1, trials=2, search_seeds=1)
+    search, final = rows[rows["phase"] == "search"].copy(), rows[rows["phase"] == "final"].copy()
+    search["val_error"] = search["trial"].map({0: 0.10, 1: 0.11})
+    shortlist = search.assign(phase="shortlist", val_error=search["trial"].map({0: 0.20, 1: 0.13}))
+    final = final.assign(trial=1, val_error=0.14)
+    (bias,) = search_budget.selection_bias(pd.concat([search, shortlist, final])).to_dict("records")
+    assert bias["at selection"] == pytest.approx(0.12) and bias["optimism"] == pytest.approx(0.02)

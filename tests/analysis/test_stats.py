@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tune_kmixup.analysis.stats import Estimate, bootstrap_t, log_ratios, sign_flip, t_interval
+from tune_kmixup.analysis.stats import Estimate, bootstrap_t, sign_flip, t_interval
 
 
 def test_t_interval_is_scipys() -> None:
@@ -88,10 +88,3 @@ def test_bootstrap_t_covers(units: int, skewed: bool) -> None:
         estimate = bootstrap_t(values, rng, resamples=400)
         covered += estimate.low < 0 < estimate.high
     assert covered / 600 > 0.92  # one standard error of this simulation below 93 %
-
-
-def test_log_ratios_are_finite_and_odd() -> None:
-    reference, method = np.array([0.1, 0.0, 0.0, 0.02]), np.array([0.05, 0.0, 0.01, 0.0])
-    ratios = log_ratios(reference, method, rows=1000)
-    assert ratios == pytest.approx([np.log(2), 0, np.log(0.05), np.log(40)])
-    assert log_ratios(method, reference, rows=1000) == pytest.approx(-ratios)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.report import made_up
-from tune_kmixup.analysis.report.conclusions import SATURATED_WORDS, comparison_sentences, summary, tasks_in_words
+from tune_kmixup.analysis.gains import SATURATED_WORDS
+from tune_kmixup.analysis.report.conclusions import comparison_sentences, summary, tasks_in_words
 from tune_kmixup.core.config import Claims
 
 
