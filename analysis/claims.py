@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from tune_kmixup.core.config import Claims
+from tune_kmixup.core.config import CLAIM_METHODS, Claims
 
 from . import cross_task, gains
 from .cross_task import FixedWeights, gains_by_data_set
@@ -37,7 +37,6 @@ from .verdicts import (
 )
 
 OVERALL = "overall"
-METHODS = ("erm", "mixup", "kmixup")
 SHIFTED = "test_error_shifted"
 
 
@@ -141,10 +140,12 @@ class Family:
     Attributes:
         tasks: names of all of them, reported or not.
         errors: of the reported tasks on which the three methods share runs, by name.
+        comparable: those of `errors` that enter the mean over data sets.
     """
 
     tasks: Sequence[str]
     errors: dict[str, TaskErrors]
+    comparable: Sequence[str]
 
     def gains(self, weights: FixedWeights) -> MeanGain:
         """A gain of each task of `errors`, shape (tasks,)."""
@@ -166,13 +167,17 @@ class Family:
 def family_of(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> Family | None:
     """The family of a claim; None where no task of it has runs of the three methods."""
     tasks = claims.families.get(claim[0], tuple(gains.tasks(rows)))
-    found = {task: gains.final_errors(rows, task, METHODS, metric) for task in tasks if (rows["task"] == task).any()}
+    found = {
+        task: gains.final_errors(rows, task, CLAIM_METHODS, metric) for task in tasks if (rows["task"] == task).any()
+    }
     errors = {
         task: final.task_errors()
         for task, final in found.items()
-        if len(final.by_unit) and gains.have_same_runs(rows, task, METHODS, metric)  # else a study is not finished
+        if len(final.by_unit)
+        and gains.have_same_runs(rows, task, CLAIM_METHODS, metric)  # else a study is not finished
     }
-    return Family(tasks, errors) if errors else None
+    comparable = cross_task.comparable_tasks(rows[rows["task"].isin(errors)], CLAIM_METHODS)
+    return Family(tasks, errors, [task for task in errors if task in comparable]) if errors else None
 
 
 def judge_claim_1(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> list[Verdict]:
@@ -182,7 +187,7 @@ def judge_claim_1(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -
     found = judge_improvement(family.gains(KMIXUP_OVER_MIXUP), claims.level)
     reasons = [f"gain of k-mixup over mixup {text}" for text in family.texts(KMIXUP_OVER_MIXUP, claims.level)]
     by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
-    over = over_data_sets(rows, family, KMIXUP_OVER_MIXUP, metric)
+    over = gains_by_data_set(rows, KMIXUP_OVER_MIXUP, family.comparable, metric)
     outcome = judge_improvement(over.over.deciding, claims.level)
     return [overall_verdict(claim, outcome, f"mean gain {mean_text(over, claims.level)}", by_task), *by_task]
 
@@ -201,7 +206,8 @@ def judge_claim_2(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -
     ]
     by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
     mixup, kmixup, contrast = (
-        over_data_sets(rows, family, weights, metric) for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP, AT_LEAST_HALF)
+        gains_by_data_set(rows, weights, family.comparable, metric)
+        for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP, AT_LEAST_HALF)
     )
     outcome = judge_at_least_half(mixup.over.deciding, kmixup.over.deciding, contrast.over.deciding, claims.level)
     reason = f"mean of k-mixup's gain minus half of mixup's {mean_text(contrast, claims.level)}; "
@@ -227,12 +233,6 @@ def judge_claim_3(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
     outcome = Verdicts(np.asarray("supported" if supporting else "undecided"), np.asarray(smallest_p))
     reason = f"supported by {len(supporting)} of the {len(family.tasks)} tasks of the family"
     return [overall_verdict("3", outcome, reason, by_task), *by_task]
-
-
-def over_data_sets(rows: pd.DataFrame, family: Family, weights: FixedWeights, metric: str) -> cross_task.DataSetGains:
-    """The mean over data sets of the tasks of a family that have an interval."""
-    comparable = cross_task.comparable_tasks(rows, METHODS)
-    return gains_by_data_set(rows, weights, [task for task in family.errors if task in comparable], metric)
 
 
 def verdicts_by_task(

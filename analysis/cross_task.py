@@ -14,7 +14,7 @@ import pandas as pd
 import scipy.stats
 
 from . import gains
-from .evidence import FEWEST_UNITS, MeanGain, average_tasks, covariance, stacked
+from .evidence import FEWEST_UNITS, MeanGain, average_tasks, covariance, gain_of, minus_share_of_erm, stacked
 from .meta_analysis import OverDataSets, mean_over_data_sets, prediction_interval, without_heavy
 from .stats import Estimate, estimate
 from .verdicts import holm
@@ -99,6 +99,12 @@ def gains_by_data_set(
     return DataSetGains({name: tuple(of_set) for name, of_set in by_data_set.items()}, found, over)
 
 
+def compared_gains(rows: pd.DataFrame) -> dict[tuple[str, str], DataSetGains]:
+    """Method and reference -> the gain over data sets, for each pair of `gains.COMPARED` that a task has with ERM."""
+    comparable = {pair: comparable_tasks(rows, [*pair[::-1], "erm"]) for pair in gains.COMPARED}
+    return {pair: gains_by_data_set(rows, gain_of(*pair), tasks) for pair, tasks in comparable.items() if tasks}
+
+
 @dataclass(frozen=True)
 class RelativeGain:
     """A gain of one task as a share of ERM's error, linearised (delta method) so that it can be averaged over tasks.
@@ -122,9 +128,8 @@ def relative_gain(
     base = errors.by_unit["erm"].mean()
     if not base >= gains.SATURATED:
         return None
-    vector = pd.Series({method: weights.get(method, 0.0) for method in errors.by_unit})
-    ratio = float((errors.by_unit @ vector).mean() / base)
-    linearised = (vector - ratio * (vector.index == "erm")) / base
+    ratio = float(errors.task_errors().relative(weights).mean)
+    linearised = pd.Series(minus_share_of_erm(weights, ratio)) / base
     by_row = None if errors.by_row is None else (errors.by_row @ linearised).to_numpy()
     return RelativeGain(errors.by_unit @ linearised + ratio, by_row, errors.rows)
 

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from tune_kmixup.core.config import Claims
+
 Array = NDArray[np.float64]
 Weights = Mapping[str, float | Array]  # method -> weight of its error
 
 FEWEST_UNITS = 3  # fewer give no interval
-LEVEL = 0.95
-DELTA = 0.03  # margin of equivalence, a share of ERM's error
+LEVEL, DELTA = Claims.level, Claims.delta  # as a suite fixes them unless it says otherwise
 
 
 def as_array(values: ArrayLike) -> Array:

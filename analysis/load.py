@@ -19,7 +19,7 @@ from tune_kmixup.store.run_dir import CorruptFile, RunDir
 from tune_kmixup.store.status import busy_share, study_status
 
 from .gains import STUDY_KEY
-from .one_experiment import check_configurations, check_one_experiment
+from .one_experiment import check_configurations, check_one_experiment, check_one_format
 
 RUN_KEY = [*STUDY_KEY, "phase", "trial", "seed"]  # the columns that identify a run
 MISSING_COLUMNS = ["study", "missing", "command"]
@@ -90,11 +90,13 @@ def load(sources: Iterable[Path]) -> Runs:
     missing: list[dict[str, str]] = []
     launches: list[Launch] = []
     suites: list[tuple[str, Suite]] = []
+    directories: list[str] = []  # of each row
     for source in sources:
         source_rows, source_missing, source_launches = (
             read_report(source) if is_report(source) else read_run_dir(source)
         )
-        rows += [{**row, "source": str(source)} for row in source_rows]
+        rows += source_rows
+        directories += [str(source)] * len(source_rows)
         suites += [(str(source), launch.suite) for launch in source_launches]
         missing += source_missing
         launches += source_launches
@@ -104,10 +106,10 @@ def load(sources: Iterable[Path]) -> Runs:
     table = pd.DataFrame(rows)
     table = table.reindex(columns=[*COLUMNS, *table.columns.difference([*COLUMNS], sort=False)])
     table["outer_split"] = table["outer_split"].astype("Int64")
-    check_one_design(launches)
+    check_one_format((launch.name, launch.suite) for launch in launches)
     check_one_experiment(suites)
-    check_configurations(table)
-    return Runs(drop_copies(table.drop(columns="source")), pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
+    check_configurations(table.assign(source=directories))
+    return Runs(drop_copies(table), pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
 
 
 SourceRuns = tuple[list[Row], list[dict[str, str]], list[Launch]]  # rows, missing, launches
@@ -230,24 +232,6 @@ def missing_runs(suite: Suite, rows_by_study: Mapping[str, list[Row]], run_dir: 
             command = shlex.join(["tune-kmixup", "resume", run_dir])
             records.append({"study": study.name, "missing": ", ".join(counts), "command": command})
     return records
-
-
-def check_one_design(launches: Iterable[Launch]) -> None:
-    """Refuses tasks of which both formats have runs: their searches and seeds do not make one experiment.
-
-    Raises:
-        BadInput: if there is such a task.
-    """
-    formats: dict[str, dict[int, str]] = {}
-    for launch in launches:
-        for study in launch.suite.studies:
-            formats.setdefault(study.task.base, {})[launch.suite.format] = launch.name
-    for task, names in formats.items():
-        if len(names) > 1:
-            raise BadInput(
-                f"run_dirs={names[1]}, {names[2]} both hold {task}, but {names[1]} is of version 0.1.0, which searched "
-                "and seeded differently: report them one by one."
-            )
 
 
 def drop_copies(table: pd.DataFrame) -> pd.DataFrame:

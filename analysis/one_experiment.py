@@ -1,7 +1,7 @@
 """Refuses to merge launches whose runs do not belong to one experiment."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -9,12 +9,34 @@ import pandas as pd
 
 from tune_kmixup.core.config import Recipe, Study, Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store.schema import SETTINGS
 
 from .gains import METHODS, STUDY_KEY  # these methods free recipe values only where `--tune` does
 
 RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)}
 # What makes a configuration. Not `epochs`: a run that was stopped early has fewer.
-CONFIGURATION = ["alpha", "k", "lr", "weight_decay", "batch_size", "cost"]
+CONFIGURATION = [name for name in SETTINGS if name != "epochs"]
+
+
+def check_one_format(suites: Iterable[tuple[str, Suite]]) -> None:
+    """Refuses tasks of which both formats have runs: their searches and seeds do not make one experiment.
+
+    Args:
+        suites: name and suite of each launch.
+
+    Raises:
+        BadInput: if there is such a task.
+    """
+    formats: dict[str, dict[int, str]] = {}
+    for name, suite in suites:
+        for task in by_task(suite):
+            formats.setdefault(task, {})[suite.format] = name
+    for task, names in formats.items():
+        if len(names) > 1:
+            raise BadInput(
+                f"run_dirs={names[1]}, {names[2]} both hold {task}, but {names[1]} is of version 0.1.0, which searched "
+                "and seeded differently: report them one by one."
+            )
 
 
 def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:

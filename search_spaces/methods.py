@@ -111,12 +111,6 @@ def bounds(distribution: BaseDistribution) -> tuple[Any, ...]:
     return distribution.low, distribution.high
 
 
-def contains(distribution: BaseDistribution, value: float) -> bool:
-    """Whether a value is a choice of a categorical distribution, or lies within the bounds of another one."""
-    values = bounds(distribution)
-    return value in values if isinstance(distribution, CategoricalDistribution) else values[0] <= value <= values[1]
-
-
 def to_json_dict(distribution: BaseDistribution) -> Mapping[str, Any]:
     """A distribution in Optuna's JSON form, parsed."""
     parsed: Mapping[str, Any] = json.loads(distribution_to_json(distribution))

@@ -7,8 +7,8 @@ import pandas as pd
 
 from tune_kmixup.core.config import Claims
 
-from .. import cross_task, gains
-from ..evidence import gain_of
+from .. import gains
+from ..cross_task import DataSetGains
 from ..gains import COMPARED, SATURATED_WORDS
 from ..load import Runs
 from .formats import comparison_label, format_range, format_relative, method_label
@@ -96,13 +96,11 @@ def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Clai
     return {words: names for words, names in tasks.items() if names}
 
 
-def heavy_sentences(rows: pd.DataFrame, level: float) -> Iterator[str]:
+def heavy_sentences(gains_of: Mapping[tuple[str, str], DataSetGains], level: float) -> Iterator[str]:
     """Means without a data set that has more than a third of the weight in the random-effects mean."""
-    for method, reference in COMPARED:
-        tasks = cross_task.comparable_tasks(rows, [reference, method, "erm"])
-        found = cross_task.gains_by_data_set(rows, gain_of(method, reference), tasks)
-        for name, mean in found.without_heavy(level).items() if tasks else ():
+    for pair, found in gains_of.items():
+        for name, mean in found.without_heavy(level).items():
             yield (
-                f"{comparison_label(method, reference)}: {name} has more than a third of the weight. Without it the "
+                f"{comparison_label(*pair)}: {name} has more than a third of the weight. Without it the "
                 f"mean is {format_relative(mean)} % of ERM's error."
             )

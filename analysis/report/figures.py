@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tune_kmixup.core.config import CLAIM_METHODS
+
 from .. import gains
 from ..gains import COMPARED
 from ..search_budget import completed
@@ -20,7 +22,7 @@ MAX_VECTOR_POINTS = 300  # a scatter plot of more points is drawn as pixels
 def forest(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") -> Figure | None:
     """Gains per task with their intervals: mixup over ERM, and k-mixup over mixup."""
     tasks = gains.tasks(rows)
-    if len({"erm", "mixup", "kmixup"}.intersection(gains.methods(rows))) < 2:
+    if len(set(CLAIM_METHODS).intersection(gains.methods(rows))) < 2:
         return None
     figure = Figure(figsize=(WIDTH, 1.2 + 0.45 * len(tasks)), layout="constrained")
     axes = figure.subplots()

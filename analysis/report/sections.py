@@ -127,10 +127,9 @@ def fixed_sentence(judgement: Judgement) -> str:
     margin = f"δ = {claims.delta:.0%} of ERM's error, {claims.level:.0%} intervals, endpoint {claims.endpoint}"
     if not judgement.fixed_before:
         return f"Fixed after these runs{names}: {margin}. All tasks can decide every claim."
-    by_family: dict[tuple[str, ...], list[str]] = {}
-    for claim, family in claims.families.items():
-        by_family.setdefault(family, []).append(claim)
-    families = "; ".join(f"claim {', '.join(numbers)}: {', '.join(family)}" for family, numbers in by_family.items())
+    families = "; ".join(
+        f"claim {', '.join(numbers)}: {', '.join(family)}" for family, numbers in claims.by_family().items()
+    )
     return f"Fixed before the first trial{names}: {margin}. Tasks that can decide {families}."
 
 
@@ -201,9 +200,10 @@ def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
         notes.append(
             f"Mean ranks (1 is best): {mean_ranks}. Friedman's test that all methods rank alike: p = {ranks.p:.3g}."
         )
-    notes += conclusions.heavy_sentences(rows, level)
+    found = cross_task.compared_gains(rows)
+    notes += conclusions.heavy_sentences(found, level)
     return make_section(
-        "Over data sets", notes, [tables.over_data_sets(rows, claims, level), tables.signed_ranks(tests)]
+        "Over data sets", notes, [tables.over_data_sets(rows, found, claims, level), tables.signed_ranks(tests)]
     )
 
 

@@ -1,7 +1,7 @@
 """Tables of the report as text for readers: errors in per cent, gains in points. `rows` are those of `load.Runs`."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from tune_kmixup.core.config import Claims
 
 from .. import cross_task, gains, stats
 from ..claims import Verdict
+from ..cross_task import DataSetGains
 from ..evidence import FEWEST_UNITS, gain_of
 from ..gains import COMPARED
 from ..stats import Estimate
@@ -266,11 +267,14 @@ def standard_errors(split: VarianceSplit) -> dict[str, str]:
     }
 
 
-def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> pd.DataFrame:
+def over_data_sets(
+    rows: pd.DataFrame, gains_of: Mapping[tuple[str, str], DataSetGains], claims: Claims, level: float
+) -> pd.DataFrame:
     """Each gain over data sets: the mean that decides, the other one, and what to expect of a new data set.
 
     Args:
         rows: runs, as in `load.Runs`.
+        gains_of: from `cross_task.compared_gains`.
         claims: δ and level of the words.
         level: confidence level of the intervals, between 0 and 1.
 
@@ -278,11 +282,7 @@ def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> pd.DataF
         Text, in per cent of ERM's error.
     """
     records = []
-    for method, reference in COMPARED:
-        tasks = cross_task.comparable_tasks(rows, [reference, method, "erm"])
-        if not tasks:
-            continue
-        found = cross_task.gains_by_data_set(rows, gain_of(method, reference), tasks)
+    for (method, reference), found in gains_of.items():
         counts = cross_task.count_outcomes(rows, method, reference, level)
         mean, (low, high) = found.over.deciding, found.prediction(level)
         records.append(

@@ -96,12 +96,9 @@ def repeat_lines(suite: Suite) -> list[str]:
 def claim_lines(suite: Suite) -> list[str]:
     """What decides the claims of the paper; nothing where no task has the three methods."""
     tasks = list(dict.fromkeys(study.task.base for study in suite.studies))
-    claims_of: dict[tuple[str, ...], list[str]] = {}
-    for claim, family in suite.claims.families.items():
-        claims_of.setdefault(family, []).append(claim)
     families = [
         f"claim {', '.join(numbers)}: {'all tasks' if list(family) == tasks else ', '.join(family)}"
-        for family, numbers in claims_of.items()
+        for family, numbers in suite.claims.by_family().items()
         if family
     ]
     if not families:

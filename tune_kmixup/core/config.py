@@ -24,6 +24,7 @@ Scheduler = Literal["none", "asha"]
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # names become parts of paths
 CLAIM_NUMBERS = ("1", "2", "3", "4")
+CLAIM_METHODS = ("erm", "mixup", "kmixup")  # the methods that the claims compare
 MAX_ROWS = 10**9  # of a data set
 MAX_SEED = 2**63 - 1
 MAX_REPEATS = 10_000
@@ -183,6 +184,13 @@ class Claims:
         for claim, tasks in self.families.items():
             check_choice("claim", claim, CLAIM_NUMBERS)
             check_type(f"family of claim {claim}", tasks, tuple[str, ...])
+
+    def by_family(self) -> dict[tuple[str, ...], list[str]]:
+        """Tasks of a family -> numbers of the claims that they can decide."""
+        claims: dict[tuple[str, ...], list[str]] = {}
+        for claim, family in self.families.items():
+            claims.setdefault(family, []).append(claim)
+        return claims
 
 
 @dataclass(frozen=True)
@@ -368,7 +376,7 @@ class Draft:
 
     name: str
     tasks: tuple[str, ...]
-    methods: tuple[str, ...] = ("erm", "mixup", "kmixup")
+    methods: tuple[str, ...] = CLAIM_METHODS
     trials: int = 16
     search_seeds: int = 1
     final_seeds: int = 5

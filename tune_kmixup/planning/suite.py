@@ -1,22 +1,20 @@
 """Builds a suite from names and budgets, and checks that it can run in a run directory."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-from optuna.distributions import json_to_distribution
 
 from search_spaces import methods
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS, default_repeats
 from tune_kmixup.core.asha import rung_epochs
 from tune_kmixup.core.checks import check_choice, check_range
-from tune_kmixup.core.config import CLAIM_NUMBERS, MAX_REPEATS, Claims, Draft, Study, Suite, Task
+from tune_kmixup.core.config import CLAIM_METHODS, CLAIM_NUMBERS, MAX_REPEATS, Claims, Draft, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import selected
+from tune_kmixup.core.space import contains_value
 from tune_kmixup.data.prepare import count_rows
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.store import files
@@ -87,7 +85,7 @@ def fill_families(claims: Claims, studies: Iterable[Study]) -> Claims:
     by_task: dict[str, set[str]] = {}
     for study in studies:
         by_task.setdefault(study.task.base, set()).add(study.method)
-    comparable = tuple(task for task, names in by_task.items() if {"erm", "mixup", "kmixup"} <= names)
+    comparable = tuple(task for task, names in by_task.items() if names.issuperset(CLAIM_METHODS))
     return dataclasses.replace(claims, families={claim: comparable for claim in CLAIM_NUMBERS} | dict(claims.families))
 
 
@@ -265,8 +263,7 @@ def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, d
             if index is None or results[name].proposals:
                 continue
             values = earlier_results[name].proposals[index]
-            space = {key: json_to_distribution(json.dumps(value)) for key, value in study.space.items()}
-            if all(methods.contains(space[key], value) for key, value in values.items()):
+            if all(contains_value(study.space[key], value) for key, value in values.items()):
                 first_proposals[name] = values
     if not first_proposals and not run.exists():
         raise BadInput(f"warm_start={str(earlier.path)!r} selected nothing that fits: name a run of the same tasks.")
