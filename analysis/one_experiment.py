@@ -97,7 +97,10 @@ def tuned_values(studies: list[Study]) -> str:
 
 def fixed_values(study: Study) -> dict[str, Any]:
     recipe = dataclasses.asdict(study.task.recipe)
-    return {name: recipe[name] for name in recipe if name != "source"} | {"val_rows": study.task.val_rows}
+    return {name: recipe[name] for name in recipe if name != "source"} | {
+        "val_rows": study.task.val_rows,
+        "holdout": study.task.holdout,
+    }
 
 
 def check_configurations(table: pd.DataFrame) -> None:

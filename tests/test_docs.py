@@ -111,7 +111,9 @@ def test_the_figures_of_a_further_experiment_are_those_of_its_rows(beside: str, 
         assert f"| {task} | {' | '.join(shown)} |" in (RESULTS / "README.md").read_text()
 
 
-@pytest.mark.parametrize("folder", sorted(RESULTS.glob("*/")), ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder", sorted(rows.parent for rows in RESULTS.rglob("results.parquet")), ids=lambda f: f.name
+)
 def test_what_is_published_can_be_reported_again(folder: Path) -> None:
     """Its rows are those of its launches, and whole."""
     runs = load([folder])

@@ -136,7 +136,7 @@ def test_outer_splits_are_disjoint() -> None:
     suite = build_suite(Draft("custom", ("iris/mlp",)), Path("nowhere"))
     assert len({study.name for study in suite.studies}) == 5 * 3
     arrays = load_arrays("iris", Path("nowhere"))
-    tests = [split_rows(dataclasses.replace(TASK, outer_split=split), arrays)[2] for split in range(5)]
+    tests = [split_rows(dataclasses.replace(TASK, outer_split=split), arrays).test for split in range(5)]
     assert sorted(np.concatenate(tests).tolist()) == list(range(150))  # type: ignore[arg-type]
 
 

@@ -92,8 +92,9 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
         )
     for base, task in repeated.items():
         count = len({study.task.outer_split for study in suite.studies if study.task.base == base})
+        test_set = "half of the rows held out as test data" if task.holdout else "an official test set"
         sentences.append(
-            f"On {base}, with an official test set, the whole procedure was repeated {plural(count, 'time')}, each "
+            f"On {base}, with {test_set}, the whole procedure was repeated {plural(count, 'time')}, each "
             f"with its own training rows, {task.val_rows:,} validation rows, search and seeds; two repeats shared "
             f"{task.overlap:.1%} of their training rows, and all repeats the test rows."
         )
@@ -180,6 +181,8 @@ def recipe_text(task: Task) -> str:
         parts.append(f"augmentation {recipe.augment.replace('_', ' and ')}")
     if recipe.precision != "float32":
         parts.append(recipe.precision)
+    if task.label_noise:
+        parts.append(f"{task.label_noise:.0%} of the training labels replaced by a random other class")
     return ", ".join(parts) + f" (source: {recipe.source or 'not given'})"
 
 

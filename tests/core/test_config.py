@@ -24,6 +24,8 @@ def wrong_values(hint: Any) -> list[Any]:
         return [*numbers, -(10**30), 1.5, "3", [3]]
     if hint is float:
         return [*numbers[:3], True, "3", [3]]
+    if hint is bool:
+        return [1, 0.0, "true", None]
     return [3, True, float("nan"), "fp16" if get_origin(hint) is not None else None, ["adam"]]
 
 

@@ -130,7 +130,7 @@ def test_every_row_is_a_test_row_of_exactly_one_split(name: str, data_dir: Path)
     tested: list[int] = []
     for split in outer_splits(official=False, toy=False):
         task = make_task(name, split)
-        train, val, test = split_rows(task, arrays)
+        train, val, test, _ = split_rows(task, arrays)
         assert test is not None
         data = prepare(task, data_dir, test=True)
         for part, rows in zip(parts(data), (train, val, test), strict=True):
@@ -345,7 +345,7 @@ def test_repeats_are_independent_draws_from_one_pool(data_dir: Path) -> None:
     task = Task("pooled", "mlp", Recipe(epochs=1, batch_size=10, lr=0.1), train_size=200, val_rows=150)
     trains, vals = [], []
     for number in range(12):
-        train, val, test = split_rows(dataclasses.replace(task, outer_split=number), arrays)
+        train, val, test, _ = split_rows(dataclasses.replace(task, outer_split=number), arrays)
         assert test is None and len(train) == 200 and len(val) == 150 and not set(train) & set(val)
         assert np.bincount(y[train]).tolist() == [50] * 4
         trains.append(set(train))
@@ -354,5 +354,45 @@ def test_repeats_are_independent_draws_from_one_pool(data_dir: Path) -> None:
     assert np.mean(shared) == pytest.approx(200 / 2000, abs=0.01), "as of independent draws"
     assert len({frozenset(val) for val in vals}) == 12
     again = split_rows(dataclasses.replace(task, outer_split=11), arrays)
-    assert set(again[0]) == trains[11], "a repeat depends on its number alone"
+    assert set(again.train) == trains[11], "a repeat depends on its number alone"
     assert count_rows(dataclasses.replace(task, outer_split=3), data_dir) == (200, 150, 2000)
+
+
+def test_a_holdout_is_shared_by_all_repeats(data_dir: Path) -> None:
+    """Half of the rows are test rows, the same for all repeats, which draw from the other half."""
+    arrays = load_arrays("digits", data_dir)
+    task = Task("digits", "mlp", Recipe(1, 10, 0.1), train_size=200, val_rows=150, holdout=True)
+    repeats = [split_rows(dataclasses.replace(task, outer_split=number), arrays) for number in range(6)]
+    first = repeats[0]
+    assert first.test is not None and len(first.test) == pytest.approx(len(arrays["y"]) / 2, abs=10)
+    for rows in repeats:
+        np.testing.assert_array_equal(rows.test, first.test)
+        assert len(rows.train) == 200 and len(rows.val) == 150
+        assert len({*rows.train, *rows.val, *first.test}) == 350 + len(first.test)
+        assert rows.pool == len(arrays["y"]) - len(first.test)
+    assert len({frozenset(rows.train) for rows in repeats}) == 6
+    counts = count_rows(dataclasses.replace(task, outer_split=7), data_dir)
+    assert counts == (200, 150, first.pool) and counts.overlap == 200 / counts.pool
+    with pytest.raises(BadInput, match="holdout=True does not fit dataset='mnist'"):
+        count_rows(Task("mnist", "mlp", Recipe(1, 10, 0.1), holdout=True), data_dir)
+
+
+@pytest.mark.parametrize("name", ["one_ring", "spoken_digits"])
+def test_fixed_validation_rows_cannot_be_changed(name: str, data_dir: Path) -> None:
+    task = dataclasses.replace(make_task(name), val_rows=17)
+    with pytest.raises(BadInput, match=f"val_rows=17 does not fit '{name}': its [23]00 validation rows are fixed"):
+        count_rows(task, data_dir)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4])
+def test_label_noise_changes_a_share_of_the_training_labels_and_nothing_else(share: float, data_dir: Path) -> None:
+    task = Task("digits", "mlp", Recipe(1, 10, 0.1), outer_split=1)
+    clean, noisy = (prepare(t, data_dir, test=True) for t in (task, dataclasses.replace(task, label_noise=share)))
+    changed = clean.train.y != noisy.train.y
+    assert changed.sum() == round(share * len(clean.train.y))
+    assert noisy.train.y.min() == 0 and noisy.train.y.max() == clean.classes - 1
+    wrong = torch.bincount((noisy.train.y - clean.train.y)[changed] % clean.classes, minlength=clean.classes)
+    assert (wrong[1:] - wrong[1:].float().mean()).abs().max() < 5 * wrong[1:].float().mean().sqrt(), "any other class"
+    for a, b in ((clean.train.x, noisy.train.x), (clean.val.y, noisy.val.y), (clean.val.x, noisy.val.x)):
+        assert torch.equal(a, b)
+    assert clean.test is not None and noisy.test is not None and torch.equal(clean.test.y, noisy.test.y)

@@ -15,7 +15,8 @@ from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.training.loop import train_to_end
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data]
-NAMES = ["mnist", "fashion_mnist", "cifar10", "abalone", "phishing", "spoken_digits", "spoken_digits_speakers"]
+NAMES = ["mnist", "fashion_mnist", "cifar10", "abalone", "phishing", "letter", "penbased", "satimage", "texture"]
+NAMES += ["spoken_digits", "spoken_digits_speakers"]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def first_task(name: str) -> Task:
 def test_registry_figures_agree_with_the_files(name: str, data_dir: Path) -> None:
     fetch_or_skip(name, data_dir)
     dataset = DATASETS[name]
-    data = prepare(replace(first_task(name), train_size=None), data_dir, test=True)
+    data = prepare(replace(first_task(name), train_size=None, val_rows=None), data_dir, test=True)
     assert data.test is not None
     assert data.classes == dataset.classes and data.shape == dataset.shape
     assert len(data.train.y) + len(data.val.y) + len(data.test.y) == dataset.rows + (dataset.test_rows or 0)
@@ -57,7 +58,7 @@ def test_registry_figures_agree_with_the_files(name: str, data_dir: Path) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_no_input_is_in_two_parts(name: str, data_dir: Path) -> None:
     fetch_or_skip(name, data_dir)
-    data = prepare(replace(first_task(name), train_size=None), data_dir, test=True)
+    data = prepare(replace(first_task(name), train_size=None, val_rows=None), data_dir, test=True)
     assert data.test is not None
     train, val, test = ({row.tobytes() for row in part.x.numpy()} for part in (data.train, data.val, data.test))
     assert train.isdisjoint(val) and train.isdisjoint(test) and val.isdisjoint(test)

@@ -56,7 +56,7 @@ def test_a_task_with_an_official_test_set_has_repeats(tmp_path: Path) -> None:
     [
         ({"tasks": ("iris/mlp",)}, "repeats=3 does not apply to iris/mlp: its 5 outer splits are folds"),
         ({"tasks": ("two_spirals/mlp",)}, "does not apply to two_spirals/mlp: its 25 outer splits are toy data sets"),
-        ({"tasks": ("mnist-2000/lenet", "iris/mlp")}, "Leave out --repeats, or name tasks with an official test set"),
+        ({"tasks": ("mnist-2000/lenet", "iris/mlp")}, "Leave out --repeats, or name only tasks whose splits share"),
         ({"repeats": 0}, "repeats=0 is too small: choose repeats ≥ 1"),
         ({"tasks": ("mnist-2000/lenet@x",)}, "task='mnist-2000/lenet@x' names no repeat: choose mnist-2000/lenet@0"),
     ],

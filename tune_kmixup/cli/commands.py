@@ -63,6 +63,7 @@ def plan(
     final_seeds: opt.FinalSeeds = None,
     repeats: opt.Repeats = None,
     epochs: opt.Epochs = None,
+    val_rows: opt.ValRows = None,
     tune: opt.Tune = None,
     sampler: opt.Sampler = None,
     scheduler: opt.Scheduler = None,
@@ -91,6 +92,8 @@ def plan(
     )
     for line in (*finite_lines(suite), *repeat_lines(suite), *claim_lines(suite)):
         console.print(line, soft_wrap=True)
+    if suite.expectation:
+        console.print(f"Expected: {suite.expectation}", soft_wrap=True)
     if suite.scheduler != "none":
         console.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
     for dataset in {study.task.dataset: None for study in suite.studies}:
@@ -109,6 +112,7 @@ def launch(
     final_seeds: opt.FinalSeeds = None,
     repeats: opt.Repeats = None,
     epochs: opt.Epochs = None,
+    val_rows: opt.ValRows = None,
     tune: opt.Tune = None,
     sampler: opt.Sampler = None,
     scheduler: opt.Scheduler = None,
@@ -264,6 +268,7 @@ def make_suite(options: dict[str, Any]) -> Suite:
         "search_seeds",
         "final_seeds",
         "epochs",
+        "val_rows",
         "tune",
         "sampler",
         "scheduler",

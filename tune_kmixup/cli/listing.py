@@ -25,7 +25,8 @@ def listing_tables(data_dir: Path) -> Iterator[Table]:
     tasks = []
     for name, splits in TASKS.items():
         recipe = splits[0].recipe
-        test_data = f"{len(splits)} splits" if splits[0].outer_split is not None else "official"
+        shared = "holdout" if splits[0].holdout else "official"
+        test_data = shared if splits[0].outer_split is None else f"{len(splits)} splits"
         tasks.append((name, test_data, recipe.epochs, recipe.batch_size, f"{recipe.optimizer} {recipe.lr:g}"))
     yield make_table("tasks", ("task", "test data", ">epochs", ">batch", "optimiser, lr"), tasks)
     methods = [(name, format_space(space)) for name, space in METHODS.items()]

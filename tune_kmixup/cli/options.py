@@ -98,7 +98,8 @@ Repeats = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Independent repeats of the whole procedure, of tasks with an official test set. Default: 10; 5 for GPUs.",
+        help="Independent repeats of the whole procedure, of tasks whose splits share their test rows. "
+        "Default: 10; 5 for GPUs.",
     ),
 ]
 Family = Annotated[
@@ -111,7 +112,7 @@ Family = Annotated[
 ]
 LargerRepeats = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Repeats of tasks with an official test set. Default: as before."),
+    typer.Option(metavar="N", help="Repeats of tasks whose splits share their test rows. Default: as before."),
 ]
 LargerTrials = Annotated[
     int | None,
@@ -123,6 +124,9 @@ LargerFinalSeeds = Annotated[
 ]
 Epochs = Annotated[
     int | None, typer.Option(metavar="N", help="Epochs of every run. Default: those of each task's recipe.")
+]
+ValRows = Annotated[
+    int | None, typer.Option(metavar="N", help="Validation rows of every task. Default: those of each task.")
 ]
 Tune = Annotated[
     list[str] | None,

@@ -84,7 +84,7 @@ def plan_table(suite: Suite, resources: str) -> Table:
 
 
 def repeat_lines(suite: Suite) -> list[str]:
-    """What the repeats of tasks with an official test set have in common."""
+    """What the repeats of tasks whose splits share their test rows have in common."""
     tasks = {study.task.base: study.task for study in suite.studies if study.task.overlap is not None}
     return [
         f"{base}: each repeat selects on {task.val_rows:,} validation rows; two repeats share {task.overlap:.1%} of "

@@ -89,11 +89,15 @@ class Task:
         recipe: how to train.
         train_size: number of training rows to keep; None keeps all.
         outer_split: number of the cross-validation fold that is held out as test data, of the draw of a toy data
-            set, or, where the test set is official, of the repeat: an independent draw of validation rows, and with
-            `train_size` of training rows. None of an official test set: all repeats, or the one search of format 1.
+            set, or, where the test set is official or a holdout, of the repeat: an independent draw of validation
+            rows, and with `train_size` of training rows. None: all repeats, or the one search of format 1.
         val_rows: number of validation rows; None takes the data set's default share.
         overlap: expected share of a repeat's training rows that another repeat trains on too, between 0 and 1. Filled
-            in when a suite is built, of tasks with an official test set; None of others.
+            in when a suite is built, of tasks with an official test set or a holdout; None of others.
+        holdout: whether half of the rows are set aside as test rows that all outer splits share, in place of
+            cross-validation. For data sets without an official test set.
+        label_noise: share of the training rows whose label is replaced by a random other class, from 0 to below 1.
+            Validation and test rows keep their labels.
 
     Raises:
         BadInput: if a value is of another type or out of range, or a name could not be part of a path.
@@ -106,18 +110,32 @@ class Task:
     outer_split: int | None = None
     val_rows: int | None = None
     overlap: float | None = None
+    holdout: bool = False
+    label_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        check_fields(self, train_size=(1, MAX_ROWS), outer_split=(0, MOST), val_rows=(1, MAX_ROWS), overlap=(0, 1))
+        shares = {"overlap": (0, 1), "label_noise": (0, 1)}
+        check_fields(self, train_size=(1, MAX_ROWS), outer_split=(0, MOST), val_rows=(1, MAX_ROWS), **shares)
+        if self.label_noise == 1:
+            raise BadInput(f"label_noise={self.label_noise} leaves no true label: choose a share below 1.")
         for name in (self.dataset, self.architecture):
             if not NAME_PATTERN.fullmatch(name):
                 raise BadInput(f"name={name!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
 
     @property
     def base(self) -> str:
-        """The name without the outer split, e.g. `digits-200/small_cnn`."""
+        """The name without the outer split, e.g. `digits-200/small_cnn` or `mnist-500-noise0.2/mlp`."""
         size = "" if self.train_size is None else f"-{self.train_size}"
-        return f"{self.dataset}{size}/{self.architecture}"
+        return f"{self.dataset}{size}{self._noise}/{self.architecture}"
+
+    @property
+    def population(self) -> str:
+        """What the rows are drawn from, e.g. `mnist-noise0.2`: noisy and clean labels count as two data sets."""
+        return f"{self.dataset}{self._noise}"
+
+    @property
+    def _noise(self) -> str:
+        return f"-noise{self.label_noise:g}" if self.label_noise else ""
 
     @property
     def name(self) -> str:
@@ -250,6 +268,7 @@ class Suite:
         seed: seed of the whole suite.
         scheduler: `asha` stops search trials early, `none` does not.
         claims: what decides the claims of the paper.
+        expectation: what was expected of this suite before its first trial, and why, in words.
         identity: data, `--load` files and version of the numbers.
         format: 2; format 1, of version 0.1.0 and before, is read and reported, and not resumed.
 
@@ -269,6 +288,7 @@ class Suite:
     shortlist: int = 5
     shortlist_seeds: int = 4
     claims: Claims = Claims()
+    expectation: str = ""
     identity: Identity = Identity()
     format: int = 2
 
@@ -364,9 +384,11 @@ class Draft:
         tasks: names of tasks, e.g. `iris/mlp` for all outer splits or `iris/mlp@3` for one.
         methods: keys of METHODS.
         trials: see `Suite`, as for `search_seeds`, `final_seeds`, `sampler`, `seed`, `scheduler` and `shortlist`.
-        repeats: outer splits of each task with an official test set; None takes the task's default.
+        repeats: outer splits of each task whose splits share their test rows; None takes the task's default.
         tune: names of recipe values that every method searches as well.
         epochs: replaces the epochs of every recipe; None keeps them.
+        val_rows: replaces the number of validation rows of every task; None keeps it.
+        expectation: see `Suite`.
         claims: what decides the claims of the paper. A claim without a family gets all tasks that have the three
             methods.
 
@@ -385,13 +407,16 @@ class Draft:
     scheduler: Scheduler = "none"
     tune: tuple[str, ...] = ()
     epochs: int | None = None
+    val_rows: int | None = None
     shortlist: int = 5
     repeats: int | None = None
     claims: Claims = Claims()
+    expectation: str = ""
 
     def __post_init__(self) -> None:
         budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "epochs")
-        check_fields(self, seed=(-MAX_SEED, MAX_SEED), repeats=(1, MAX_REPEATS), **dict.fromkeys(budgets, (1, MOST)))
+        counts = {"repeats": (1, MAX_REPEATS), "val_rows": (1, MAX_ROWS), **dict.fromkeys(budgets, (1, MOST))}
+        check_fields(self, seed=(-MAX_SEED, MAX_SEED), **counts)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ RENAMED = {"fused": "batched"}  # column name up to version 0.1.0 -> current nam
 COLUMNS: dict[str, tuple[str, str]] = {
     "suite": ("str", "name of the suite; added when a run directory is read"),
     "task": ("str", "data set, training size and architecture, without the outer split, e.g. digits-200/small_cnn"),
-    "dataset": ("str", "data set"),
+    "dataset": ("str", "data set, with its label noise, e.g. mnist or mnist-noise0.2"),
     "architecture": ("str", "architecture"),
     "outer_split": (
         "int",
-        "cross-validation fold held out as test data, draw of a toy set, or repeat where the test set is official",
+        "cross-validation fold held out as test data, draw of a toy set, or repeat where all share the test rows",
     ),
     "shared_test": ("bool", "whether the outer splits of the task are repeats that share their test rows"),
     "train_rows": ("int", "rows trained on, in search and final runs alike"),

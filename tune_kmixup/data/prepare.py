@@ -18,7 +18,8 @@ from tune_kmixup.data.download import load_arrays, needs_download
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 
 OUTER_FOLDS = 5  # folds of the cross-validation of data sets without an official test set
-VAL_FOLDS = {"cross-validated": 5, "official": 10}  # one fold of the rows that are not test rows is for validation
+VAL_FOLDS = {"cross-validated": 5, "shared test": 10}  # one fold of the rows that are not test rows is for validation
+HOLDOUT_FOLDS = 2  # one of them is the test part of a task with a holdout
 TOY_SETS = 25  # independently drawn data sets of a toy task
 CHUNK_VALUES = 2**26  # values handled at once, so that statistics of a large data set need no second copy of it
 
@@ -69,7 +70,11 @@ def outer_splits(official: bool, toy: bool) -> tuple[int | None, ...]:
 
 
 def check_split(task: Task, official: bool, toy: bool = False) -> None:
-    valid = outer_splits(official, toy)
+    if task.holdout and (official or toy):
+        raise BadInput(
+            f"holdout=True does not fit dataset={task.dataset!r}, which has test rows of its own: leave it out."
+        )
+    valid = outer_splits(official or task.holdout, toy)
     if valid != (None,) and task.outer_split not in valid:  # with an official test set, any number is that of a repeat
         raise BadInput(
             f"outer_split={task.outer_split} does not fit dataset={task.dataset!r}: choose 0 to {len(valid) - 1}."
@@ -95,7 +100,7 @@ class RowCounts(NamedTuple):
     Attributes:
         train: training rows.
         val: validation rows.
-        pool: rows from which each repeat draws its training rows; None where the test set is not official.
+        pool: rows from which each repeat draws its training rows; None where the outer splits are no repeats.
     """
 
     train: int
@@ -127,20 +132,29 @@ def count_rows(task: Task, data_dir: Path) -> RowCounts:
     dataset = DATASETS.get(task.dataset)
     if dataset is not None and dataset.generate:
         check_split(task, official=True, toy=True)
+        check_fixed_val_rows(task, TOY_ROWS["val"])
         return RowCounts(checked_train_size(task, TOY_ROWS["train"]), TOY_ROWS["val"], None)
     if dataset is not None and (dataset.test_rows or needs_download(task.dataset, data_dir)):
         check_split(task, official=dataset.test_rows is not None)
-        rest = dataset.rows if dataset.test_rows else dataset.rows - dataset.rows // OUTER_FOLDS
-        folds = VAL_FOLDS["official" if dataset.test_rows else "cross-validated"]
+        shared = dataset.test_rows is not None or task.holdout
+        test = 0 if dataset.test_rows else dataset.rows // (HOLDOUT_FOLDS if task.holdout else OUTER_FOLDS)
+        rest = dataset.rows - test
+        if dataset.val_rows:
+            check_fixed_val_rows(task, dataset.val_rows)
+        folds = VAL_FOLDS["shared test" if shared else "cross-validated"]
         val = dataset.val_rows or checked_val_rows(task, rest) or rest // folds
-        pool = (rest - (dataset.val_rows or 0)) if dataset.test_rows else None
+        pool = (rest - (dataset.val_rows or 0)) if shared else None
         return RowCounts(checked_train_size(task, rest - val), val, pool)
     arrays = load_arrays(task.dataset, data_dir)
-    train, validation, _ = split_rows(task, arrays)
-    pool = len(arrays["y_train"]) if "x_train" in arrays else None
-    if "part" in arrays:  # its test rows are official, so its outer splits share them
-        pool = int((arrays["part"] == audio.TRAIN).sum())
-    return RowCounts(len(train), len(validation), pool)
+    rows = split_rows(task, arrays)
+    return RowCounts(len(rows.train), len(rows.val), rows.pool)
+
+
+def check_fixed_val_rows(task: Task, rows: int) -> None:
+    if task.val_rows not in (None, rows):
+        raise BadInput(
+            f"val_rows={task.val_rows} does not fit {task.dataset!r}: its {rows:,} validation rows are fixed."
+        )
 
 
 def checked_val_rows(task: Task, available: int) -> int | None:
@@ -155,21 +169,34 @@ def row_groups(arrays: dict[str, Any], x_name: str) -> splits.IntArray:
     return arrays["group"] if "group" in arrays else splits.duplicate_groups(npz.iter_chunks(arrays[x_name]))
 
 
-def split_rows(task: Task, arrays: dict[str, Any]) -> tuple[splits.IntArray, splits.IntArray, splits.IntArray | None]:
-    """Row numbers of the training, validation and test part.
+class RowNumbers(NamedTuple):
+    """Which rows of a data set a task uses, by their numbers.
+
+    Attributes:
+        train: rows to train on.
+        val: rows to select on.
+        test: rows to test on; None if they are in arrays of their own (`x_test`).
+        pool: number of rows from which each repeat draws its training rows; None where the outer splits are no repeats.
+    """
+
+    train: splits.IntArray
+    val: splits.IntArray
+    test: splits.IntArray | None
+    pool: int | None
+
+
+def split_rows(task: Task, arrays: dict[str, Any]) -> RowNumbers:
+    """The rows that a task trains, validates and tests on.
 
     Folds depend on data set and outer split only, so test and validation rows do not depend on `train_size`. The
     training rows of a smaller `train_size` are a subset of those of a larger one.
 
     Args:
-        task: its data set, outer split and `train_size` are used.
+        task: its data set, outer split, holdout, `train_size` and `val_rows` are used.
         arrays: from `load_arrays`.
 
-    Returns:
-        Three arrays of row numbers. The third is None if the test rows are in arrays of their own (`x_test`).
-
     Raises:
-        BadInput: if outer_split, train_size or batch_size does not fit the data set.
+        BadInput: if outer_split, holdout, train_size, val_rows or batch_size does not fit the data set.
     """
     official = "x_train" in arrays or "part" in arrays
     check_split(task, official)
@@ -177,24 +204,34 @@ def split_rows(task: Task, arrays: dict[str, Any]) -> tuple[splits.IntArray, spl
     test: splits.IntArray | None
     if "part" in arrays:
         train, val, test = (np.flatnonzero(arrays["part"] == part) for part in (audio.TRAIN, audio.VAL, audio.TEST))
-    else:
-        groups = row_groups(arrays, "x_train" if official else "x")
-        rest, test = np.arange(len(y)), None
-        if not official:
-            outer_folds = splits.assign_folds(y, groups, OUTER_FOLDS, derived_seed(task.dataset, "outer"))
-            rest, test = (
-                np.flatnonzero(outer_folds != task.outer_split),
-                np.flatnonzero(outer_folds == task.outer_split),
-            )
-        val_rows = checked_val_rows(task, len(rest))
-        folds = len(rest) // val_rows if val_rows else VAL_FOLDS["official" if official else "cross-validated"]
-        seed = derived_seed(task.dataset, task.outer_split, "val")
-        inner_folds = splits.assign_folds(y[rest], groups[rest], folds, seed)
-        train, val = rest[inner_folds != 0], rest[inner_folds == 0]
-        if val_rows and len(val) > val_rows:
-            generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "val_rows"))
-            val = val[splits.stratified_sample(y[val], val_rows, generator)]
-    return subsample(task, train, y), val, test
+        check_fixed_val_rows(task, len(val))
+        return RowNumbers(subsample(task, train, y), val, test, len(train))
+    groups = row_groups(arrays, "x_train" if official else "x")
+    rest, test = (np.arange(len(y)), None) if official else test_fold(task, y, groups)
+    shared = official or task.holdout
+    train, val = validation_fold(task, rest, y, groups, VAL_FOLDS["shared test" if shared else "cross-validated"])
+    return RowNumbers(subsample(task, train, y), val, test, len(rest) if shared else None)
+
+
+def test_fold(task: Task, y: splits.IntArray, groups: splits.IntArray) -> tuple[splits.IntArray, splits.IntArray]:
+    """The rows that are not tested on, and those that are: one fold of few, which is always the same with a holdout."""
+    folds, number = (HOLDOUT_FOLDS, 0) if task.holdout else (OUTER_FOLDS, task.outer_split)
+    numbers = splits.assign_folds(y, groups, folds, derived_seed(task.dataset, "outer"))
+    return np.flatnonzero(numbers != number), np.flatnonzero(numbers == number)
+
+
+def validation_fold(
+    task: Task, rest: splits.IntArray, y: splits.IntArray, groups: splits.IntArray, folds: int
+) -> tuple[splits.IntArray, splits.IntArray]:
+    """The rows of `rest` to train on, and those to select on: one fold of `folds`, or `val_rows` of a larger one."""
+    val_rows = checked_val_rows(task, len(rest))
+    seed = derived_seed(task.dataset, task.outer_split, "val")
+    numbers = splits.assign_folds(y[rest], groups[rest], len(rest) // val_rows if val_rows else folds, seed)
+    train, val = rest[numbers != 0], rest[numbers == 0]
+    if val_rows and len(val) > val_rows:
+        generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "val_rows"))
+        val = val[splits.stratified_sample(y[val], val_rows, generator)]
+    return train, val
 
 
 def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.device = "cpu") -> Data:
@@ -215,7 +252,9 @@ def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.devic
         raw_parts, classes = synthetic_parts(task, dataset, names), dataset.classes
     else:
         raw_parts, classes = stored_parts(task, data_dir, names)
-    if raw_parts["train"][0].dtype.kind == "f":
+    x, y = raw_parts["train"]
+    raw_parts["train"] = (x, noisy_labels(task, y, classes))
+    if x.dtype.kind == "f":
         raw_parts = standardise(raw_parts)
     parts = {name: Part(*(torch.from_numpy(array).to(device) for array in raw)) for name, raw in raw_parts.items()}
     decode, normalise, shape = input_transforms(parts["train"].x)
@@ -243,13 +282,24 @@ def subsample(task: Task, train: splits.IntArray, y: splits.IntArray) -> splits.
     return train[splits.stratified_sample(y[train], size, generator)]
 
 
+def noisy_labels(task: Task, y: splits.IntArray, classes: int) -> splits.IntArray:
+    """The labels to train on: a share of `label_noise` of them are of another class, all others equally likely."""
+    count = round(task.label_noise * len(y))
+    generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "label_noise"))
+    rows = generator.permutation(len(y))[:count]
+    noisy = y.copy()
+    noisy[rows] = (y[rows] + generator.integers(1, classes, count)) % classes
+    return noisy
+
+
 def stored_parts(task: Task, data_dir: Path, names: list[str]) -> tuple[dict[str, RawPart], int]:
     """The named parts of a stored data set, and its number of classes."""
     arrays = load_arrays(task.dataset, data_dir)
     suffix = "_train" if "x_train" in arrays else ""
     y = arrays[f"y{suffix}"]
     raw_parts = {}
-    for name, rows in zip(("train", "val", "test"), split_rows(task, arrays), strict=True):
+    numbers = split_rows(task, arrays)
+    for name, rows in (("train", numbers.train), ("val", numbers.val), ("test", numbers.test)):
         if name in names:
             x_name, labels = (f"x{suffix}", y) if rows is not None else ("x_test", arrays["y_test"])
             rows = np.arange(len(labels)) if rows is None else rows

@@ -94,7 +94,7 @@ def resolve_tasks(name: str, repeats: int | None = None) -> tuple[Task, ...]:
 
     Args:
         name: name of a task, with or without an outer split.
-        repeats: number of outer splits of a task with an official test set; None takes its default.
+        repeats: number of outer splits of a task whose splits share their test rows; None takes its default.
 
     Raises:
         BadInput: if there is no such task or outer split, or repeats are asked of folds or toy sets.
@@ -113,7 +113,7 @@ def resolve_tasks(name: str, repeats: int | None = None) -> tuple[Task, ...]:
         splits = "toy data sets" if len(TASKS[base]) > 5 else "folds"
         raise BadInput(
             f"repeats={repeats} does not apply to {base}: its {len(TASKS[base])} outer splits are {splits}, each with "
-            "test rows of its own. Leave out --repeats, or name tasks with an official test set only."
+            "test rows of its own. Leave out --repeats, or name only tasks whose splits share their test rows."
         )
     if not at:
         return TASKS[base]
@@ -137,6 +137,8 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
     for method in draft.methods:
         check_choice("method", method, methods.METHODS)
     tasks = [task for name in draft.tasks for task in resolve_tasks(name, draft.repeats)]
+    if draft.val_rows is not None:
+        tasks = [dataclasses.replace(task, val_rows=draft.val_rows) for task in tasks]
     if draft.epochs is not None:
         tasks = [
             dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, epochs=draft.epochs)) for task in tasks
@@ -164,11 +166,12 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         draft.scheduler,
         draft.shortlist,
         claims=fill_families(draft.claims, studies),
+        expectation=draft.expectation,
     )
 
 
 def with_repeats(suite: Suite, repeats: int) -> Suite:
-    """A suite with more repeats of its tasks with an official test set. A repeat's draw depends on its number alone.
+    """A suite with more repeats of its tasks. A repeat's draw depends on its number alone.
 
     Raises:
         BadInput: if a task has other outer splits than repeats.

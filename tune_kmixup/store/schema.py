@@ -335,7 +335,7 @@ class StudyRows:
         self.seeds = {phase: suite.seeds(study, phase) for phase in get_args(Phase)}
         self.identity = {
             "task": task.base,
-            "dataset": task.dataset,
+            "dataset": task.population,
             "architecture": task.architecture,
             "outer_split": task.outer_split,
             "shared_test": task.overlap is not None,

@@ -52,7 +52,7 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
     }
     return {
         "task": task.base,
-        "dataset": task.dataset,
+        "dataset": task.population,
         "architecture": task.architecture,
         "outer_split": task.outer_split,
         "shared_test": task.overlap is not None,
