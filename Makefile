@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint slow thorough install constraints clean
+.PHONY: demo test lint slow thorough results install constraints clean
 
 # One process of pytest per core; the tests of a file stay in one process, which makes its fixtures once.
 SIDE_BY_SIDE := -n logical --dist loadfile
@@ -31,6 +31,10 @@ thorough: install
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev --editable .
 	.venv-lowest/bin/python -m pytest $(SIDE_BY_SIDE)
+
+# Carries the published comparison on: hours of computing, which can be stopped and started again at any moment.
+results: install
+	benchmarks/comparison.sh
 
 install: .venv/installed
 

@@ -113,6 +113,7 @@ def verdicts(runs: Runs) -> Section:
             "the same --family to have them judged together."
         )
     notes += [fixed_sentence(judgement) for judgement in judgements]
+    notes += [f"Expected of {suite.name}: {suite.expectation}" for suite in runs.suites if suite.expectation]
     found = []
     for judgement in judgements:
         overall = [verdict for verdict in judgement.verdicts if verdict.task == OVERALL]
