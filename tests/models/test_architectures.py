@@ -53,7 +53,9 @@ def test_a_step_is_finite_and_reaches_every_layer(name: str) -> None:
     assert [key for key, gradient in gradients.items() if not 0 < gradient.norm() < float("inf")] == []
 
 
-@pytest.mark.parametrize("name", ["mlp", "small_cnn", "lenet", "preact_resnet18", "resnet18", "vit_tiny"])
+@pytest.mark.parametrize(
+    "name", ["mlp", "small_cnn", "lenet", "preact_resnet18", "small_resnet", "resnet18", "vit_tiny"]
+)
 def test_initial_weights_come_from_the_global_generator_alone(name: str) -> None:
     shape = SHAPES.get(name, (3, 8, 8))
     weights = []
@@ -90,6 +92,14 @@ def test_preact_resnet18_is_the_variant_of_the_mixup_authors() -> None:
     layers = list(preact_resnet18((3, 8, 8), 10).children())
     assert isinstance(layers[1], nn.BatchNorm2d)  # after the first convolution
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers[3:])  # none at the end
+
+
+def test_small_resnet_has_the_depth_and_widths_of_resnet_20() -> None:
+    resnet20 = 269_722  # by hand from He et al. 2016, section 4.2, with shortcuts without weights (table 6: 0.27 M)
+    shortcuts = 16 * 32 + 32 * 64  # 1x1 convolutions
+    norms_before_widening = 2 * 16 + 2 * 32  # the first BatchNorm of a stage is of the narrower input
+    expected = resnet20 + shortcuts - norms_before_widening
+    assert parameter_count("small_resnet", (3, 32, 32), 10) == expected
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES.keys() - {"mlp"}))

@@ -23,7 +23,8 @@ from tune_kmixup.training.state import TrainingState, initial_state
 SEEDS = (3, 1, 4)
 METHODS = {"erm": {}, "mixup": {"alpha": 1.0}, "kmixup": {"alpha": 1.0, "k": 8}}
 SHAPES = {"mlp": (7,), "small_cnn": (1, 8, 8), "lenet": (1, 16, 16)}
-BATCHABLE = {"mlp", "small_cnn", "lenet", "preact_resnet18", "wide_resnet28_10", "resnet18", "wide_resnet101_2"}
+RESNETS = {"small_resnet", "preact_resnet18", "wide_resnet28_10", "resnet18", "wide_resnet101_2"}
+BATCHABLE = {"mlp", "small_cnn", "lenet"} | RESNETS
 LARGE = {"wide_resnet28_10", "wide_resnet101_2", "densenet_bc_190"}
 
 

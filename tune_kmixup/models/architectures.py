@@ -120,6 +120,21 @@ def preact_resnet18(shape: Shape, classes: int) -> nn.Module:
     )
 
 
+def small_resnet(shape: Shape, classes: int) -> nn.Module:
+    """A narrow PreAct ResNet for CPUs, in the variant of `preact_resnet18`: nine blocks of 16, 32 and 64 channels.
+
+    Depth and widths are those of ResNet-20 (He et al. 2016, Deep Residual Learning, section 4.2). The first convolution
+    halves the image, which saves three quarters of the work. It has 272,186 parameters for 3 x 32 x 32 inputs and 10
+    classes.
+    """
+    channels, _, _ = image_shape(shape)
+    return nn.Sequential(
+        *(conv3x3(channels, 16, stride=2), nn.BatchNorm2d(16), nn.ReLU()),
+        stages(16, (16, 32, 64), blocks=3),
+        head(64, classes),
+    )
+
+
 def wide_resnet28_10(shape: Shape, classes: int) -> nn.Module:
     """WRN-28-10 without dropout, with He initialisation (Zagoruyko and Komodakis 2016)."""
     channels, _, _ = image_shape(shape)
@@ -201,6 +216,7 @@ ARCHITECTURES: dict[str, Callable[[Shape, int], nn.Module]] = {
     "small_cnn": small_cnn,
     "lenet": lenet,
     "preact_resnet18": preact_resnet18,
+    "small_resnet": small_resnet,
     "wide_resnet28_10": wide_resnet28_10,
     "wide_resnet101_2": partial(resnet, "wide_resnet101_2"),
     "resnet18": partial(resnet, "resnet18"),
