@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,18 +54,22 @@ def test_the_largest_number_of_seeds_that_a_trial_trains_together() -> None:
     assert largest_batch({task.base: {10: float("inf")}}, small_suite(search_seeds=3, final_seeds=5), task) == 5
 
 
-def test_a_worker_caches_the_data_of_one_task_on_a_gpu_and_of_four_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_caches_the_data_of_one_task_on_a_gpu_and_of_several_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is prepared, so this needs no GPU."""
     prepared: list[object] = []
-    monkeypatch.setattr(worker, "prepare", lambda task, *args, **options: prepared.append(task) or task)
-    monkeypatch.setattr(worker, "data_cache", {})
+    data = [SimpleNamespace(nbytes=2**27) for _ in range(6)]
     tasks = [Task("iris", f"net{number}", TASK.recipe) for number in range(6)]
+    monkeypatch.setattr(
+        worker, "prepare", lambda task, *args, **options: prepared.append(task) or data[tasks.index(task)]
+    )
+    monkeypatch.setattr(worker, "data_cache", {})
+    monkeypatch.setitem(worker.CACHE_BYTES, "cpu", 3 * 2**27)
 
     def misses(device: str, *numbers: int) -> int:
         prepared.clear()
         for number in numbers:
-            assert worker.cached_data(tasks[number], Path("x"), False, device) is tasks[number]
-        assert len(worker.data_cache) <= worker.CACHE_SIZE[device]
+            assert worker.cached_data(tasks[number], Path("x"), False, device) is data[number]
+        assert len(worker.data_cache) <= {"cpu": 4, "cuda": 1}[device]
         return len(prepared)
 
     assert misses("cuda", 0, 0, 1, 1, 0) == 3
@@ -87,6 +92,7 @@ def test_a_trial_has_as_many_threads_as_cpus_in_the_pairing_thread_too() -> None
 
 SETUP = """
 from pathlib import Path
+from types import SimpleNamespace
 
 from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.training import profile

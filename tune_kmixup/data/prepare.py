@@ -57,6 +57,11 @@ class Data:
     normalise: Callable[[Tensor], Tensor]
     augment: Callable[[Tensor, Generator], Tensor] | None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return sum(tensor.nbytes for part in (self.train, self.val, self.test) if part for tensor in part)
+
     def inputs(self, x: Tensor) -> Tensor:
         """Rows in their stored form -> inputs of the network."""
         return self.normalise(self.decode(x))

@@ -68,7 +68,9 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         """Saves nothing: `train` keeps its own checkpoint in the run directory, which outlives this experiment."""
 
 
-CACHE_SIZE = {"cpu": 4, "cuda": 1}  # data sets per process; a share of a GPU has room for the data of one task
+# Bytes that each process keeps of data prepared before. The repeats of a task take turns, and preparing one of MNIST
+# takes as long as a small training. A share of a GPU has room for the data of one task.
+CACHE_BYTES = {"cpu": 2**29, "cuda": 0}
 data_cache: dict[tuple[Task, Path, bool, str], Data] = {}  # least recently used first
 
 
@@ -86,7 +88,7 @@ def cached_data(task: Task, data_dir: Path, test: bool, device: str) -> Data:
     key = (task, data_dir, test, device)
     data = data_cache.pop(key, None)
     if data is None:
-        while len(data_cache) >= CACHE_SIZE[device]:
+        while data_cache and sum(data.nbytes for data in data_cache.values()) > CACHE_BYTES[device]:
             del data_cache[next(iter(data_cache))]
         if device == "cuda":
             torch.cuda.empty_cache()  # memory that an earlier task reserved does not belong to this task's share
