@@ -12,11 +12,12 @@ import pytest
 
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.suites import small_suite
-from tune_kmixup.cli.render import resume_command
 from tune_kmixup.core.config import Identity
 from tune_kmixup.data.download import default_data_dir
+from tune_kmixup.planning.resources import Resources, repeated_options
 from tune_kmixup.store.files import parse_location
 from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import resume_command
 
 WHOLE = ("trials", "search-seeds", "shortlist", "final-seeds", "epochs", "seed", "max-concurrent")
 FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format1" / "tables"
@@ -159,18 +160,21 @@ def test_paths_are_absolute_where_they_are_typed(
 
 
 def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Path) -> None:
+    """It has the options of the last launch. Those that suite.json does not hold, the heartbeat does."""
     run = RunDir(tmp_path / "it's my run")
-    plain = resume_command(run.path, {})
-    assert shlex.split(plain) == ["tune-kmixup", "resume", str(run.path)]
+    assert shlex.split(resume_command(run.path, ())) == ["tune-kmixup", "resume", str(run.path)]
     data, loaded = tmp_path / "my data", tmp_path / "my $file.py"
     data.mkdir()
     run.write_suite(small_suite(identity=Identity(load=(str(loaded),), data_dir=str(data))))
+    assert shlex.split(last_line(run)) == ["To", "go", "on:", "tune-kmixup", "resume", str(run.path)]
     options = {
-        **{"address": "h:1", "cpus_per_trial": 0.5, "gpus_per_trial": "auto", "max_concurrent": 3, "batch_seeds": "on"},
-        **{"log_to": ["mlflow", "wandb"]},
+        **{"address": "[::1]:1", "cpus_per_trial": 0.1, "gpus_per_trial": "auto", "max_concurrent": 3},
+        **{"batch_seeds": "on", "log_to": ["mlflow", "wandb"]},
     }
-    pasted = shlex.split(resume_command(run.path, {**options, "names": ["iris/mlp"], "trials": 3}))
-    run_cli_in_process(*pasted[1:])
+    repeated = repeated_options(Resources.from_options(options | {"names": ["iris/mlp"]}), options["log_to"])
+    ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
+    run.write_launch(ended | {"options": repeated})
+    run_cli_in_process(*shlex.split(last_line(run))[4:])
     remembered = {"data_dir": data, "load": [loaded]}
     assert taken["out"] == run.path and {name: taken[name] for name in options} == options
     assert {name: taken[name] for name in remembered} == remembered, "the suite remembers them"
@@ -179,6 +183,11 @@ def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Pat
     data.rmdir()
     refused = run_cli_in_process("resume", run.path, code=2)
     assert f"data_dir='{data}' of the launch before is not there: name the folder with --data-dir." in refused
+
+
+def last_line(run: RunDir) -> str:
+    """What `status` says of how to go on."""
+    return run_cli_in_process("status", run.path).splitlines()[-1]
 
 
 def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command_to_go_on(tmp_path: Path) -> None:

@@ -138,6 +138,16 @@ def test_what_can_be_made_anew_counts_as_absent_where_it_does_not_fit(
     assert launch_status(run_dir).state == "not launched"
 
 
+@pytest.mark.parametrize("options", ["--max-concurrent=2", [2], ["--load=mine.py"], ["x"], ["--address=a\x1b"]])
+def test_a_heartbeat_with_options_that_no_launch_repeats_counts_as_absent(options: Any, run_dir: RunDir) -> None:
+    ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
+    for heartbeat in (ended, ended | {"options": ["--max-concurrent=2", "--address=münchen:1"]}):
+        run_dir.write_launch(heartbeat)
+        assert run_dir.launch() == heartbeat, "early ones have none"
+    run_dir.write_launch(ended | {"options": options})
+    assert run_dir.launch() == {}
+
+
 @pytest.mark.parametrize(
     "name", ["search-1.json", "search-0000-copy.json", "final-0000.json", "proposal-x.json", "a.json"]
 )

@@ -122,6 +122,7 @@ HOLDER = {"host": Field(str), "pid": Field(int, 1, 2**31 - 1), "since": TIME}
 LEASE = HOLDER | {"updated": TIME, "by": Field(str, optional=True)}
 PERIOD = {"since": TIME, "updated": TIME, "slots": Field(float, 0, MOST)}
 HEARTBEAT = HOLDER | PERIOD | {"ended": Field(bool)}
+OPTION = re.compile("--(address|cpus-per-trial|gpus-per-trial|max-concurrent|batch-seeds|log-to)=.+")
 RUNNING = {"since": TIME, "seeds": Field(int, 1, MOST)}
 
 
@@ -140,7 +141,13 @@ def check_heartbeat(content: Any) -> None:
     check_record(content, HEARTBEAT)
     for running in named(content.get("running", {}), "running").values():
         check_record(running, RUNNING)
-    earlier = content.get("earlier", [])
+    earlier, options = content.get("earlier", []), content.get("options", [])
+    if not isinstance(options, list):
+        raise BadInput(f"options={shown(options)} is not a list")
+    for option in options:
+        Field(str).check("option", option)
+        if not OPTION.fullmatch(option):
+            raise BadInput(f"option={shown(option)} is none that a launch repeats")
     if not isinstance(earlier, list):
         raise BadInput(f"earlier={shown(earlier)} is not a list")
     for period in (content, *earlier):
