@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.planning.resources import Resources
 
 ANSWER_SECONDS = 30.0  # for the address of a cluster to answer
+# Ray speaks gRPC, so HTTP/2: each side begins with a frame of settings (RFC 9113, section 3.4). This one is empty.
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 WATCH_SECONDS = 0.2  # between two looks at Ray's processes: before Ray prints pages about one that died
 
 
@@ -83,17 +86,30 @@ def start_private_ray(resources: Resources) -> None:
 
 
 def check_answers(address: str) -> None:
-    """Raises LaunchError if nothing listens at HOST:PORT. Ray itself would try for minutes."""
+    """Raises LaunchError unless HOST:PORT answers as Ray's server does. Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise BadInput(f"address={address!r} is no address: choose auto or HOST:PORT, e.g. 10.0.0.1:6379.")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+        until = time.monotonic() + ANSWER_SECONDS
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") in ("0", "false"):  # otherwise only Ray has the keys for a greeting
+                connection.settimeout(max(1.0, until - time.monotonic()))
+                check_greeting(connection)
     except (OSError, UnicodeError) as error:
         raise LaunchError(
             f"address={address!r} does not answer ({first_line(error)}): check that a Ray cluster runs there "
             "(`ray start --head`) and that a firewall lets this machine through."
         ) from error
+
+
+def check_greeting(connection: socket.socket) -> None:
+    """Raises OSError if a server that has just been connected to does not speak HTTP/2, or says nothing."""
+    connection.sendall(HTTP2_GREETING)
+    with connection.makefile("rb") as answer:
+        frame = answer.read(9)  # the head of its settings: length, type 4, no flags, stream 0
+    if frame[3:] != bytes((4, 0, 0, 0, 0, 0)):
+        raise ConnectionError("something else than Ray listens there")
 
 
 def first_line(error: BaseException) -> str:
