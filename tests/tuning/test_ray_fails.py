@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,6 +108,29 @@ def test_a_launch_hears_of_processes_that_it_cannot_do_without(
     threading.Timer(0.3, ended.set).start()
     cluster.watch_ray(SimpleNamespace(dead_processes=lambda: [(kind, None)]), ended, heard.append)
     assert [str(error).startswith(f"Ray's process {kind} has died") for error in heard] == [True] * dies
+
+
+def test_a_launch_hears_of_a_cluster_that_is_lost_and_not_of_one_that_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, seconds in {"CALL_SECONDS": 0.05, "LOST_SECONDS": 0.5}.items():
+        monkeypatch.setattr(cluster, name, seconds)
+    silences = iter([*[True] * 4, False, *[True] * 1000])  # the first lasts for 0.2 s
+
+    def call(address: str, seconds: float) -> None:
+        if next(silences):
+            raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr(cluster, "call", call)
+    heard: list[LaunchError] = []
+    began = time.monotonic()
+    cluster.watch_cluster("10.0.0.1:6379", threading.Event(), heard.append)
+    assert time.monotonic() - began > 0.7
+    assert str(heard[0]).startswith("the Ray cluster at 10.0.0.1:6379 has not answered for ")
+    ended = threading.Event()
+    threading.Timer(0.2, ended.set).start()
+    cluster.watch_cluster("10.0.0.1:6379", ended, heard.append)
+    assert len(heard) == 1, "a launch that has ended hears nothing"
 
 
 @pytest.mark.slow
