@@ -59,6 +59,17 @@ BAD = [
         (["report", str(FORMAT_1), "--out", "y", "--level", x], f"level={float(x)}")
         for x in ("nan", "inf", "0", "1e30")
     ],
+    (["plan", "iris/mlp", "--trials", "nan"], "error: trials='nan' is not a whole number: choose one, e.g. 10."),
+    (["plan", "iris/mlp", "--seed", "1.5"], "error: seed='1.5' is not a whole number: choose one, e.g. 10."),
+    (["plan", "iris/mlp", "--epochs", "9" * 5000], "999... is not a whole number"),
+    (["report", str(FORMAT_1), "--out", "y", "--level", "abc"], "error: level='abc' is not a number: choose one"),
+    (["plan", "iris/mlp", "--cpus-per-trial", ""], "error: cpus_per_trial='' is not a number: choose one, e.g. 0.5."),
+    (["plan", "iris/mlp", "--nope"], "error: No such option: --nope"),
+    (["launch", "iris/mlp"], "error: Missing option '--out': see tune-kmixup launch --help."),
+    (["report", "--out", "y"], "error: Missing argument 'DIR': see tune-kmixup report --help."),
+    (["plan", "iris/mlp", "--trials"], "--trials' requires an argument: see tune-kmixup"),
+    (["nope"], "error: No such command 'nope': see tune-kmixup --help."),
+    (["status", "xyz://a/b"], "error: run_dir='xyz://a/b' is in a store that cannot be used (Unsupported filesystem"),
     (["resume", __file__], "holds no suite.json"),
     (["export", __file__, "--to", "x.db"], "holds no suite.json"),
     (["resume", "nowhere"], "holds no suite.json"),
@@ -74,6 +85,7 @@ def test_bad_input_is_refused_with_exit_code_2(
     from tune_kmixup.cli import commands
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "argv", ["tune-kmixup", *args])
     with pytest.raises(SystemExit) as exit_info:
         commands.main()

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 # Commands import what they need themselves, so that help, completion and `status` need neither torch nor Ray.
 
 app = typer.Typer(
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Compare ERM, mixup and k-mixup, each tuned with the same budget.",
 )
+UsageError: Any = typer.BadParameter.__base__  # Typer's own, or click's: that depends on its version
 console = PlainConsole(highlight=False, markup=False)  # printed text may contain brackets
 
 
@@ -341,7 +341,12 @@ def main() -> None:
             stream.reconfigure(errors="spelled_out")
     try:
         check_search_spaces()
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="tune-kmixup", standalone_mode=False))
+    except UsageError as error:
+        print_error(f"error: {usage_line(error)}")
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
     except BadInput as error:
         print_error(f"error: {error}")
         sys.exit(2)
@@ -349,6 +354,14 @@ def main() -> None:
         print_error(f"error: {error}: check the disks and their permissions.")
         print_error(f"To go on: {shlex.join(['tune-kmixup', *sys.argv[1:]])}")
         sys.exit(1)
+
+
+def usage_line(error: Any) -> str:
+    """What is wrong with the words of a command, in our form: `trials='nan' is not a whole number: ...`."""
+    if type(error) is typer.BadParameter and error.param:
+        return f"{error.param.name}={error.message}"
+    command = error.ctx.command_path if error.ctx else "tune-kmixup"
+    return f"{error.format_message().rstrip('.')}: see {command} --help."
 
 
 def print_error(line: object) -> None:
