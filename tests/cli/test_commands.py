@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.disks import full_disk
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.suites import small_suite
 from tune_kmixup.core.config import Identity
@@ -211,6 +212,18 @@ def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command
     assert f"address='{address}' does not answer" in error and "ray start --head" in error
     assert shlex.split(again.removeprefix("To go on: ")) == ["tune-kmixup", *args]
     assert list(tmp_path.iterdir()) == [], "nothing was written"
+
+
+def test_a_disk_that_is_full_before_the_first_trial_ends_a_launch_in_a_line(tmp_path: Path) -> None:
+    """It was taken for bad input. The lock is taken first, then data are written."""
+    args = ["launch", "iris/mlp@0", "--out", str(tmp_path / "a" / "my run")]
+    with full_disk():
+        error, again = run_cli_in_process(*args, code=1).splitlines()
+    assert error == f"error: out='{args[-1]}' cannot be written (File too large): " + (
+        "free some space, check the disk, or choose another --out."
+    )
+    assert shlex.split(again.removeprefix("To go on: ")) == ["tune-kmixup", *args]
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
 @pytest.mark.parametrize("args", [["status"], ["export", "--to", "my file.db"], ["report", "--out", "r"], ["resume"]])
