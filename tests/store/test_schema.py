@@ -1,5 +1,6 @@
 """What each file may hold: what does not fit is refused in one line that names file, field, value and rule."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -10,9 +11,9 @@ import pytest
 
 from tests.helpers.launches import run_cli_in_process
 from tests.helpers.reports import filled
-from tune_kmixup.analysis.load import load
+from tune_kmixup.analysis.load import load, save_runs
 from tune_kmixup.core.checks import shown
-from tune_kmixup.core.config import Suite
+from tune_kmixup.core.config import Identity, Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import printable
 from tune_kmixup.store import schema
@@ -201,3 +202,25 @@ def test_a_terminal_obeys_no_file(run_dir: RunDir, suite: Suite) -> None:
     shown_text = run_cli_in_process("status", run_dir.path)
     assert r"\x1b]0;title\x07 \x9b31m red \u202e back" in shown_text
     assert printable("α ≥ 1\n") == "α ≥ 1\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "other"), [("data", "f" * 16), ("loaded", "0" * 16), ("loaded", "a" * 16 + " b"), ("numerics", 2)]
+)
+def test_rows_of_other_data_files_or_numbers_are_refused(
+    column: str, other: Any, run_dir: RunDir, suite: Suite, tmp_path: Path
+) -> None:
+    """As if a file of another run directory had been copied there."""
+    identity = Identity({"iris": "0123456789abcdef"}, ("a" * 16,), 1)
+    suite = dataclasses.replace(suite, identity=identity)
+    filled(run_dir, suite)
+    columns = {"data": "0123456789abcdef", "loaded": "a" * 16, "numerics": 1}
+    edit(run_dir, ROWS, lambda rows: [row | columns for row in rows])
+    launch_status(run_dir)  # the other rows are those of an earlier version, which wrote no such columns
+    (tmp_path / "report").mkdir()
+    save_runs(load([run_dir.path]), tmp_path / "report")
+    assert len(load([tmp_path / "report"]).rows) == len(load([run_dir.path]).rows)
+    path = edit(run_dir, ROWS, first(**{column: other}))
+    expected = f"{column}={other!r} does not fit its place and suite.json, which say {columns[column]!r}"
+    line = refusal(run_dir, suite)
+    assert path.name in line and expected in line

@@ -251,6 +251,7 @@ RANGES = {
     "started": (0, MAX_TIME),
 }
 CHOICES = {"phase": get_args(Phase), "status": STATUSES}
+LATE_COLUMNS = ("shared_test", "data", "loaded", "numerics")  # earlier versions wrote none
 NAMES = ("suite", "dataset", "architecture", "method")
 
 
@@ -348,6 +349,8 @@ class StudyRows:
             "shared_test": task.overlap is not None,
             "method": study.method,
         }
+        if suite.identity.numerics:  # otherwise nothing is known
+            self.identity |= {**suite.identity.columns(task.dataset), "numerics": suite.identity.numerics}
 
     def check_index(self, index: int) -> None:
         """Raises BadInput if the suite searches no configuration of this number."""
@@ -390,7 +393,7 @@ class StudyRows:
 
     def check_identity(self, row: Row, position: Mapping[str, Any]) -> None:
         for name, expected in {**self.identity, **position}.items():
-            missing = name not in row or (name == "shared_test" and row[name] is None)  # not written by 0.1.0
+            missing = name not in row or (name in LATE_COLUMNS and row[name] is None)
             if not missing and row[name] != expected:
                 raise BadInput(
                     f"{name}={shown(row[name])} does not fit its place and suite.json, which say {expected!r}"
