@@ -1,7 +1,6 @@
 """Reads run directories and the folders of earlier reports into one table with a row per run."""
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from tune_kmixup.core.selection import final_rows
 from tune_kmixup.core.text import one_line
 from tune_kmixup.store import files, schema
 from tune_kmixup.store.run_dir import CorruptFile, RunDir
-from tune_kmixup.store.status import busy_share, study_status
+from tune_kmixup.store.status import busy_share, resume_command, study_status
 
 from .gains import STUDY_KEY
 from .one_experiment import check_configurations, check_one_experiment, check_one_format
@@ -48,7 +47,8 @@ class Runs:
     Attributes:
         rows: one row per run, with the columns of `core.rows.COLUMNS` and `selected`, which marks the final runs of the
             selected configuration.
-        missing: one row per unfinished study: study, missing, command (which completes it).
+        missing: one row per unfinished study: study, missing, command (which completes it; in words
+            where the run directory is not known).
         launches: where the rows come from.
     """
 
@@ -117,17 +117,18 @@ SourceRuns = tuple[list[Row], list[dict[str, str]], list[Launch]]  # rows, missi
 
 def read_run_dir(path: Path) -> SourceRuns:
     with RunDir(path).local_copy() as run:
-        suite = run.suite()
+        suite, last = run.suite(), run.launch()
         rows_by_study = {name: results.rows for name, results in run.results(suite).items()}
         seconds = ((row["task"], row["seconds"]) for rows in rows_by_study.values() for row in rows)
-        busy = busy_share(run.launch(), seconds)
+        busy = busy_share(last, seconds)
     selected = {id(row) for rows in rows_by_study.values() for row in final_rows(rows, suite.shortlist)}
     marked = [
         {"suite": suite.name, **row, "selected": id(row) in selected} for rows in rows_by_study.values() for row in rows
     ]
     published = replace(suite, identity=suite.identity.without_paths())
     launch = Launch(one_line(path.absolute().name), published, busy)
-    return marked, missing_runs(suite, rows_by_study, str(path)), [launch]
+    command = resume_command(run.display_path, last.get("options", []))
+    return marked, missing_runs(suite, rows_by_study, command), [launch]
 
 
 def is_report(path: Path) -> bool:
@@ -149,7 +150,7 @@ def read_report(folder: Path) -> SourceRuns:
     missing: list[dict[str, str]] = []
     for launch in launches:
         suite_rows = {name: rows for (suite, name), rows in by_study.items() if suite == launch.suite.name}
-        missing += missing_runs(launch.suite, suite_rows, f".../{launch.name}")
+        missing += missing_runs(launch.suite, suite_rows, f"resume the run directory called {launch.name}")
     return rows, missing, launches
 
 
@@ -222,14 +223,19 @@ def save_runs(runs: Runs, folder: Path) -> None:
     (folder / LAUNCHES_FILE).write_text(f"{launches}\n", encoding="utf-8")
 
 
-def missing_runs(suite: Suite, rows_by_study: Mapping[str, list[Row]], run_dir: str) -> list[dict[str, str]]:
-    """One record with `MISSING_COLUMNS` per unfinished study."""
+def missing_runs(suite: Suite, rows_by_study: Mapping[str, list[Row]], command: str) -> list[dict[str, str]]:
+    """One record with `MISSING_COLUMNS` per unfinished study.
+
+    Args:
+        suite: what was run.
+        rows_by_study: name of a study -> its rows.
+        command: how to complete it.
+    """
     records = []
     for study in suite.studies:
         status = study_status(suite, study, rows_by_study.get(study.name, []), {}, ())
         search, final = status.search_planned - status.search_done, status.final_planned - status.final_done
         if counts := [f"{n} {phase} runs" for n, phase in ((search, "search"), (final, "final")) if n > 0]:
-            command = shlex.join(["tune-kmixup", "resume", run_dir])
             records.append({"study": study.name, "missing": ", ".join(counts), "command": command})
     return records
 

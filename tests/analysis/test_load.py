@@ -34,10 +34,12 @@ def test_rows_are_loaded_with_their_columns_and_the_selected_ones_marked(run_dir
 def test_missing_runs_are_named_with_the_command_that_completes_them(tmp_path: Path, suite: Suite) -> None:
     run_dir = filled(RunDir(tmp_path / "it's mine"), suite, finals=False)
     (run_dir.folder("iris/mlp@1/mixup") / "search-0003.json").unlink()
+    ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
+    run_dir.write_launch(ended | {"options": ["--gpus-per-trial=0.5"]})
     missing = load([run_dir.path]).missing.set_index("study")
     assert missing.loc["iris/mlp@1/mixup", "missing"] == "2 search runs, 3 final runs"
     pasted = shlex.split(missing.loc["iris/mlp@0/erm", "command"])
-    assert pasted == ["tune-kmixup", "resume", str(run_dir.path)]
+    assert pasted == ["tune-kmixup", "resume", str(run_dir.path), "--gpus-per-trial=0.5"]
 
 
 def test_copies_are_merged_and_contradictions_refused(tmp_path: Path, suite: Suite) -> None:
@@ -51,11 +53,14 @@ def test_copies_are_merged_and_contradictions_refused(tmp_path: Path, suite: Sui
         load([one.path, tmp_path / "two"])
 
 
-def test_a_report_keeps_what_is_missing(run_dir: RunDir, tmp_path: Path, suite: Suite) -> None:
+def test_a_report_keeps_what_is_missing_and_names_no_directory_that_it_does_not_know(
+    run_dir: RunDir, tmp_path: Path, suite: Suite
+) -> None:
     filled(run_dir, suite)
     (run_dir.folder("iris/mlp@1/mixup") / "search-0003.json").unlink()
     (record,) = load([save(run_dir.path, tmp_path / "report")]).missing.to_dict("records")
-    assert record == {"study": "iris/mlp@1/mixup", "missing": "2 search runs", "command": "tune-kmixup resume .../run"}
+    said = "resume the run directory called run"
+    assert record == {"study": "iris/mlp@1/mixup", "missing": "2 search runs", "command": said}
 
 
 def test_two_states_of_one_launch_are_refused(run_dir: RunDir, tmp_path: Path, suite: Suite) -> None:

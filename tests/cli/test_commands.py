@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.disks import full_disk
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.suites import small_suite
-from tune_kmixup.cli.render import resume_command
 from tune_kmixup.core.config import Identity
 from tune_kmixup.data.download import default_data_dir
+from tune_kmixup.planning.resources import Resources, repeated_options
 from tune_kmixup.store.files import parse_location
 from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import resume_command
 
 WHOLE = ("trials", "search-seeds", "shortlist", "final-seeds", "epochs", "seed", "max-concurrent")
 FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format1" / "tables"
@@ -58,6 +60,17 @@ BAD = [
         (["report", str(FORMAT_1), "--out", "y", "--level", x], f"level={float(x)}")
         for x in ("nan", "inf", "0", "1e30")
     ],
+    (["plan", "iris/mlp", "--trials", "nan"], "error: trials='nan' is not a whole number: choose one, e.g. 10."),
+    (["plan", "iris/mlp", "--seed", "1.5"], "error: seed='1.5' is not a whole number: choose one, e.g. 10."),
+    (["plan", "iris/mlp", "--epochs", "9" * 5000], "999... is not a whole number"),
+    (["report", str(FORMAT_1), "--out", "y", "--level", "abc"], "error: level='abc' is not a number: choose one"),
+    (["plan", "iris/mlp", "--cpus-per-trial", ""], "error: cpus_per_trial='' is not a number: choose one, e.g. 0.5."),
+    (["plan", "iris/mlp", "--nope"], "error: No such option: --nope"),
+    (["launch", "iris/mlp"], "error: Missing option '--out': see tune-kmixup launch --help."),
+    (["report", "--out", "y"], "error: Missing argument 'DIR': see tune-kmixup report --help."),
+    (["plan", "iris/mlp", "--trials"], "--trials' requires an argument: see tune-kmixup"),
+    (["nope"], "error: No such command 'nope': see tune-kmixup --help."),
+    (["status", "xyz://a/b"], "error: run_dir='xyz://a/b' is in a store that cannot be used (Unsupported filesystem"),
     (["resume", __file__], "holds no suite.json"),
     (["export", __file__, "--to", "x.db"], "holds no suite.json"),
     (["resume", "nowhere"], "holds no suite.json"),
@@ -73,6 +86,7 @@ def test_bad_input_is_refused_with_exit_code_2(
     from tune_kmixup.cli import commands
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "argv", ["tune-kmixup", *args])
     with pytest.raises(SystemExit) as exit_info:
         commands.main()
@@ -159,18 +173,21 @@ def test_paths_are_absolute_where_they_are_typed(
 
 
 def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Path) -> None:
+    """It has the options of the last launch. Those that suite.json does not hold, the heartbeat does."""
     run = RunDir(tmp_path / "it's my run")
-    plain = resume_command(run.path, {})
-    assert shlex.split(plain) == ["tune-kmixup", "resume", str(run.path)]
+    assert shlex.split(resume_command(run.path, ())) == ["tune-kmixup", "resume", str(run.path)]
     data, loaded = tmp_path / "my data", tmp_path / "my $file.py"
     data.mkdir()
     run.write_suite(small_suite(identity=Identity(load=(str(loaded),), data_dir=str(data))))
+    assert shlex.split(last_line(run)) == ["To", "go", "on:", "tune-kmixup", "resume", str(run.path)]
     options = {
-        **{"address": "h:1", "cpus_per_trial": 0.5, "gpus_per_trial": "auto", "max_concurrent": 3, "batch_seeds": "on"},
-        **{"log_to": ["mlflow", "wandb"]},
+        **{"address": "[::1]:1", "cpus_per_trial": 0.1, "gpus_per_trial": "auto", "max_concurrent": 3},
+        **{"batch_seeds": "on", "log_to": ["mlflow", "wandb"]},
     }
-    pasted = shlex.split(resume_command(run.path, {**options, "names": ["iris/mlp"], "trials": 3}))
-    run_cli_in_process(*pasted[1:])
+    repeated = repeated_options(Resources.from_options(options | {"names": ["iris/mlp"]}), options["log_to"])
+    ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
+    run.write_launch(ended | {"options": repeated})
+    run_cli_in_process(*shlex.split(last_line(run))[4:])
     remembered = {"data_dir": data, "load": [loaded]}
     assert taken["out"] == run.path and {name: taken[name] for name in options} == options
     assert {name: taken[name] for name in remembered} == remembered, "the suite remembers them"
@@ -179,6 +196,11 @@ def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Pat
     data.rmdir()
     refused = run_cli_in_process("resume", run.path, code=2)
     assert f"data_dir='{data}' of the launch before is not there: name the folder with --data-dir." in refused
+
+
+def last_line(run: RunDir) -> str:
+    """What `status` says of how to go on."""
+    return run_cli_in_process("status", run.path).splitlines()[-1]
 
 
 def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command_to_go_on(tmp_path: Path) -> None:
@@ -190,6 +212,18 @@ def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command
     assert f"address='{address}' does not answer" in error and "ray start --head" in error
     assert shlex.split(again.removeprefix("To go on: ")) == ["tune-kmixup", *args]
     assert list(tmp_path.iterdir()) == [], "nothing was written"
+
+
+def test_a_disk_that_is_full_before_the_first_trial_ends_a_launch_in_a_line(tmp_path: Path) -> None:
+    """It was taken for bad input. The lock is taken first, then data are written."""
+    args = ["launch", "iris/mlp@0", "--out", str(tmp_path / "a" / "my run")]
+    with full_disk():
+        error, again = run_cli_in_process(*args, code=1).splitlines()
+    assert error == f"error: out='{args[-1]}' cannot be written (File too large): " + (
+        "free some space, check the disk, or choose another --out."
+    )
+    assert shlex.split(again.removeprefix("To go on: ")) == ["tune-kmixup", *args]
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
 @pytest.mark.parametrize("args", [["status"], ["export", "--to", "my file.db"], ["report", "--out", "r"], ["resume"]])

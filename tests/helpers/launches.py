@@ -108,10 +108,11 @@ def workers(pid: int) -> list[int]:
     return [below for below in descendants(pid) if b"Trainable.train" in title(below)]
 
 
-def begun(out: Path) -> "subprocess.Popen[str]":
-    """A launch some of whose trials are in progress."""
+def begun(out: Path, *options: str, on_cluster: bool = False, **env: str) -> "subprocess.Popen[str]":
+    """A launch some of whose trials are in progress; on a cluster, whose nodes this process started."""
     process = subprocess.Popen(
-        command(*LONG, "--out", out),
+        command(*LONG, "--out", out, *options),
+        env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -119,7 +120,7 @@ def begun(out: Path) -> "subprocess.Popen[str]":
     )
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
-        if workers(process.pid):
+        if workers(os.getpid() if on_cluster else process.pid):
             time.sleep(1)  # in the middle of a run
             return process
         time.sleep(0.2)

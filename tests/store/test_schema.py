@@ -1,5 +1,6 @@
 """What each file may hold: what does not fit is refused in one line that names file, field, value and rule."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -10,9 +11,9 @@ import pytest
 
 from tests.helpers.launches import run_cli_in_process
 from tests.helpers.reports import filled
-from tune_kmixup.analysis.load import load
+from tune_kmixup.analysis.load import load, save_runs
 from tune_kmixup.core.checks import shown
-from tune_kmixup.core.config import Suite
+from tune_kmixup.core.config import Identity, Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import printable
 from tune_kmixup.store import schema
@@ -138,6 +139,16 @@ def test_what_can_be_made_anew_counts_as_absent_where_it_does_not_fit(
     assert launch_status(run_dir).state == "not launched"
 
 
+@pytest.mark.parametrize("options", ["--max-concurrent=2", [2], ["--load=mine.py"], ["x"], ["--address=a\x1b"]])
+def test_a_heartbeat_with_options_that_no_launch_repeats_counts_as_absent(options: Any, run_dir: RunDir) -> None:
+    ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
+    for heartbeat in (ended, ended | {"options": ["--max-concurrent=2", "--address=münchen:1"]}):
+        run_dir.write_launch(heartbeat)
+        assert run_dir.launch() == heartbeat, "early ones have none"
+    run_dir.write_launch(ended | {"options": options})
+    assert run_dir.launch() == {}
+
+
 @pytest.mark.parametrize(
     "name", ["search-1.json", "search-0000-copy.json", "final-0000.json", "proposal-x.json", "a.json"]
 )
@@ -191,3 +202,25 @@ def test_a_terminal_obeys_no_file(run_dir: RunDir, suite: Suite) -> None:
     shown_text = run_cli_in_process("status", run_dir.path)
     assert r"\x1b]0;title\x07 \x9b31m red \u202e back" in shown_text
     assert printable("α ≥ 1\n") == "α ≥ 1\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "other"), [("data", "f" * 16), ("loaded", "0" * 16), ("loaded", "a" * 16 + " b"), ("numerics", 2)]
+)
+def test_rows_of_other_data_files_or_numbers_are_refused(
+    column: str, other: Any, run_dir: RunDir, suite: Suite, tmp_path: Path
+) -> None:
+    """As if a file of another run directory had been copied there."""
+    identity = Identity({"iris": "0123456789abcdef"}, ("a" * 16,), 1)
+    suite = dataclasses.replace(suite, identity=identity)
+    filled(run_dir, suite)
+    columns = {"data": "0123456789abcdef", "loaded": "a" * 16, "numerics": 1}
+    edit(run_dir, ROWS, lambda rows: [row | columns for row in rows])
+    launch_status(run_dir)  # the other rows are those of an earlier version, which wrote no such columns
+    (tmp_path / "report").mkdir()
+    save_runs(load([run_dir.path]), tmp_path / "report")
+    assert len(load([tmp_path / "report"]).rows) == len(load([run_dir.path]).rows)
+    path = edit(run_dir, ROWS, first(**{column: other}))
+    expected = f"{column}={other!r} does not fit its place and suite.json, which say {columns[column]!r}"
+    line = refusal(run_dir, suite)
+    assert path.name in line and expected in line

@@ -17,7 +17,15 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.util import get_node_ip_address
 
-from tests.helpers.launches import ROOT, command, reproducible, result_files, run_cli, workers
+from tests.helpers.launches import (
+    ROOT,
+    begun,
+    command,
+    reproducible,
+    result_files,
+    run_cli,
+    workers,
+)
 from tune_kmixup.store.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
@@ -90,6 +98,24 @@ def test_a_node_leaves_and_another_joins(cluster: Cluster, alone: RunDir, tmp_pa
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 0, printed
     assert reproducible(RunDir(out)) == reproducible(alone)
+
+
+def test_a_cluster_whose_server_dies_ends_the_launch_in_a_line(tmp_path: Path) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    out, address = tmp_path / "my run", cluster.address
+    options = [f"--address={address}", "--max-concurrent=1"]
+    process = begun(out, *options, on_cluster=True, RAY_gcs_rpc_server_reconnect_timeout_s="20")
+    try:
+        os.kill(cluster.head_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        cluster.shutdown()
+    assert process.returncode == 1, printed
+    assert f"error: the Ray cluster at {address} has not answered for 1" in printed
+    assert (
+        printed.endswith(f"To go on: tune-kmixup resume '{out}' {' '.join(options)}\n") and "Traceback" not in printed
+    )
 
 
 VICTIMS = ("worker", "node", "driver", "worker")

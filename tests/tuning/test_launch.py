@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -178,7 +179,9 @@ def test_a_trial_that_fails_fails_alone(cli: Cli, tmp_path: Path, monkeypatch: p
     for name, why in WHY.items():
         assert f"failed: iris/{name}@0/mixup/search-0000: {why}" in status
         assert why in printed
-    assert "tune-kmixup resume" in printed
+    (go_on,) = [line for line in printed.splitlines() if line.startswith("To go on: ")]
+    assert go_on in status.splitlines(), "both have the options of the launch"
+    assert re.fullmatch(r"To go on: tune-kmixup resume \S+ --address=\S+ --max-concurrent=2", go_on)
     assert len(RunDir(tmp_path / "run").rows("iris/fine@0/mixup")) == 2
 
 

@@ -5,6 +5,9 @@ import signal
 import socket
 import subprocess
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,10 +40,52 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         cluster.check_answers(address)
 
 
-def test_an_address_that_answers_or_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        cluster.check_answers(address)
+@contextmanager
+def server(answer: bytes | None) -> Iterator[str]:
+    """The address of a server that says this to whoever connects; None: nothing at all, without hanging up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1000)
+                if answer is None:
+                    ended.wait(10)
+                else:
+                    connection.sendall(answer)
+
+        ended, thread = threading.Event(), threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (bytes((0, 0, 6, 4, 0, 0, 0, 0, 0)) + bytes(6), None),  # as a GCS does
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "something else than Ray listens there"),
+        (b"SSH-2.0", "something else than Ray listens there"),
+        (b"", "something else than Ray listens there"),
+        (None, "timed out"),
+    ],
+)
+def test_an_address_where_something_listens_is_that_of_ray_or_refused(
+    answer: bytes | None, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.5)
+    with server(answer) as address:
+        if why is None:
+            cluster.check_answers(address)
+        else:
+            with pytest.raises(LaunchError, match=rf"address='{address}' does not answer \({why}\): check that a Ray"):
+                cluster.check_answers(address)
+
+
+def test_an_address_where_nothing_listens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
     with pytest.raises(LaunchError, match="does not answer"):
         cluster.check_answers(address)
 
@@ -63,6 +108,29 @@ def test_a_launch_hears_of_processes_that_it_cannot_do_without(
     threading.Timer(0.3, ended.set).start()
     cluster.watch_ray(SimpleNamespace(dead_processes=lambda: [(kind, None)]), ended, heard.append)
     assert [str(error).startswith(f"Ray's process {kind} has died") for error in heard] == [True] * dies
+
+
+def test_a_launch_hears_of_a_cluster_that_is_lost_and_not_of_one_that_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, seconds in {"CALL_SECONDS": 0.05, "LOST_SECONDS": 0.5}.items():
+        monkeypatch.setattr(cluster, name, seconds)
+    silences = iter([*[True] * 4, False, *[True] * 1000])  # the first lasts for 0.2 s
+
+    def call(address: str, seconds: float) -> None:
+        if next(silences):
+            raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr(cluster, "call", call)
+    heard: list[LaunchError] = []
+    began = time.monotonic()
+    cluster.watch_cluster("10.0.0.1:6379", threading.Event(), heard.append)
+    assert time.monotonic() - began > 0.7
+    assert str(heard[0]).startswith("the Ray cluster at 10.0.0.1:6379 has not answered for ")
+    ended = threading.Event()
+    threading.Timer(0.2, ended.set).start()
+    cluster.watch_cluster("10.0.0.1:6379", ended, heard.append)
+    assert len(heard) == 1, "a launch that has ended hears nothing"
 
 
 @pytest.mark.slow

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 # Commands import what they need themselves, so that help, completion and `status` need neither torch nor Ray.
 
 app = typer.Typer(
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Compare ERM, mixup and k-mixup, each tuned with the same budget.",
 )
+UsageError: Any = typer.BadParameter.__base__  # Typer's own, or click's: that depends on its version
 console = PlainConsole(highlight=False, markup=False)  # printed text may contain brackets
 
 
@@ -287,9 +287,10 @@ def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     Exits with 1 if a trial, a disk or Ray failed, and with 130 if the launch was interrupted.
     """
     from tune_kmixup.cli.progress import ProgressDisplay
-    from tune_kmixup.cli.render import ending_lines, resume_command
-    from tune_kmixup.planning.resources import Resources
+    from tune_kmixup.cli.render import ending_lines
+    from tune_kmixup.planning.resources import Resources, repeated_options
     from tune_kmixup.planning.suite import check_continues, warm_start_values
+    from tune_kmixup.store.status import resume_command
 
     run = RunDir(out_dir)
     suite = check_continues(run, suite)
@@ -297,11 +298,12 @@ def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     warm_start = warm_start_values(suite, run, RunDir(earlier)) if earlier else {}
     data_dir, resources = resolve_data_dir(options["data_dir"]), Resources.from_options(options)
     plugins, log_to = load_plugins(options["load"]), options.get("log_to") or ()
+    resumed = resume_command(out_dir, repeated_options(resources, log_to))
     from tune_kmixup.store.lock import run_lock
     from tune_kmixup.tuning.launch import launch as launch_suite  # imports Ray, so only once the options are checked
 
     def print_failure(error: LaunchError) -> None:
-        again = resume_command(out_dir, options) if run.suite_written else shlex.join(["tune-kmixup", *sys.argv[1:]])
+        again = resumed if run.suite_written else shlex.join(["tune-kmixup", *sys.argv[1:]])
         print_error(f"error: {error}")
         print_error(f"To go on: {again}")
 
@@ -320,7 +322,7 @@ def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     if outcome is None:
         console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return
-    for line in ending_lines(outcome, out_dir, options):
+    for line in ending_lines(outcome, out_dir, resumed):
         console.print(line, soft_wrap=True)
     if outcome.failures or outcome.disk_error or not outcome.finished:
         raise typer.Exit(1 if outcome.failures or outcome.disk_error else 130)
@@ -344,7 +346,12 @@ def main() -> None:
             stream.reconfigure(errors="spelled_out")
     try:
         check_search_spaces()
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="tune-kmixup", standalone_mode=False))
+    except UsageError as error:
+        print_error(f"error: {usage_line(error)}")
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
     except BadInput as error:
         print_error(f"error: {error}")
         sys.exit(2)
@@ -352,6 +359,14 @@ def main() -> None:
         print_error(f"error: {error}: check the disks and their permissions.")
         print_error(f"To go on: {shlex.join(['tune-kmixup', *sys.argv[1:]])}")
         sys.exit(1)
+
+
+def usage_line(error: Any) -> str:
+    """What is wrong with the words of a command, in our form: `trials='nan' is not a whole number: ...`."""
+    if type(error) is typer.BadParameter and error.param:
+        return f"{error.param.name}={error.message}"
+    command = error.ctx.command_path if error.ctx else "tune-kmixup"
+    return f"{error.format_message().rstrip('.')}: see {command} --help."
 
 
 def print_error(line: object) -> None:

@@ -9,13 +9,39 @@ from typing import Annotated, Any
 import typer
 
 import tune_kmixup
+from tune_kmixup.core.checks import shown
 from tune_kmixup.core.config import Draft
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.files import parse_location
 
+
+def whole(text: str) -> int:
+    """Reads a whole number. Raises BadParameter for anything else."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{shown(text)} is not a whole number: choose one, e.g. 10.") from None
+
+
+def number(text: str) -> float:
+    """Reads a number. Raises BadParameter for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{shown(text)} is not a number: choose one, e.g. 0.5.") from None
+
+
+def location(text: str) -> Path:
+    """Reads a path or URL. Raises BadParameter for a store that cannot be used."""
+    try:
+        return parse_location(text)
+    except BadInput as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 DEFAULTS = Draft("custom", ())  # of a suite made of tasks
 # Paths are made absolute where they are typed: workers have other working directories.
-RUN_DIR: dict[str, Any] = {"parser": parse_location, "metavar": "DIR"}
+RUN_DIR: dict[str, Any] = {"parser": location, "metavar": "DIR"}
 LOCAL: dict[str, Any] = {"parser": lambda path: Path(path).absolute()}
 RUN_DIR_HELP = "Run directory: a folder, or a URL s3://... or gs://..."
 
@@ -68,12 +94,15 @@ Method = Annotated[
 Trials = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help=f"Configurations tried per tuned study. Default: {DEFAULTS.trials}, or the suite's."
+        parser=whole,
+        metavar="N",
+        help=f"Configurations tried per tuned study. Default: {DEFAULTS.trials}, or the suite's.",
     ),
 ]
 SearchSeeds = Annotated[
     int | None,
     typer.Option(
+        parser=whole,
         metavar="N",
         help=f"Runs per configuration, scored on validation data. Default: {DEFAULTS.search_seeds}, or the suite's.",
     ),
@@ -81,6 +110,7 @@ SearchSeeds = Annotated[
 FinalSeeds = Annotated[
     int | None,
     typer.Option(
+        parser=whole,
         metavar="N",
         help="Runs of the selected configuration, scored on test data. "
         f"Default: {DEFAULTS.final_seeds}, or the suite's.",
@@ -89,6 +119,7 @@ FinalSeeds = Annotated[
 Shortlist = Annotated[
     int | None,
     typer.Option(
+        parser=whole,
         metavar="N",
         help="Best configurations of the search that are compared again, on 4 more seeds each; 1: none. "
         f"Default: {DEFAULTS.shortlist}, or the suite's.",
@@ -97,6 +128,7 @@ Shortlist = Annotated[
 Repeats = Annotated[
     int | None,
     typer.Option(
+        parser=whole,
         metavar="N",
         help="Independent repeats of the whole procedure, of tasks whose splits share their test rows. "
         "Default: 10; 5 for GPUs.",
@@ -112,21 +144,27 @@ Family = Annotated[
 ]
 LargerRepeats = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Repeats of tasks whose splits share their test rows. Default: as before."),
+    typer.Option(
+        parser=whole, metavar="N", help="Repeats of tasks whose splits share their test rows. Default: as before."
+    ),
 ]
 LargerTrials = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Configurations tried per tuned study. Default: as before."),
+    typer.Option(parser=whole, metavar="N", help="Configurations tried per tuned study. Default: as before."),
 ]
 LargerFinalSeeds = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Runs of the selected configuration, scored on test data. Default: as before."),
+    typer.Option(
+        parser=whole, metavar="N", help="Runs of the selected configuration, scored on test data. Default: as before."
+    ),
 ]
 Epochs = Annotated[
-    int | None, typer.Option(metavar="N", help="Epochs of every run. Default: those of each task's recipe.")
+    int | None,
+    typer.Option(parser=whole, metavar="N", help="Epochs of every run. Default: those of each task's recipe."),
 ]
 ValRows = Annotated[
-    int | None, typer.Option(metavar="N", help="Validation rows of every task. Default: those of each task.")
+    int | None,
+    typer.Option(parser=whole, metavar="N", help="Validation rows of every task. Default: those of each task."),
 ]
 Tune = Annotated[
     list[str] | None,
@@ -154,6 +192,7 @@ Scheduler = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(
+        parser=whole,
         metavar="N",
         help="Varies searches, initial weights and batches; training, validation and test rows stay the same. "
         f"Default: {DEFAULTS.seed}, or the suite's.",
@@ -167,7 +206,9 @@ Address = Annotated[
         help="Ray cluster: auto (the one on this machine) or HOST:PORT. Default: a new Ray for this launch alone.",
     ),
 ]
-Cpus = Annotated[float, typer.Option(metavar="X", help="CPUs per trial; also its threads, rounded down.")]
+Cpus = Annotated[
+    float, typer.Option(parser=number, metavar="X", help="CPUs per trial; also its threads, rounded down.")
+]
 Gpus = Annotated[
     str,
     typer.Option(
@@ -176,7 +217,8 @@ Gpus = Annotated[
     ),
 ]
 MaxConcurrent = Annotated[
-    int | None, typer.Option(metavar="N", help="Maximum number of trials at once. Default: as many as fit.")
+    int | None,
+    typer.Option(parser=whole, metavar="N", help="Maximum number of trials at once. Default: as many as fit."),
 ]
 BatchSeeds = Annotated[
     str, typer.Option(metavar="MODE", help="Train the seeds of a trial together: on, off, or auto (if faster).")
@@ -222,7 +264,11 @@ Metric = Annotated[
 ]
 Level = Annotated[
     float | None,
-    typer.Option(metavar="X", help="Confidence level of the intervals, between 0 and 1. Default: that of the claims."),
+    typer.Option(
+        parser=number,
+        metavar="X",
+        help="Confidence level of the intervals, between 0 and 1. Default: that of the claims.",
+    ),
 ]
 Compare = Annotated[
     Path | None,

@@ -1,7 +1,6 @@
 """The tables and lines that `plan`, `status` and the end of a launch print."""
 
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.core.text import printable
-from tune_kmixup.store.status import LaunchStatus
+from tune_kmixup.store.status import LaunchStatus, resume_command
 
 if TYPE_CHECKING:  # `status` and `report` run without Ray
     from tune_kmixup.tuning.launch import Outcome
@@ -141,38 +140,12 @@ def status_table(status: LaunchStatus) -> Table:
     return make_table(f"runs; launch: {status.state}", columns, rows)
 
 
-# Options of a launch that `resume` needs again unless they have these defaults. The suite remembers the others.
-REPEATED_OPTIONS = {
-    "address": None,
-    "cpus_per_trial": 1.0,
-    "gpus_per_trial": "0",
-    "max_concurrent": None,
-    "batch_seeds": "auto",
-    "log_to": None,
-}
-
-
-def resume_command(run_dir: Path, options: Mapping[str, Any]) -> str:
-    """The command that continues a run directory, to be pasted into a shell.
-
-    Args:
-        run_dir: the run directory.
-        options: options of the launch by parameter name; those that `resume` does not have are ignored.
-    """
-    words = ["tune-kmixup", "resume", str(run_dir)]
-    for name, default in REPEATED_OPTIONS.items():
-        value = options.get(name, default)
-        for item in [] if value in (default, []) else value if isinstance(value, list) else [value]:
-            words += [f"--{name.replace('_', '-')}", f"{item:g}" if isinstance(item, float) else str(item)]
-    return shlex.join(words)
-
-
 def failure_lines(failures: dict[str, str]) -> list[str]:
     return [f"failed: {name}: {error}" for name, error in failures.items()]
 
 
-def ending_lines(outcome: "Outcome", out_dir: Path, options: Mapping[str, Any]) -> list[str]:
-    """What went wrong in a launch, and how to continue; empty if every run is finished."""
+def ending_lines(outcome: "Outcome", out_dir: Path, resumed: str) -> list[str]:
+    """What went wrong in a launch, and the command that continues it; empty if every run is finished."""
     lines = failure_lines(outcome.failures)
     if outcome.disk_error:
         lines.append(
@@ -183,7 +156,7 @@ def ending_lines(outcome: "Outcome", out_dir: Path, options: Mapping[str, Any]) 
         lines.append("Stopped before the end.")
     if outcome.failures:
         lines.append(f"{len(outcome.failures)} trials failed.")
-    return [*lines, f"To go on: {resume_command(out_dir, options)}"] if lines else []
+    return [*lines, f"To go on: {resumed}"] if lines else []
 
 
 def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
@@ -198,5 +171,5 @@ def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
     if left := sum(study.missing + study.running for study in status.studies):
         lines.append(f"{left} runs left to do, about {format_duration(status.seconds_left)} of work.")
         if status.state not in ("running", "starting"):
-            lines.append(f"To go on: {resume_command(run_dir, {})}")
+            lines.append(f"To go on: {resume_command(run_dir, status.options)}")
     return lines

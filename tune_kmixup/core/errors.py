@@ -1,5 +1,7 @@
 """Errors that end a command with one line instead of a traceback."""
 
+import errno
+
 
 class BadInput(ValueError):
     """Input that the user can correct. The message names the argument, its value, the rule and the remedy."""
@@ -7,3 +9,8 @@ class BadInput(ValueError):
 
 class LaunchError(RuntimeError):
     """A launch that cannot go on for a reason outside of it: a disk, Ray, a network. The message names the remedy."""
+
+
+def is_disk_failure(error: BaseException) -> bool:
+    """Whether a disk is full, has reached a quota or limit, or fails. Another path may be right all the same."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.errors import BadInput, LaunchError, is_disk_failure
 from tune_kmixup.data import images, npz, tabular
 from tune_kmixup.data.registry import DATASETS, Dataset
 from tune_kmixup.data.validation import check_arrays
@@ -80,6 +80,7 @@ def fetch(name: str, data_dir: Path) -> None:
     Raises:
         BadInput: if the name is unknown, or if the data set can be neither downloaded nor read. The message says which
             files to put into `data_dir` instead.
+        LaunchError: if the disk is full or fails.
     """
     download = needs_download(name, data_dir)
     path = npz_path(name, data_dir)
@@ -102,6 +103,11 @@ def fetch(name: str, data_dir: Path) -> None:
     except BadInput:
         raise
     except Exception as error:  # torchvision, scikit-learn, the network and the disk raise errors of many types
+        if is_disk_failure(error):
+            raise LaunchError(
+                f"dataset={name!r} cannot be written ({error}): free some space in {data_dir}, check the disk, or name "
+                "another folder with --data-dir."
+            ) from error
         raise BadInput(
             f"dataset={name!r} {problem}: {error}). Offline: put {path.name}"
             f"{''.join(f', or {raw_name},' for raw_name in dataset.raw_paths)} into {data_dir}, as docs/data.md says."

@@ -1,6 +1,6 @@
 """The resources that trials run on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -108,3 +108,20 @@ class Resources:
         if gpus_per_trial:
             fit = min(fit, int(gpus / gpus_per_trial + 1e-9))
         return fit if auto else min(fit, self.max_concurrent or fit)
+
+
+def repeated_options(resources: Resources, log_to: Iterable[str] = ()) -> list[str]:
+    """The options of a launch that suite.json does not hold, since they change no result: `resume` needs them again.
+
+    Args:
+        resources: resources of the launch; an option is left out where they have its default.
+        log_to: names of the loggers of the launch.
+
+    Returns:
+        Words of a command, e.g. `--gpus-per-trial=0.5`.
+    """
+    given = [
+        (field.name, value) for field in fields(resources) if (value := getattr(resources, field.name)) != field.default
+    ]
+    words = [(name.replace("_", "-"), f"{value:.15g}" if isinstance(value, float) else value) for name, value in given]
+    return [f"--{name}={value}" for name, value in [*words, *(("log-to", name) for name in log_to)]]

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tune_kmixup.core.errors import BadInput, LaunchError
+from tune_kmixup.core.errors import BadInput, LaunchError, is_disk_failure
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir, encode_json, read_note
 from tune_kmixup.store.schema import check_lease
@@ -34,6 +34,7 @@ def run_lock(run: RunDir) -> Iterator[None]:
 
     Raises:
         BadInput: if another launch holds the run directory, or it cannot be written.
+        LaunchError: if its disk is full or fails.
     """
     with store_lease(run) if files.is_remote(run.path) else file_lock(run):
         yield
@@ -135,5 +136,8 @@ def in_use_error(run: RunDir, holder: Mapping[str, Any]) -> BadInput:
     )
 
 
-def unwritable_error(run: RunDir, error: OSError) -> BadInput:
-    return BadInput(f"out={str(run.path)!r} cannot be written ({error.strerror or error}): choose another --out.")
+def unwritable_error(run: RunDir, error: OSError) -> BadInput | LaunchError:
+    unwritable = f"out={str(run.path)!r} cannot be written ({error.strerror or error})"
+    if is_disk_failure(error):
+        return LaunchError(f"{unwritable}: free some space, check the disk, or choose another --out.")
+    return BadInput(f"{unwritable}: choose another --out.")

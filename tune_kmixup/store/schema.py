@@ -122,6 +122,7 @@ HOLDER = {"host": Field(str), "pid": Field(int, 1, 2**31 - 1), "since": TIME}
 LEASE = HOLDER | {"updated": TIME, "by": Field(str, optional=True)}
 PERIOD = {"since": TIME, "updated": TIME, "slots": Field(float, 0, MOST)}
 HEARTBEAT = HOLDER | PERIOD | {"ended": Field(bool)}
+OPTION = re.compile("--(address|cpus-per-trial|gpus-per-trial|max-concurrent|batch-seeds|log-to)=.+")
 RUNNING = {"since": TIME, "seeds": Field(int, 1, MOST)}
 
 
@@ -140,7 +141,13 @@ def check_heartbeat(content: Any) -> None:
     check_record(content, HEARTBEAT)
     for running in named(content.get("running", {}), "running").values():
         check_record(running, RUNNING)
-    earlier = content.get("earlier", [])
+    earlier, options = content.get("earlier", []), content.get("options", [])
+    if not isinstance(options, list):
+        raise BadInput(f"options={shown(options)} is not a list")
+    for option in options:
+        Field(str).check("option", option)
+        if not OPTION.fullmatch(option):
+            raise BadInput(f"option={shown(option)} is none that a launch repeats")
     if not isinstance(earlier, list):
         raise BadInput(f"earlier={shown(earlier)} is not a list")
     for period in (content, *earlier):
@@ -244,6 +251,7 @@ RANGES = {
     "started": (0, MAX_TIME),
 }
 CHOICES = {"phase": get_args(Phase), "status": STATUSES}
+LATE_COLUMNS = ("shared_test", "data", "loaded", "numerics")  # earlier versions wrote none
 NAMES = ("suite", "dataset", "architecture", "method")
 
 
@@ -341,6 +349,8 @@ class StudyRows:
             "shared_test": task.overlap is not None,
             "method": study.method,
         }
+        if suite.identity.numerics:  # otherwise nothing is known
+            self.identity |= {**suite.identity.columns(task.dataset), "numerics": suite.identity.numerics}
 
     def check_index(self, index: int) -> None:
         """Raises BadInput if the suite searches no configuration of this number."""
@@ -383,7 +393,7 @@ class StudyRows:
 
     def check_identity(self, row: Row, position: Mapping[str, Any]) -> None:
         for name, expected in {**self.identity, **position}.items():
-            missing = name not in row or (name == "shared_test" and row[name] is None)  # not written by 0.1.0
+            missing = name not in row or (name in LATE_COLUMNS and row[name] is None)
             if not missing and row[name] != expected:
                 raise BadInput(
                     f"{name}={shown(row[name])} does not fit its place and suite.json, which say {expected!r}"

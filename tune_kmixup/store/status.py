@@ -1,10 +1,12 @@
 """The status of a launch, from the files of its run directory."""
 
 import os
+import shlex
 import socket
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tune_kmixup.core.config import Study, Suite
@@ -103,6 +105,7 @@ class LaunchStatus:
         shares: task without its split -> share of a slot that a trial takes; 1 for a task without an entry.
         state: `starting`, `running`, `ended`, `interrupted` or `not launched`.
         busy: see `busy_share`.
+        options: options of the last launch, for `resume_command`.
     """
 
     studies: list[StudyStatus]
@@ -110,6 +113,7 @@ class LaunchStatus:
     shares: Mapping[str, float]
     state: str
     busy: float | None
+    options: Sequence[str]
 
     @property
     def seconds_left(self) -> float | None:
@@ -206,7 +210,19 @@ def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
     ]
     run_seconds = [(study.task, study.seconds) for study in studies]
     busy = busy_share(launch, run_seconds)
-    return LaunchStatus(studies, launch.get("slots", 0), launch.get("shares", {}), state, busy)
+    slots, shares, options = launch.get("slots", 0), launch.get("shares", {}), launch.get("options", [])
+    return LaunchStatus(studies, slots, shares, state, busy, options)
+
+
+def resume_command(run_dir: Path, options: Iterable[str]) -> str:
+    """The command that continues a run directory, to be pasted into a shell.
+
+    Args:
+        run_dir: the run directory.
+        options: options of the launch before that change no result, so that suite.json does not hold them. launch.json
+            does, under `options`.
+    """
+    return shlex.join(["tune-kmixup", "resume", str(run_dir), *options])
 
 
 def is_alive(launch: Mapping[str, Any]) -> bool:

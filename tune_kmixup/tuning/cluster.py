@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,12 @@ from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.planning.resources import Resources
 
 ANSWER_SECONDS = 30.0  # for the address of a cluster to answer
+# Ray speaks gRPC, so HTTP/2: each side begins with a frame of settings (RFC 9113, section 3.4). This one is empty.
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 WATCH_SECONDS = 0.2  # between two looks at Ray's processes: before Ray prints pages about one that died
+CALL_SECONDS = 2.0  # between two calls to the server of a cluster
+# A cluster's server may come back within the time that Ray waits for it. Then Ray ends this process without a word.
+LOST_SECONDS = float(os.environ.get("RAY_gcs_rpc_server_reconnect_timeout_s", "60")) - 10  # noqa: SIM112
 
 
 @contextmanager
@@ -28,8 +34,8 @@ def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None]
 
     Args:
         resources: `address` chooses between a private Ray and a cluster.
-        on_death: called from another thread if a process of a private Ray dies. It should end this process: Ray ends
-            it seconds later without a word, or waits for minutes.
+        on_death: called from another thread if a process of a private Ray dies, or a cluster is lost. It should end
+            this process: Ray ends it seconds later without a word, or waits for minutes.
 
     Yields:
         The number of slots, see `Resources.slots`.
@@ -45,7 +51,10 @@ def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None]
         join_cluster(resources.address)
     ended = Event()
     if on_death:
-        Thread(target=watch_ray, args=(ray._private.worker._global_node, ended, on_death), daemon=True).start()
+        private = resources.address is None
+        watched = ray._private.worker._global_node if private else ray.get_runtime_context().gcs_address
+        watch: Callable[..., None] = watch_ray if private else watch_cluster
+        Thread(target=watch, args=(watched, ended, on_death), daemon=True).start()
     try:
         total = ray.cluster_resources()
         yield resources.slots(total.get("CPU", 0), total.get("GPU", 0))
@@ -57,11 +66,25 @@ def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None]
 def watch_ray(node: Any, ended: Event, on_death: Callable[[LaunchError], None]) -> None:
     """Waits until the launch has ended, or a process has died that this Ray cannot do without."""
     while not ended.wait(WATCH_SECONDS):
-        # Of a cluster, `node` has no processes: they are not ours.
         dead = [kind for kind, process in node.dead_processes() if kind in ("raylet", "gcs_server")]
         if dead and not ended.is_set():
             on_death(LaunchError(f"Ray's process {dead[0]} has died: check the free memory and the system's log."))
             return
+
+
+def watch_cluster(address: str, ended: Event, on_death: Callable[[LaunchError], None]) -> None:
+    """Waits until the launch has ended, or the server of a cluster (its GCS) has not answered for `LOST_SECONDS`."""
+    answered = time.monotonic()
+    while not ended.wait(CALL_SECONDS):
+        try:
+            call(address, CALL_SECONDS)
+            answered = time.monotonic()
+        except OSError as error:
+            silent = time.monotonic() - answered
+            if silent > LOST_SECONDS and not ended.is_set():
+                lost = f"the Ray cluster at {address} has not answered for {silent:.0f} s ({first_line(error)})"
+                on_death(LaunchError(f"{lost}: check that its head node runs."))
+                return
 
 
 def start_private_ray(resources: Resources) -> None:
@@ -83,17 +106,30 @@ def start_private_ray(resources: Resources) -> None:
 
 
 def check_answers(address: str) -> None:
-    """Raises LaunchError if nothing listens at HOST:PORT. Ray itself would try for minutes."""
-    host, colon, port = address.rpartition(":")
+    """Raises LaunchError unless HOST:PORT answers as Ray's server does. Ray itself would try for minutes."""
+    _, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise BadInput(f"address={address!r} is no address: choose auto or HOST:PORT, e.g. 10.0.0.1:6379.")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+        call(address, ANSWER_SECONDS)
     except (OSError, UnicodeError) as error:
         raise LaunchError(
             f"address={address!r} does not answer ({first_line(error)}): check that a Ray cluster runs there "
             "(`ray start --head`) and that a firewall lets this machine through."
         ) from error
+
+
+def call(address: str, seconds: float) -> None:
+    """Exchanges greetings with Ray's server. Raises OSError if there is none, or it says nothing for so long."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=seconds) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("0", "false"):
+            return  # only Ray has the keys for a greeting
+        connection.sendall(HTTP2_GREETING)
+        with connection.makefile("rb") as answer:
+            frame = answer.read(9)  # the head of its settings: length, type 4, no flags, stream 0
+    if frame[3:] != bytes((4, 0, 0, 0, 0, 0)):
+        raise ConnectionError("something else than Ray listens there")
 
 
 def first_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,23 @@ from tune_kmixup.tuning.searcher import SuiteSearcher
 
 
 class Heartbeat(tune.Callback):  # type: ignore[misc]
-    """Writes launch.json every few seconds, reports progress, and keeps the errors of failed trials."""
+    """Writes launch.json every few seconds, reports progress, and keeps the errors of failed trials.
 
-    def __init__(self, searcher: SuiteSearcher, run: RunDir, on_progress: Callable[[SuiteSearcher], None]):
-        self.searcher, self.run, self.on_progress = searcher, run, on_progress
+    Args:
+        searcher: what has been handed out.
+        run: the run directory.
+        options: options of the launch that `resume` needs again.
+        on_progress: called with the searcher after each step of Ray Tune.
+    """
+
+    def __init__(
+        self,
+        searcher: SuiteSearcher,
+        run: RunDir,
+        options: Sequence[str],
+        on_progress: Callable[[SuiteSearcher], None],
+    ):
+        self.searcher, self.run, self.options, self.on_progress = searcher, run, list(options), on_progress
         self.launched = time.time()
         previous = run.launch()
         summary = {name: previous[name] for name in ("since", "updated", "slots", "shares") if name in previous}
@@ -46,6 +59,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
             "since": self.launched,
             "updated": time.time(),
             "ended": ended,
+            "options": self.options,
             "slots": self.searcher.sharing.slots,
             "shares": self.searcher.sharing.shares,
             "earlier": self.earlier,

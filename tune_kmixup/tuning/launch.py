@@ -20,7 +20,7 @@ from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.data.download import fetch
 from tune_kmixup.planning.identity import identified
 from tune_kmixup.planning.plugins import Plugins
-from tune_kmixup.planning.resources import Resources
+from tune_kmixup.planning.resources import Resources, repeated_options
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import loggers
 from tune_kmixup.tuning.cluster import first_line, ray_connection
@@ -95,7 +95,7 @@ def launch(
         for study, values in (warm_start or {}).items():
             run.write_proposal(study, 0, values)
         searcher = SuiteSearcher(suite, run, speedups, sharing)
-        heartbeat = Heartbeat(searcher, run, on_progress)
+        heartbeat = Heartbeat(searcher, run, repeated_options(resources, log_to), on_progress)
         heartbeat.write()
         trainable = tune.with_parameters(
             TrialActor,
