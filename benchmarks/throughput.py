@@ -4,11 +4,13 @@
     python benchmarks/throughput.py batched    # R runs together over R in turn, per architecture: 2 minutes
     python benchmarks/throughput.py parts      # where the time of a trial goes: 1 minute
     python benchmarks/throughput.py sizes      # how the time grows with the number of training rows: 1 minute
+    python benchmarks/throughput.py layout     # convolutions in channels_last over contiguous ones: 3 minutes
 
 `suite`: the first of five outer splits of breast_cancer/mlp and digits/small_cnn; ERM, mixup and k-mixup; 8 trials, 5
 search seeds, 20 final seeds: 290 runs. The plain script (`benchmarks/plain_tune.py`) takes equally long for every run,
 so it is timed on 80 of them (2 trials, 5 final seeds). Every arm includes the start of Ray.
-`batched`: steps of the suite in one process, arms in turn. Ratios are medians over rounds, with quartiles.
+`batched` and `layout`: steps of the suite in one process, arms in turn. Ratios are medians over rounds, with quartiles.
+`layout` counts seconds of this process's CPU time, which other work on the machine disturbs less.
 `--quick` runs a small part.
 """
 
@@ -21,6 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,7 @@ from tune_kmixup.training.state import initial_state
 PLAIN = Path(__file__).with_name("plain_tune.py")
 SUITE = ("breast_cancer/mlp", "digits/small_cnn")
 NETWORKS = ("breast_cancer/mlp", "digits/small_cnn", "mnist-2000/lenet")
+CONVOLUTIONAL = ("digits/small_cnn", "mnist-2000/lenet", "cifar10-2000/lenet", "cifar10-2000/small_resnet")
 BUDGET = {"trials": 8, "search-seeds": 5, "final-seeds": 20}
 PLAIN_BUDGET = {"trials": 2, "search-seeds": 5, "final-seeds": 5}
 QUICK_BUDGET = {"trials": 2, "search-seeds": 2, "final-seeds": 2}
@@ -105,6 +109,29 @@ def compare_batched(quick: bool, device: str, data_dir: Path) -> None:
             print_row(name, runs, *milliseconds, speedup, choice)
 
 
+def compare_layouts(quick: bool, data_dir: Path) -> None:
+    """Steps with convolution weights as the suite has them, and with the same weights in contiguous layout."""
+    layouts = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+    print_header("task", "R", *(f"{name}, ms a step" for name in layouts), "contiguous / channels_last")
+    for name in CONVOLUTIONAL[:1] if quick else CONVOLUTIONAL:
+        task = TASKS[name][0]
+        prepared = prepare(task, data_dir, test=False)
+        for runs in (1, 5):
+            arms = {arm: layout_steps(task, prepared, runs, layout) for arm, layout in layouts.items()}
+            seconds = time_arms(arms, rounds=3 if quick else 15, clock=time.process_time)
+            milliseconds = [f"{1000 * np.median(arm) / profile.TIMED_STEPS:.3g}" for arm in seconds.values()]
+            print_row(name, runs, *milliseconds, ratio(seconds["contiguous"], seconds["channels_last"]))
+
+
+def layout_steps(task: Task, prepared: Data, runs: int, layout: torch.memory_format) -> Callable[[], object]:
+    """A function that trains `TIMED_STEPS` steps of mixup with convolution weights in a layout."""
+    chosen = configuration(replace(task.recipe, epochs=10**6), {"alpha": 1.0})
+    state = initial_state(task, chosen, prepared, range(runs))
+    state.model.to(memory_format=layout)
+    training = loop.steps(state, chosen, prepared)
+    return lambda: list(islice(training, profile.TIMED_STEPS))
+
+
 def print_parts(quick: bool, data_dir: Path) -> None:
     """Shares of a k-mixup trial's seconds. That of batches is measured by drawing and gathering alone."""
     print_header(
@@ -157,7 +184,7 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["suite", "batched", "parts", "sizes"])
+    parser.add_argument("what", choices=["suite", "batched", "parts", "sizes", "layout"])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="device for `batched`")
     parser.add_argument("--data-dir", type=Path, default=default_data_dir())
@@ -168,6 +195,8 @@ if __name__ == "__main__":
         compare_suites(options.quick)
     elif options.what == "batched":
         compare_batched(options.quick, options.device, options.data_dir)
+    elif options.what == "layout":
+        compare_layouts(options.quick, options.data_dir)
     elif options.what == "sizes":
         print_sizes(options.quick, options.data_dir)
     else:

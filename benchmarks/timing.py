@@ -9,13 +9,19 @@ import numpy as np
 import torch
 
 
-def time_arms(arms: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, np.ndarray]:
+def time_arms(
+    arms: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, np.ndarray]:
     """Times each arm once per round.
 
     Args:
         arms: name -> what to time.
         rounds: number of rounds, at least 1.
         warmup: rounds before the first that counts.
+        clock: reads seconds.
 
     Returns:
         Name -> seconds of each round, shape (rounds,).
@@ -25,10 +31,10 @@ def time_arms(arms: Mapping[str, Callable[[], object]], rounds: int, warmup: int
     for number in range(-warmup, rounds):
         random.Random(number).shuffle(order)
         for name in order:
-            start = time.perf_counter()
+            start = clock()
             arms[name]()
             if number >= 0:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: np.array(values) for name, values in seconds.items()}
 
 

@@ -78,6 +78,8 @@ class Ensemble(nn.Module):
             network: a network of the same architecture, which is overwritten.
             run: position of the network to copy, 0 to R - 1.
         """
+        if network is self.body:  # the only network of an ensemble of one
+            return
         state = self.body.state_dict()
         for name, value in network.state_dict().items():
             value.copy_(state[name].reshape(-1, *value.shape)[run] if value.ndim else state[name])
