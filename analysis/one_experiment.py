@@ -1,7 +1,7 @@
 """Refuses to merge launches whose runs do not belong to one experiment."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -61,6 +61,8 @@ def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
     for task in [task for task in first if task in second]:
         for name, a, b in recipe_differences(first[task], second[task]):
             yield task, f"{name} ({a} and {b})"
+        for name, a, b in range_differences(first[task], second[task]):
+            yield task, f"{name} ({a} and {b})"
         dataset = first[task][0].task.dataset
         a, b = (suite.identity.data.get(dataset, "")[:8] for suite in (one, other))
         if a and b and a != b:  # format 1 has none
@@ -87,6 +89,30 @@ def recipe_differences(first: list[Study], second: list[Study]) -> Iterator[tupl
     for name in a:
         if name not in searched and a[name] != b[name]:
             yield name, a[name], b[name]
+
+
+def range_differences(first: list[Study], second: list[Study]) -> Iterator[tuple[str, str, str]]:
+    """The coordinates that a method searches in different ranges: name and both ranges, in words.
+
+    Outer splits are compared with themselves where both launches have them: a range may follow the training rows.
+    """
+    for study in first:
+        same_method = [other for other in second if other.method == study.method]
+        for other in [one for one in same_method if one.name == study.name] or same_method[:1]:
+            for name in sorted(study.space.keys() | other.space.keys()):
+                a, b = (in_words(space[name]) if name in space else "none" for space in (study.space, other.space))
+                if a != b:
+                    yield f"ranges of {name} in {study.method}", a, b
+
+
+def in_words(distribution: Mapping[str, Any]) -> str:
+    """A distribution in Optuna's JSON form: `0.0001 to 10, log`."""
+    attributes = distribution["attributes"]
+    if "choices" in attributes:
+        return ", ".join(map(str, attributes["choices"]))
+    step = attributes["step"]
+    step_words = f", step {step}" if step not in (None, 1) else ""
+    return f"{attributes['low']} to {attributes['high']}{', log' if attributes['log'] else ''}{step_words}"
 
 
 def tuned_values(studies: list[Study]) -> str:

@@ -17,6 +17,8 @@ torch.set_num_threads(1)  # small networks: several threads wait for each other 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--data-dir", default=None, help="folder of real data sets; default: $DATA_DIR")
+    record = "record the numbers in tests/fixtures/golden.json anew instead of comparing with them"
+    parser.addoption("--record-golden", action="store_true", help=record)
 
 
 @pytest.fixture

@@ -38,6 +38,29 @@ def with_space(name: str) -> Callable[[Study], Study]:
     return lambda study: dataclasses.replace(study, space={**study.space, **free})
 
 
+def range_to(high: float) -> Callable[[Study], Study]:
+    attributes = {"low": 0.01, "high": high, "step": None, "log": True}
+    space = {"alpha": {"name": "FloatDistribution", "attributes": attributes}}
+    return lambda study: dataclasses.replace(study, space=space)
+
+
+def split(suite: Suite, number: int) -> Suite:
+    return dataclasses.replace(suite, studies=tuple(s for s in suite.studies if s.task.outer_split == number))
+
+
+@pytest.mark.parametrize("splits", [(0, 0), (0, 1)], ids=["of one split", "of two splits"])
+def test_a_method_has_one_range(splits: tuple[int, int], tmp_path: Path) -> None:
+    """Two launches of k-mixup, with α to 1 in one and to 10 in the other, were pooled without a word."""
+    suites = [split(part("mixup", range_to(high)), number) for high, number in zip((1.0, 10.0), splits, strict=True)]
+    one, two = (filled(RunDir(tmp_path / str(i)), suite).path for i, suite in enumerate(suites))
+    expected = (
+        r"with different ranges of alpha in mixup \(0\.01 to 1\.0, log and 0\.01 to 10\.0, log\): report them one"
+    )
+    with pytest.raises(BadInput, match=expected):
+        load([one, two])
+    load([one, filled(RunDir(tmp_path / "same"), split(part("mixup", range_to(1.0)), 1)).path])
+
+
 OTHERS = {
     "recipe": (part("mixup", with_recipe(epochs=60)), r"epochs \(2 and 60\)"),
     "data": (
