@@ -1,16 +1,19 @@
 """Reads run directories and the folders of earlier reports into one table with a row per run."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow.parquet import ParquetFile
 
 from tune_kmixup.core.config import Claims, Suite, from_json
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.rows import COLUMNS, RENAMED, Row
+from tune_kmixup.core.fields import Field, Items
+from tune_kmixup.core.rows import COLUMNS, Column, Row, described
 from tune_kmixup.core.selection import final_rows
 from tune_kmixup.core.text import one_line
 from tune_kmixup.store import files, schema
@@ -19,6 +22,19 @@ from tune_kmixup.store.status import busy_share, resume_command, study_status
 
 from .gains import STUDY_KEY
 from .one_experiment import check_configurations, check_one_experiment, check_one_format
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the table: one run, and what only its suite and the other runs of its study tell."""
+
+    suite: Annotated[str, Column("name of the suite; added when a run directory is read", is_name=True)]
+    row: Row
+    selected: Annotated[bool, Column("whether this final run counts: it trained the configuration selected")]
+
+
+SUITE, SELECTED = described(Entry).values()
+TABLE_COLUMNS = {"suite": SUITE, **COLUMNS, "selected": SELECTED}
 
 RUN_KEY = [*STUDY_KEY, "phase", "trial", "seed"]  # the columns that identify a run
 MISSING_COLUMNS = ["study", "missing", "command"]
@@ -45,8 +61,7 @@ class Runs:
     """The runs of one or several launches.
 
     Attributes:
-        rows: one row per run, with the columns of `core.rows.COLUMNS` and `selected`, which marks the final runs of the
-            selected configuration.
+        rows: see `to_table`.
         missing: one row per unfinished study: study, missing, command (which completes it; in words
             where the run directory is not known).
         launches: where the rows come from.
@@ -86,49 +101,81 @@ def load(sources: Iterable[Path]) -> Runs:
             `drop_copies`).
     """
     sources = list(sources)
-    rows: list[Row] = []
+    entries: list[Entry] = []
     missing: list[dict[str, str]] = []
     launches: list[Launch] = []
     suites: list[tuple[str, Suite]] = []
-    directories: list[str] = []  # of each row
+    directories: list[str] = []  # of each entry
     for source in sources:
-        source_rows, source_missing, source_launches = (
+        source_entries, source_missing, source_launches = (
             read_report(source) if is_report(source) else read_run_dir(source)
         )
-        rows += source_rows
-        directories += [str(source)] * len(source_rows)
+        entries += source_entries
+        directories += [str(source)] * len(source_entries)
         suites += [(str(source), launch.suite) for launch in source_launches]
         missing += source_missing
         launches += source_launches
-    if not rows:
+    if not entries:
         names = ", ".join(map(str, sources))
         raise BadInput(f"run_dirs={names} hold no result yet: launch first, or wait for a trial to end.")
-    table = pd.DataFrame(rows)
-    table = table.reindex(columns=[*COLUMNS, *table.columns.difference([*COLUMNS], sort=False)])
-    table["outer_split"] = table["outer_split"].astype("Int64")
+    rows = to_table(entries)
     check_one_format((launch.name, launch.suite) for launch in launches)
     check_one_experiment(suites)
-    check_configurations(table.assign(source=directories))
-    return Runs(drop_copies(table), pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
+    check_configurations(rows.assign(source=directories))
+    return Runs(drop_copies(rows), pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
 
 
-SourceRuns = tuple[list[Row], list[dict[str, str]], list[Launch]]  # rows, missing, launches
+def to_table(entries: Sequence[Entry]) -> pd.DataFrame:
+    """The table of runs on which all of `analysis` computes: one row per run.
+
+    Returns:
+        The columns `TABLE_COLUMNS`, then those of later versions. Lists are tuples. What is empty is NaN in a column of
+        numbers or text, NA in one of whole numbers, and None elsewhere.
+    """
+    rows = [entry.row for entry in entries]
+    other = dict.fromkeys(name for row in rows for name in row.other if name not in TABLE_COLUMNS)
+    return pd.DataFrame(
+        {"suite": pd.Series([entry.suite for entry in entries], dtype="str")}
+        | {
+            name: typed([getattr(row, attribute) for row in rows], allowed)
+            for name, (attribute, _, allowed) in COLUMNS.items()
+        }
+        | {name: [row.other.get(name) for row in rows] for name in other}
+        | {"selected": [entry.selected for entry in entries]}
+    )
+
+
+def typed(values: list[Any], allowed: Field | Items) -> pd.Series:
+    """A column of the table. What is whole in all rows is a plain int64."""
+    if isinstance(allowed, Items) or allowed.kind is bool:
+        return pd.Series(values, dtype=object)
+    whole = "Int64" if None in values else "int64"
+    return pd.Series(values, dtype={int: whole, float: "float64", str: "str"}[allowed.kind])
+
+
+def arrow_type(allowed: Field | Items) -> pa.DataType:
+    """The type of a column in a parquet file."""
+    if isinstance(allowed, Field):
+        return {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.large_string()}[allowed.kind]
+    values = [(name, arrow_type(value)) for name, value in allowed.fields.items()]
+    return pa.list_(pa.struct(values) if allowed.record else values[0][1])
+
+
+SourceRuns = tuple[list[Entry], list[dict[str, str]], list[Launch]]  # entries, missing, launches
 
 
 def read_run_dir(path: Path) -> SourceRuns:
     with RunDir(path).local_copy() as run:
         suite, last = run.suite(), run.launch()
         rows_by_study = {name: results.rows for name, results in run.results(suite).items()}
-        seconds = ((row["task"], row["seconds"]) for rows in rows_by_study.values() for row in rows)
+        seconds = ((row.task, row.seconds) for rows in rows_by_study.values() for row in rows)
         busy = busy_share(last, seconds)
     selected = {id(row) for rows in rows_by_study.values() for row in final_rows(rows, suite.shortlist)}
-    marked = [
-        {"suite": suite.name, **row, "selected": id(row) in selected} for rows in rows_by_study.values() for row in rows
-    ]
+    entries = [Entry(suite.name, row, id(row) in selected) for rows in rows_by_study.values() for row in rows]
     published = replace(suite, identity=suite.identity.without_paths())
     launch = Launch(one_line(path.absolute().name), published, busy)
     command = resume_command(run.display_path, last.get("options", []))
-    return marked, missing_runs(suite, rows_by_study, command), [launch]
+    return entries, missing_runs(suite, rows_by_study, command), [launch]
 
 
 def is_report(path: Path) -> bool:
@@ -138,20 +185,25 @@ def is_report(path: Path) -> bool:
 
 def read_report(folder: Path) -> SourceRuns:
     """Reads what `save_runs` wrote."""
-    launches, rows = read_launches(folder), read_rows(folder)
-    by_study: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        by_study.setdefault((str(row.get("suite")), study_name(row)), []).append(row)
-    for (suite, name), study_rows in by_study.items():
+    launches, entries = read_launches(folder), read_entries(folder)
+    by_study: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        row = entry.row
+        by_study.setdefault((entry.suite, study_name(row.task, row.outer_split, row.method)), []).append(entry)
+    for (suite, name), of_study in by_study.items():
         try:
-            check_study(name, study_rows, [launch.suite for launch in launches if launch.suite.name == suite])
+            check_study(name, of_study, [launch.suite for launch in launches if launch.suite.name == suite])
         except BadInput as error:
             raise not_a_report(folder / ROWS_FILE, f"{name}: {error}") from error
     missing: list[dict[str, str]] = []
     for launch in launches:
-        suite_rows = {name: rows for (suite, name), rows in by_study.items() if suite == launch.suite.name}
-        missing += missing_runs(launch.suite, suite_rows, f"resume the run directory called {launch.name}")
-    return rows, missing, launches
+        rows = {
+            name: [entry.row for entry in of_study]
+            for (suite, name), of_study in by_study.items()
+            if suite == launch.suite.name
+        }
+        missing += missing_runs(launch.suite, rows, f"resume the run directory called {launch.name}")
+    return entries, missing, launches
 
 
 def read_launches(folder: Path) -> list[Launch]:
@@ -168,35 +220,47 @@ def read_launches(folder: Path) -> list[Launch]:
     return launches
 
 
-def read_rows(folder: Path) -> list[Row]:
-    """The rows of a report, each checked by itself, as `RunDir.rows` gives them: None where nothing was measured."""
+def read_entries(folder: Path) -> list[Entry]:
+    """The runs of a report, each checked by itself."""
     path = folder / ROWS_FILE
     try:
         if not path.is_file():
             raise files.NotRegular(path)
-        table = pd.read_parquet(path, page_checksum_verification=True).rename(columns=RENAMED)
-        table = table.dropna(axis="columns", how="all")
-        rows: list[Row] = table.astype(object).where(table.notna(), None).to_dict("records")
+        with ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+            columns = {name: plain_values(name, table[name]) for name in table.column_names}
     except Exception as error:  # broken bytes lead pyarrow to errors of many kinds
         raise not_a_report(path, error) from error
-    whole = [name for name, (kind, _) in COLUMNS.items() if kind == "int"]
-    for number, row in enumerate(rows):
-        # Where some are missing, pandas reads a column of whole numbers as floats.
-        row |= {name: int(row[name]) for name in whole if isinstance(row.get(name), float) and row[name].is_integer()}
+    entries = []
+    for number, values in enumerate(zip(*columns.values(), strict=True)):
+        content = dict(zip(columns, values, strict=True))
+        suite, selected = content.pop("suite", None), content.pop("selected", None)
         try:
-            schema.check_row(row)
-            schema.Field(bool).check("selected", row.get("selected"))
+            SUITE.allowed.check("suite", suite)
+            SELECTED.allowed.check("selected", selected)
+            entries.append(Entry(suite, Row.from_json(content), selected))
         except BadInput as error:
             raise not_a_report(path, f"row {number}: {error}") from error
-    return rows
+    return entries
+
+
+def plain_values(name: str, column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column of a parquet file, as JSON has them. None is what is empty."""
+    kind = arrow_type(COLUMNS[name].allowed) if name in COLUMNS else column.type
+    if kind == pa.int64() and pa.types.is_floating(column.type):  # so earlier versions wrote it where some are empty
+        column = column.cast(kind)
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_list(column.type) and pa.types.is_struct(column.type.value_type):
+        return [items and [list(item.values()) for item in items] for items in values]
+    return values
 
 
 def not_a_report(path: Path, reason: object) -> CorruptFile:
     return CorruptFile(path, reason, "write the report again from its run directories.", "is not of a complete report")
 
 
-def check_study(name: str, rows: list[Row], suites: Iterable[Suite]) -> None:
-    """Checks the rows of a study in a report: one of the suites must expect them, and select what is marked.
+def check_study(name: str, entries: list[Entry], suites: Iterable[Suite]) -> None:
+    """Checks the runs of a study in a report: one of the suites must expect them, and select what is marked.
 
     Raises:
         BadInput: if they fit none.
@@ -206,9 +270,10 @@ def check_study(name: str, rows: list[Row], suites: Iterable[Suite]) -> None:
         for study in suite.studies:
             if study.name == name:
                 try:
+                    rows = [entry.row for entry in entries]
                     schema.StudyRows(suite, study).check_table(rows)
                     marked = {id(row) for row in final_rows(rows, suite.shortlist)}
-                    if any(row["selected"] != (id(row) in marked) for row in rows):
+                    if any(entry.selected != (id(entry.row) in marked) for entry in entries):
                         raise BadInput("selected does not mark the final runs of the configuration selected")
                     return
                 except BadInput as error:
@@ -218,7 +283,11 @@ def check_study(name: str, rows: list[Row], suites: Iterable[Suite]) -> None:
 
 def save_runs(runs: Runs, folder: Path) -> None:
     """Writes the rows and the launches, from which `load` reads the same runs again."""
-    runs.rows.to_parquet(folder / ROWS_FILE, compression="zstd", write_page_checksum=True)
+    known = pa.schema([(name, arrow_type(column.allowed)) for name, column in TABLE_COLUMNS.items()])
+    other = pa.Schema.from_pandas(runs.rows.drop(columns=known.names), preserve_index=False)
+    schema = pa.unify_schemas([known, other])
+    path = folder / ROWS_FILE
+    runs.rows.to_parquet(path, schema=schema, index=False, compression="zstd", write_page_checksum=True)
     launches = json.dumps([asdict(launch) for launch in runs.launches], indent=1)
     (folder / LAUNCHES_FILE).write_text(f"{launches}\n", encoding="utf-8")
 
@@ -251,21 +320,21 @@ def drop_copies(table: pd.DataFrame) -> pd.DataFrame:
     contradicting = table[table.duplicated(RUN_KEY, keep=False)]
     if len(contradicting):
         row = contradicting.iloc[0]
+        study = study_name(*row[STUDY_KEY])
         raise BadInput(
-            f"run_dirs hold {len(contradicting)} results that contradict each other, such as two of {study_name(row)} "
+            f"run_dirs hold {len(contradicting)} results that contradict each other, such as two of {study} "
             f"{row['phase']} trial {row['trial']} seed {row['seed']}: report them one by one."
         )
     selected = table[table["selected"].astype(bool)].drop_duplicates([*STUDY_KEY, "trial"])
     several = selected[selected.duplicated(STUDY_KEY, keep=False)]
     if len(several):
+        study = study_name(*several.iloc[0][STUDY_KEY])
         raise BadInput(
-            f"run_dirs hold two states of {study_name(several.iloc[0])} with different configurations selected: "
-            "leave out the earlier one."
+            f"run_dirs hold two states of {study} with different configurations selected: leave out the earlier one."
         )
     return table
 
 
-def study_name(row: Mapping[str, Any]) -> str:
-    """The name of the study that a row belongs to."""
-    split = row.get("outer_split")
-    return f"{row['task']}{'' if pd.isna(split) else f'@{split}'}/{row['method']}"
+def study_name(task: str, outer_split: Any, method: str) -> str:
+    """The name of the study that a run belongs to; its outer split may be None or NA."""
+    return f"{task}{'' if pd.isna(outer_split) else f'@{outer_split}'}/{method}"

@@ -144,7 +144,7 @@ def check_configurations(table: pd.DataFrame) -> None:
     if not len(several):
         return
     first, second = several.iloc[0], several.iloc[1]
-    changed = [f"{n} {first[n]} and {second[n]}" for n in CONFIGURATION if first[n] != second[n] and pd.notna(first[n])]
+    changed = [f"{n} {first[n]} and {second[n]}" for n in CONFIGURATION if pd.notna(first[n]) and first[n] != second[n]]
     sources = ", ".join(dict.fromkeys((first["source"], second["source"])))
     split = "" if pd.isna(first["outer_split"]) else f"@{first['outer_split']}"
     raise BadInput(

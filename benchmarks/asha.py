@@ -1,6 +1,6 @@
 """How often `--scheduler asha` keeps the best configuration of a search, what it costs, and what the shortlist saves.
 
-    python benchmarks/asha.py --out runs/asha.csv     # 12 minutes on one core; half a minute with a complete file
+    python benchmarks/asha.py --out runs/asha.jsonl     # 12 minutes on one core; half a minute with a complete file
 
 For each outer split of a task, trains 48 random configurations to their end. Each has 15 seeds: one for the search,
 judged at the rungs, four for the shortlist, and ten whose mean test error counts as the truth. `--out` keeps what is
@@ -14,10 +14,10 @@ error.
 
 import argparse
 import json
-import math
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 from benchmarks.timing import describe_machine, print_header, print_row
 from search_spaces.methods import make_study
 from search_spaces.tasks import TASKS
-from tune_kmixup.core.asha import StudyRungs, parse_rungs, rung_epochs
+from tune_kmixup.core.asha import StudyRungs, rung_epochs
 from tune_kmixup.core.config import Study, Task, Trial
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import selected
@@ -58,23 +58,28 @@ def train(job: tuple[Study, int]) -> list[Row]:
     space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
     values = {name: value_at(distribution, rng.random()) for name, distribution in space.items()}
     seeds, rungs = tuple(range(len(PHASES))), rung_epochs(study.task.recipe.epochs)
-    trial = Trial(study.name, index, "search", values, seeds, batched=True, rungs=rungs)
+    trial = Trial(study.name, index, "final", values, seeds, batched=True, rungs=rungs)
     rows = train_to_end(study.task, trial, cached_data(study.task))
-    return [row | {"phase": phase} for row, phase in zip(rows, PHASES, strict=True)]
+    return [
+        replace(row, phase=phase, test_error=row.test_error if phase == "final" else None)
+        for row, phase in zip(rows, PHASES, strict=True)
+    ]
 
 
-def train_missing(study: Study, count: int, out: Path) -> pd.DataFrame:
+def train_missing(study: Study, count: int, out: Path) -> list[list[Row]]:
     """The rows of the first `count` configurations of a study. Those that `out` does not hold are trained and added."""
     name = " ".join((study.name, *study.space))
-    known = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=["study", "trial"])
-    missing = sorted({*range(count)} - {*known["trial"][known["study"] == name]})
-    if missing:
+    lines = map(json.loads, out.read_text().splitlines()) if out.exists() else ()
+    known = {line["trial"]: [Row.from_json(row) for row in line["rows"]] for line in lines if line["study"] == name}
+    if missing := sorted({*range(count)} - known.keys()):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool, out.open("a") as file:
             for rows in pool.imap_unordered(train, [(study, index) for index in missing]):
-                pd.DataFrame(rows).assign(study=name).to_csv(out, mode="a", header=not out.exists(), index=False)
-        known = pd.read_csv(out)
-    return known[(known["study"] == name) & (known["trial"] < count)].fillna({"val_nll": math.inf, "rungs": ""})
+                index = rows[0].trial
+                line = {"study": name, "trial": index, "rows": [row.to_json() for row in rows]}
+                print(json.dumps(line), file=file, flush=True)
+                known[index] = rows
+    return [known[index] for index in range(count)]
 
 
 class Curve(NamedTuple):
@@ -85,13 +90,10 @@ class Curve(NamedTuple):
     truth: float
 
 
-def read_curves(table: pd.DataFrame) -> list[Curve]:
-    curves = []
-    for _, rows in table.groupby("trial"):
-        final = rows["phase"] == "final"
-        runs = rows[~final].to_dict("records")
-        curves.append(Curve(parse_rungs(runs[0]["rungs"]), runs, rows["test_error"][final].mean()))
-    return curves
+def read_curve(rows: Sequence[Row]) -> Curve:
+    runs = [row for row in rows if row.phase != "final"]
+    truth = np.mean([row.test_error for row in rows if row.phase == "final"])
+    return Curve(dict(runs[0].rungs), runs, float(truth))
 
 
 def last_epochs(rungs: Sequence[Mapping[int, float]], epochs: int) -> list[int]:
@@ -119,7 +121,7 @@ def last_epochs(rungs: Sequence[Mapping[int, float]], epochs: int) -> list[int]:
 def select(curves: Sequence[Curve], shortlist: int = SHORTLIST) -> Curve:
     """The configuration that the suite selects; a shortlist of 1 is the search alone."""
     index = selected([run for curve in curves for run in curve.runs], shortlist)
-    return next(curve for curve in curves if curve.runs[0]["trial"] == index)
+    return next(curve for curve in curves if curve.runs[0].trial == index)
 
 
 def simulate(curves: Sequence[Curve], epochs: int, searches: int, trials: int = TRIALS) -> dict[str, float]:
@@ -149,7 +151,7 @@ def simulate(curves: Sequence[Curve], epochs: int, searches: int, trials: int = 
 
 def correlations(curves: Sequence[Curve]) -> dict[str, float]:
     """Spearman's, of the first seed's validation error with the truth: at the two rungs and at the end."""
-    errors = np.array([[*curve.rungs.values(), curve.runs[0]["val_error"], curve.truth] for curve in curves])
+    errors = np.array([[*curve.rungs.values(), curve.runs[0].val_error, curve.truth] for curve in curves])
     names = ("correlation at a ninth", "at a third", "at the end")
     return {name: float(spearmanr(errors[:, i], errors[:, -1]).statistic) for i, name in enumerate(names)}
 
@@ -164,7 +166,7 @@ if __name__ == "__main__":
     parser.add_argument("--task", default="breast_cancer-40/mlp", help="one that has outer splits")
     parser.add_argument("--method", default="kmixup")
     parser.add_argument("--tune", nargs="*", default=[], help="recipe values to search as well, e.g. lr weight_decay")
-    parser.add_argument("--out", type=Path, required=True, help="CSV file of the trainings, which is continued")
+    parser.add_argument("--out", type=Path, required=True, help="JSON-lines file of the trainings, which is continued")
     options = parser.parse_args()
     splits, configurations, searches = (1, 6, 100) if options.quick else (5, 48, 10_000)
     data_dir = default_data_dir()
@@ -173,7 +175,7 @@ if __name__ == "__main__":
     for task in TASKS[options.task][:splits]:
         fetch(task.dataset, data_dir)
         study = make_study(task, options.method, count_rows(task, data_dir).train, tuple(options.tune))
-        curves = read_curves(train_missing(study, configurations, options.out))
+        curves = [read_curve(rows) for rows in train_missing(study, configurations, options.out)]
         results.append(correlations(curves) | simulate(curves, task.recipe.epochs, searches))
         if len(results) == 1:
             print_header("study", *results[0])

@@ -70,7 +70,7 @@ def train_erm(task: Task, data_dir: Path) -> tuple[str, str]:
     fetch(task.dataset, data_dir)
     data = prepare(task, data_dir, test=True)
     (row,) = train_to_end(task, Trial(f"{task.name}/erm", 0, "final", {}, (0,)), data)
-    return f"{row['test_error']:.2%}", f"{row['seconds']:.1f}"
+    return f"{row.test_error:.2%}", f"{row.seconds:.1f}"
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tune_kmixup.analysis.load import Runs
+from tune_kmixup.analysis.load import TABLE_COLUMNS, Runs
 from tune_kmixup.analysis.report.render import write
-from tune_kmixup.core.rows import COLUMNS
+from tune_kmixup.core.rows import Bin
 
 EFFECTS = {"erm": 0.0, "mixup": 0.01, "kmixup": 0.015}
 
@@ -64,7 +64,7 @@ def made_up(
                 error[final] += shared
                 table["val_error"], table["test_error"] = error.clip(0, 1), np.where(final, error.clip(0, 1), np.nan)
                 parts.append(table.assign(task=task, outer_split=split, method=method, selected=final))
-    rows = pd.concat(parts, ignore_index=True).reindex(columns=[*COLUMNS, "selected"])
+    rows = pd.concat(parts, ignore_index=True).reindex(columns=[*TABLE_COLUMNS])
     return with_other_columns(rows, rng)
 
 
@@ -81,10 +81,16 @@ def with_other_columns(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataF
         versions="none",
         val_nll=3 * error,
     )
-    for name in [name for name in COLUMNS if name.startswith("test_") and COLUMNS[name][0] == "float"]:
+    for name in [name for name, it in TABLE_COLUMNS.items() if name.startswith("test_") and it.allowed.type == "float"]:
         rows[name] = rows[name].where(rows[name].notna(), (error * rng.uniform(1, 2)).where(final))
-    rows["test_reliability"] = np.where(final, "50:0.6000:0.5500 150:0.9500:0.9000", None)
-    rows["test_error_by_class"] = error.map("{0:.4f} 0.1".format).where(final)
+    bins = (Bin(50, 0.6, 0.55), Bin(150, 0.95, 0.9))
+    for name, values in {
+        "test_reliability": [bins if found else None for found in final],
+        "test_error_by_class": [(found, 0.1) if found == found else None for found in error.where(final)],
+        "rungs": [()] * len(rows),
+        "loaded": [()] * len(rows),
+    }.items():
+        rows[name] = pd.Series(values, dtype=object, index=rows.index)
     rows["matched_distance"] = (10 / rows["k"] ** 0.5).where(rows["alpha"] > 0)
     rows["perturbation"] = (rows["alpha"] / (1 + 4 * rows["alpha"]) * rows["matched_distance"]).fillna(0.0)
     rows["seconds"], rows["pairing_seconds"] = 1 + rng.random(len(rows)), 0.01 * (rows["k"] > 1)

@@ -86,7 +86,7 @@ def time_command(command: list[str]) -> float:
 
 def overhead(run: RunDir, seconds: float) -> str:
     """Seconds per trial and slot outside runs, with the start of Ray and the measurements."""
-    busy = sum(row["seconds"] for study in run.suite().studies for row in run.rows(study.name))
+    busy = sum(row.seconds for study in run.suite().studies for row in run.rows(study.name))
     trials = len([*run.path.glob("studies/**/search-*.json"), *run.path.glob("studies/**/final-*.json")])
     slots = run.launch()["slots"]
     return f"{(seconds * slots - busy) / trials:.2f}"
@@ -155,7 +155,7 @@ def measure_parts(task: Task, prepared: Data, runs: int) -> list[str]:
     _, drawing = timed(lambda: sum(1 for _ in pair_batches(drawn, 1, "sqeuclidean")))
     state.step = 1
     _, evaluating = timed(lambda: [make_row(state, run, task, chosen, trial, prepared) for run in range(runs)])
-    pairing = sum(row["pairing_seconds"] for row in rows)
+    pairing = sum(row.pairing_seconds for row in rows)
     rest = total - starting - drawing - pairing - evaluating
     return [f"{total / runs:.3g}", *(f"{s / total:.1%}" for s in (starting, drawing, pairing, rest, evaluating))]
 

@@ -40,7 +40,7 @@ for task in resolve_tasks("two_spirals/mlp")[: int(sys.argv[1]) if len(sys.argv)
     ):
         batches.sample_lambda = draw
         rows = train_to_end(task, Trial("limit", 0, "final", {"alpha": alpha}, (1_000_000, 1_000_001), True), data)
-        errors.setdefault(label, []).append(np.mean([row["test_error"] for row in rows]))
+        errors.setdefault(label, []).append(np.mean([row.test_error for row in rows]))
 table = pd.DataFrame(errors)
 for label, test_errors in table.items():
     gain = format_estimate(t_interval(table["ERM"] - test_errors), signed=True)

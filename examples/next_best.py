@@ -41,7 +41,7 @@ if __name__ == "__main__":
             rows, values = run.rows(study.name), run.proposals(study.name)
             for rank, index in enumerate(ranking(rows)[: options.ranks], 1):
                 finished = final_rows(rows, suite.shortlist)[: options.seeds] if rank == 1 else []
-                finished_seeds = {row["seed"] for row in finished}
+                finished_seeds = {row.seed for row in finished}
                 missing = suite.final_trials(study, index, values[index], finished_seeds, seeds_per_trial=1)
                 futures = [
                     pool.submit(final_run, study.task, trial, options.data_dir)
@@ -50,6 +50,6 @@ if __name__ == "__main__":
                 runs[study.name, rank] = finished, futures
         for (name, rank), (finished, futures) in runs.items():
             rows = [*finished, *(row for future in futures for row in future.result())]
-            error = format_estimate(t_interval([row["test_error"] for row in rows]))
-            chosen = f"α {rows[0]['alpha']:.2g}, k {rows[0]['k']:2}"
+            error = format_estimate(t_interval([row.test_error for row in rows]))
+            chosen = f"α {rows[0].alpha:.2g}, k {rows[0].k:2}"
             print(f"{name:28} rank {rank}: {chosen}, test error {error} %", flush=True)

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.asha import Curve, last_epochs, simulate
 from tests.helpers.reports import filled
+from tests.helpers.suites import one_row
 from tune_kmixup.analysis.report.formats import format_estimate
 from tune_kmixup.analysis.stats import t_interval
 from tune_kmixup.core.config import Suite
@@ -78,7 +79,7 @@ def test_the_example_of_the_next_best_trains_those_that_were_not_selected(run_di
         *(("erm", "1"), ("mixup", "1"), ("mixup", "2"), ("kmixup", "1"), ("kmixup", "2"))
     ]
     made_up = {
-        format_estimate(t_interval([row["test_error"] for row in final_rows(run_dir.rows(study.name), 1)]))
+        format_estimate(t_interval([row.test_error for row in final_rows(run_dir.rows(study.name), 1)]))
         for study in suite.studies
     }
     assert [line.partition("test error ")[2].removesuffix(" %") in made_up for line in lines] == 2 * [1, 1, 0, 1, 0]
@@ -100,8 +101,7 @@ def made_up_curves(count: int, rungs: Callable[[float], float]) -> list[Curve]:
     """Configurations whose final validation error is their test error, and whose errors at rungs follow from it."""
     curves = []
     for trial, truth in enumerate(np.random.default_rng(0).random(count).tolist()):
-        run = {"trial": trial, "status": "ok", "alpha": 1.0, "k": 1, "val_error": truth, "val_nll": truth}
-        runs = [run | {"phase": "search"}, run | {"phase": "shortlist"}]
+        runs = [one_row(trial=trial, val_error=truth, val_nll=truth, phase=phase) for phase in ("search", "shortlist")]
         curves.append(Curve({1: rungs(truth), 3: rungs(truth)}, runs, truth))
     return curves
 
@@ -123,8 +123,8 @@ def test_rungs_that_tell_nothing_keep_the_best_as_often_as_any() -> None:
 
 @pytest.mark.slow
 def test_the_benchmark_of_asha_trains_only_what_its_file_lacks(tmp_path: Path) -> None:
-    out = tmp_path / "asha.csv"
+    out = tmp_path / "asha.jsonl"
     command = ("benchmarks/asha.py", "--quick", "--out", str(out))
     text, trainings = run_script(*command), out.read_text()
-    assert "| breast_cancer-40/mlp@0/kmixup |" in text and trainings.count("\n") == 1 + 6 * 15
+    assert "| breast_cancer-40/mlp@0/kmixup |" in text and trainings.count("\n") == 6
     assert run_script(*command) == text and out.read_text() == trainings

@@ -11,8 +11,9 @@ import torch
 
 from search_spaces import methods
 from search_spaces.methods import METHODS
-from tests.helpers.suites import made_up_rows, small_suite
+from tests.helpers.suites import made_up_rows, ray_result, small_suite, without_clock
 from tune_kmixup.core.config import Draft, Phase, Recipe, Task, Trial, configuration
+from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, ranking
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.prepare import prepare, split_rows
@@ -38,7 +39,7 @@ def test_equal_budgets(tmp_path: Path) -> None:
         assert isinstance(config, dict)
         trial = Trial(**config)
         trials_by_method.setdefault(trial.study.rpartition("/")[2], []).append(trial)
-        searcher.on_trial_complete(name, {"rows": made_up_rows(suite, trial)})
+        searcher.on_trial_complete(name, ray_result(made_up_rows(suite, trial)))
     searched = {m: [t for t in trials if t.phase == "search"] for m, trials in trials_by_method.items()}
     assert {m: len(trials) for m, trials in searched.items()} == {"erm": 1, "mixup": 16, "kmixup": 16, "placebo": 16}
     assert {trial.seeds for trials in searched.values() for trial in trials} == {
@@ -59,11 +60,10 @@ def test_search_never_touches_test_data(tmp_path: Path) -> None:
     np.savez(changed / "own.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:] * 1e3, y_test=(y[200:] + 1) % 3)
     task = Task("own", "mlp", RECIPE)
 
-    def rows(folder: Path, phase: str) -> list[dict[str, object]]:
+    def rows(folder: Path, phase: str) -> list[Row]:
         data = prepare(task, folder, test=phase == "final")
         trial = Trial("own/mlp/kmixup", 0, phase, {"alpha": 1.0, "k": 4}, (0, 1))  # type: ignore[arg-type]
-        times = ("seconds", "pairing_seconds", "started")
-        return [{k: v for k, v in row.items() if k not in times} for row in train_to_end(task, trial, data)]
+        return without_clock(train_to_end(task, trial, data))
 
     assert prepare(task, original, test=False).test is None
     assert rows(original, "search") == rows(changed, "search")
@@ -79,9 +79,9 @@ def test_selection_rule() -> None:
         for index, alpha in enumerate((0.1, 1.0, 10.0))
         for row in made_up_rows(suite, suite.search_trial(study, index, {"alpha": alpha}))
     ]
-    means = {i: np.mean([row["val_error"] for row in runs]) for i, runs in by_configuration(rows).items()}
+    means = {i: np.mean([row.val_error for row in runs]) for i, runs in by_configuration(rows).items()}
     assert ranking(rows)[0] == min(means, key=means.__getitem__)
-    scrambled = [{**row, "test_error": 1 - row["val_error"], "train_loss": 0.0} for row in rows]
+    scrambled = [dataclasses.replace(row, test_nll=1 - row.val_error, train_loss=0.0) for row in rows]
     assert ranking(scrambled) == ranking(rows)
 
 

@@ -114,14 +114,13 @@ def pool_bins(runs: pd.Series, count: int = 15) -> pd.DataFrame:
     """Pools the reliability bins of several runs.
 
     Args:
-        runs: one text per run, the column `test_reliability`: rows:mean confidence:accuracy, separated by spaces.
+        runs: the column `test_reliability`.
         count: number of bins of equal width.
 
     Returns:
         Columns rows, confidence, accuracy (means weighted by rows), one row per bin that holds rows.
     """
-    values = [tuple(map(float, text.split(":"))) for run in runs for text in str(run).split()]
-    bins = pd.DataFrame(values, columns=["rows", "confidence", "accuracy"])
+    bins = pd.DataFrame([found for run in runs for found in run], columns=["rows", "confidence", "accuracy"])
     bins["bin"] = np.ceil(bins["confidence"] * count).clip(1, count)
     sums = bins.assign(**{c: bins[c] * bins["rows"] for c in ("confidence", "accuracy")}).groupby("bin").sum()
     return sums.assign(**{c: sums[c] / sums["rows"] for c in ("confidence", "accuracy")})

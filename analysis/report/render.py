@@ -13,10 +13,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.rows import COLUMNS
 from tune_kmixup.core.text import one_line
 
-from ..load import ROWS_FILE, Runs, read_rows, save_runs
+from ..load import ROWS_FILE, TABLE_COLUMNS, Runs, read_entries, save_runs, to_table
 from . import conclusions, methods_text, style, tables
 from .formats import escape_markdown
 from .sections import Section, make_sections
@@ -86,7 +85,7 @@ def write(
 def read_earlier_rows(folder: Path) -> pd.DataFrame:
     if not (folder / ROWS_FILE).is_file():
         raise BadInput(f"compare={str(folder)!r} holds no {ROWS_FILE}: name the folder of a report.")
-    return pd.DataFrame(read_rows(folder)).reindex(columns=[*COLUMNS, "selected"])
+    return to_table(read_entries(folder))
 
 
 def write_figures(sections: list[Section], folder: Path) -> dict[str, str]:
@@ -112,9 +111,17 @@ def markdown(sections: list[Section]) -> str:
 
 
 def dictionary() -> str:
-    """The type and meaning of each column of `results.parquet`, as a Markdown table."""
-    columns = COLUMNS | {"selected": ("bool", "whether this final run counts: it trained the configuration selected")}
-    records = [{"column": f"`{name}`", "type": kind, "meaning": text} for name, (kind, text) in columns.items()]
+    """What is known of each column of `results.parquet`, as a Markdown table."""
+    records = [
+        {
+            "column": f"`{name}`",
+            "type": allowed.type,
+            "unit": column.unit,
+            "range": allowed.range,
+            "meaning": column.meaning,
+        }
+        for name, (_, column, allowed) in TABLE_COLUMNS.items()
+    ]
     return markdown_table(pd.DataFrame(records)) + "\n"
 
 

@@ -1,6 +1,7 @@
 """What the report says, in order: notes, tables and figures, for every format."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -169,9 +170,9 @@ def with_worst_class(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(test_error_worst=worst.astype(float))
 
 
-def worst_of(errors: str) -> float:
-    """The largest of the errors by class; a class without test rows has none (NaN)."""
-    return max((float(error) for error in errors.split() if error != "nan"), default=math.nan)
+def worst_of(errors: Iterable[float | None]) -> float:
+    """The largest of the errors by class; a class without test rows has none."""
+    return max((error for error in errors if error is not None), default=math.nan)
 
 
 def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
@@ -220,7 +221,7 @@ def budget(runs: Runs) -> Section:
         notes.append("Configurations that were stopped early are left out: their errors are of an earlier epoch.")
     # The order of the proposals means nothing in a grid, as in random search.
     unordered = {study.name for s in runs.suites if s.sampler in ("random", "grid") for study in s.studies}
-    names = map(study_name, runs.rows[STUDY_KEY].to_dict("records"))
+    names = (study_name(*key) for key in runs.rows[STUDY_KEY].itertuples(index=False, name=None))
     random_order = np.array([name in unordered for name in names], dtype=bool)
     curves = pd.concat(
         [

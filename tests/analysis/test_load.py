@@ -71,7 +71,7 @@ def test_two_states_of_one_launch_are_refused(run_dir: RunDir, tmp_path: Path, s
     run.write_suite(suite)
     run.write_proposal(study.name, 4, {"alpha": 1.0})
     better = suite.search_trial(study, 4, {"alpha": 1.0})
-    run.write_rows(better, [row | {"val_error": 0.0} for row in made_up_rows(suite, better)])
+    run.write_rows(better, [dataclasses.replace(row, val_error=0.0) for row in made_up_rows(suite, better)])
     for trial in suite.final_trials(study, 4, {"alpha": 1.0}, (), 2):
         run.write_rows(trial, made_up_rows(suite, trial))
     with pytest.raises(BadInput, match=r"hold two states of iris/mlp@0/mixup .*: leave out the earlier one"):

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.launches import CLOCK_COLUMNS
-from tune_kmixup.core.asha import StudyRungs, format_rungs, parse_rungs, rung_epochs, should_continue
+from tests.helpers.suites import without_clock
+from tune_kmixup.core.asha import StudyRungs, rung_epochs, should_continue
 from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data, prepare
@@ -66,11 +66,6 @@ def test_rungs_are_a_ninth_and_a_third_of_the_epochs() -> None:
     assert [rung_epochs(epochs) for epochs in (45, 200, 2, 1)] == [(5, 15), (23, 67), (1,), ()]
 
 
-@given(st.dictionaries(st.integers(1, 999), st.floats(0, 1)))
-def test_formatted_errors_are_read_back_exactly(errors: dict[int, float]) -> None:
-    assert parse_rungs(format_rungs(errors)) == errors
-
-
 # A training
 
 TASK = Task("iris", "mlp", Recipe(epochs=9, batch_size=30, lr=0.05), outer_split=0)
@@ -96,11 +91,6 @@ def train_through_rungs(training: Generator[TrainingProgress, None, list[Row]]) 
         rung_rows += [progress.rung] if progress.rung else []
 
 
-def without_clock(rows: list[Row], *names: str) -> list[Row]:
-    """Rows without the columns that a clock fills, and without the named ones."""
-    return [{name: value for name, value in row.items() if name not in (*CLOCK_COLUMNS, *names)} for row in rows]
-
-
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("architecture", ["mlp", "dropout"])
 def test_judging_changes_no_bit_of_the_training(
@@ -114,11 +104,11 @@ def test_judging_changes_no_bit_of_the_training(
     task = dataclasses.replace(TASK, architecture=architecture)
     expected = train_to_end(task, make_trial(batched=batched, rungs=()), iris)
     rung_rows, rows = train_through_rungs(train(task, make_trial(batched=batched), iris))
-    assert without_clock(rows, "rungs") == without_clock(expected, "rungs")
-    assert {row["batched"] for row in rows} == {2 if batched and architecture == "mlp" else 1}
-    assert [row["epochs"] for row in rung_rows] == [1, 3] and {row["seed"] for row in rung_rows} == {0}
-    assert parse_rungs(rows[0]["rungs"]) == {row["epochs"]: row["val_error"] for row in rung_rows}
-    assert rows[1]["rungs"] is None and expected[0]["rungs"] is None
+    assert without_clock(rows, rungs=()) == without_clock(expected)
+    assert {row.batched for row in rows} == {2 if batched and architecture == "mlp" else 1}
+    assert [row.epochs for row in rung_rows] == [1, 3] and {row.seed for row in rung_rows} == {0}
+    assert dict(rows[0].rungs) == {row.epochs: row.val_error for row in rung_rows}
+    assert rows[1].rungs == () and expected[0].rungs == ()
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -126,7 +116,7 @@ def test_only_the_first_seed_is_judged(iris: Data, batched: bool) -> None:
     one_seed, _ = train_through_rungs(train(TASK, make_trial((0,), batched), iris))
     three_seeds, _ = train_through_rungs(train(TASK, make_trial((0, 1, 2), batched), iris))
     for a, b in zip(one_seed, three_seeds, strict=True):
-        assert a["val_error"] == b["val_error"] and a["val_nll"] == pytest.approx(b["val_nll"], rel=1e-4)
+        assert a.val_error == b.val_error and a.val_nll == pytest.approx(b.val_nll, rel=1e-4)
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -135,17 +125,15 @@ def test_a_stopped_trial_leaves_one_row_and_no_checkpoint(iris: Data, batched: b
     first, last = itertools.islice((progress.rung for progress in training if progress.rung), 2)
     training.close()
     assert list(tmp_path.iterdir()) == []
-    (completed, _) = train_to_end(TASK, make_trial(), iris)
-    assert last.keys() == completed.keys()
-    assert (last["status"], last["epochs"], last["seed"], last["phase"]) == ("stopped", 3, 0, "search")
-    assert last["rungs"] == f"1:{first['val_error']!r} 3:{last['val_error']!r}" and last["test_error"] is None
-    assert last["train_loss"] > 0 and last["batched"] == (2 if batched else 1)
+    assert (last.status, last.epochs, last.seed, last.phase) == ("stopped", 3, 0, "search")
+    assert last.rungs == ((1, first.val_error), (3, last.val_error)) and last.test_error is None
+    assert last.train_loss > 0 and last.batched == (2 if batched else 1)
 
 
 def test_a_diverged_run_is_not_judged(iris: Data) -> None:
     task = dataclasses.replace(TASK, recipe=dataclasses.replace(TASK.recipe, lr=1e20))
     rung_rows, rows = train_through_rungs(train(task, make_trial(), iris))
-    assert rung_rows == [] and [row["status"] for row in rows] == ["diverged"] * 2 and rows[0]["rungs"] is None
+    assert rung_rows == [] and [row.status for row in rows] == ["diverged"] * 2 and rows[0].rungs == ()
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -163,7 +151,7 @@ def test_a_resumed_training_has_the_same_rungs(
     resumed_rungs, resumed = train_through_rungs(train(TASK, make_trial(batched=batched), iris, checkpoint_path=path))
     assert without_clock(resumed) == without_clock(expected)
     rung_rows = [*(progress.rung for progress in reports if progress.rung), *resumed_rungs]
-    epochs = [row["epochs"] for row in rung_rows]
+    epochs = [row.epochs for row in rung_rows]
     assert sorted(set(epochs)) == [1, 3], "no rung is lost"
     assert len(epochs) == 2 + bool(reports[-1].rung), "a rung whose decision may be lost is reported again"
     assert all(row in without_clock(expected_rungs) for row in without_clock(rung_rows))

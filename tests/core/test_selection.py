@@ -1,6 +1,8 @@
 """The selection rule, and which rows it counts."""
 
-from tests.helpers.suites import small_suite
+from typing import Any
+
+from tests.helpers.suites import one_row, small_suite
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import (
     completed_configurations,
@@ -12,11 +14,9 @@ from tune_kmixup.core.selection import (
 )
 
 
-def make_row(
-    index: int, error: float, nll: float | None, alpha: float = 1.0, k: int = 1, phase: str = "search", **columns: str
-) -> Row:
-    row = {"phase": phase, "trial": index, "val_error": error, "val_nll": nll, "alpha": alpha, "k": k, "seed": 0}
-    return row | {"status": "ok"} | columns
+def make_row(index: int, error: float, nll: float | None, **columns: Any) -> Row:
+    test_error = 0.5 if columns.get("phase") == "final" else None
+    return one_row(trial=index, val_error=error, val_nll=nll, test_error=test_error, **columns)
 
 
 def test_selection_rule() -> None:

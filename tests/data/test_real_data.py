@@ -96,7 +96,7 @@ def erm_test_error(name: str, data_dir: Path) -> float:
     fetch_or_skip(task.dataset, data_dir)
     trial = Trial(f"{task.name}/erm", 0, "final", {}, (0,))
     (row,) = train_to_end(task, trial, prepare(task, data_dir, test=True))
-    return float(row["test_error"])
+    return float(row.test_error)
 
 
 MAX_ERRORS = {

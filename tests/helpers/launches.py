@@ -13,12 +13,13 @@ from unittest import mock
 from search_spaces.methods import METHODS
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
+from tests.helpers.suites import without_clock
+from tune_kmixup.core.rows import Row
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.store.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
-CLOCK_COLUMNS = ("seconds", "pairing_seconds", "started")
 
 # Two studies of one search run and one final run, of a few seconds each: an interruption finds both training.
 LONG = ["launch", "iris/mlp@0", "--method", "erm", "--method", "mixup", "--trials", "1", "--search-seeds", "1"]
@@ -73,14 +74,14 @@ def registries_restored() -> Iterator[None]:
                 del sys.modules[name]
 
 
-def reproducible(run: RunDir) -> dict[tuple[object, ...], dict[str, object]]:
+def reproducible(run: RunDir) -> dict[tuple[object, ...], Row]:
     """Every run by its key, without the columns that a clock fills."""
-    runs: dict[tuple[object, ...], dict[str, object]] = {}
+    runs: dict[tuple[object, ...], Row] = {}
     for study in run.suite().studies:
         for row in run.rows(study.name):
-            key = (study.name, row["phase"], row["trial"], row["seed"])
+            key = (study.name, row.phase, row.trial, row.seed)
             assert key not in runs, "a run was done twice"
-            runs[key] = {name: value for name, value in row.items() if name not in CLOCK_COLUMNS}
+            (runs[key],) = without_clock([row])
     return runs
 
 

@@ -2,6 +2,8 @@
 
 import math
 import random
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from search_spaces.methods import make_study
@@ -19,6 +21,23 @@ def small_suite(**changes: Any) -> Suite:
     return Suite("small", studies, **options)
 
 
+def one_row(**changes: Any) -> Row:
+    """A search run of mixup, all of it made up."""
+    columns = {"task": "iris/mlp", "dataset": "iris", "architecture": "mlp", "outer_split": 0, "method": "mixup"}
+    columns |= {"phase": "search", "trial": 0, "alpha": 1.0, "k": 1, "epochs": 2, "seed": 0, "status": "ok"}
+    return Row(**{**columns, "val_error": 0.1, "seconds": 1.0, **changes})
+
+
+def without_clock(rows: Iterable[Row], **changes: Any) -> list[Row]:
+    """The rows without what a clock filled."""
+    return [replace(row, seconds=0, pairing_seconds=None, started=None, **changes) for row in rows]
+
+
+def ray_result(rows: Iterable[Row]) -> dict[str, Any]:
+    """The last result of a trial as its worker reports it."""
+    return {"rows": [row.to_json() for row in rows]}
+
+
 def made_up_rows(suite: Suite, trial: Trial) -> list[Row]:
     """Rows as a training would return them, their scores a fixed function of values and seed: nothing was trained."""
     task = suite.study(trial.study).task
@@ -28,23 +47,21 @@ def made_up_rows(suite: Suite, trial: Trial) -> list[Row]:
         noise = random.Random(f"{trial.study} {sorted(trial.values.items())} {seed}").random()
         error = 0.1 + 0.02 * abs(math.log(chosen.alpha + 0.1)) + 0.01 * abs(chosen.k - 4) + 0.01 * noise
         rows.append(
-            {
-                "task": task.base,
-                "dataset": task.dataset,
-                "architecture": task.architecture,
-                "outer_split": task.outer_split,
-                "method": trial.study.rpartition("/")[2],
-                "phase": trial.phase,
-                "trial": trial.index,
-                "alpha": chosen.alpha,
-                "k": chosen.k,
-                "epochs": task.recipe.epochs,
-                "seed": seed,
-                "status": "ok",
-                "val_error": error,
-                "val_nll": 3 * error,
-                "test_error": error if trial.phase == "final" else None,
-                "seconds": 1.0,
-            }
+            one_row(
+                task=task.base,
+                dataset=task.dataset,
+                architecture=task.architecture,
+                outer_split=task.outer_split,
+                method=trial.study.rpartition("/")[2],
+                phase=trial.phase,
+                trial=trial.index,
+                alpha=chosen.alpha,
+                k=chosen.k,
+                epochs=task.recipe.epochs,
+                seed=seed,
+                val_error=error,
+                val_nll=3 * error,
+                test_error=error if trial.phase == "final" else None,
+            )
         )
     return rows

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers.suites import without_clock
 from tune_kmixup.core.config import Recipe, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.augment import crop_flip
@@ -114,11 +115,6 @@ def test_the_batches_of_a_run_do_not_depend_on_the_other_runs(k: int) -> None:
                 assert torch.equal(a[run], b[0])
 
 
-def without_times(rows: list[Row]) -> list[Row]:
-    times = ("seconds", "pairing_seconds", "started")
-    return [{name: value for name, value in row.items() if name not in times} for row in rows]
-
-
 def task_of(architecture: str) -> Task:
     recipe = Recipe(epochs=3, batch_size=30, lr=2e-3, optimizer="adamw", weight_decay=1e-3)
     return Task("iris" if architecture == "mlp" else "digits", architecture, recipe, outer_split=0, train_size=90)
@@ -126,13 +122,13 @@ def task_of(architecture: str) -> Task:
 
 def assert_rows_close(batched: list[Row], alone: list[Row]) -> None:
     for row, expected in zip(batched, alone, strict=True):
-        assert row["batched"] == len(batched) and expected["batched"] == 1
+        assert row.batched == len(batched) and expected.batched == 1
         for name in ("seed", "alpha", "k", "self_pair_share", "cross_class_share"):
-            assert row[name] == expected[name]
+            assert getattr(row, name) == getattr(expected, name)
         for name in ("train_loss", "val_nll", "test_nll", "matched_distance"):
-            value = expected[name]
-            assert row[name] == (value if value is None else pytest.approx(value, rel=5e-4)), name
-        assert abs(row["test_error"] - expected["test_error"]) < 0.01
+            value = getattr(expected, name)
+            assert getattr(row, name) == (value if value is None else pytest.approx(value, rel=5e-4)), name
+        assert abs(row.test_error - expected.test_error) < 0.01
 
 
 @pytest.mark.parametrize(
@@ -159,7 +155,7 @@ def test_seeds_that_cannot_be_batched_train_one_after_another(monkeypatch: pytes
     task = dataclasses.replace(task_of("mlp"), architecture="dropout_net")
     data = prepare(task, Path("nowhere"), test=True)
     rows = train_to_end(task, Trial("iris/dropout_net/erm", 0, "final", {}, SEEDS, batched=True), data)
-    assert [row["batched"] for row in rows] == [1, 1, 1]
+    assert [row.batched for row in rows] == [1, 1, 1]
 
 
 def test_a_diverging_run_does_not_disturb_the_other_runs() -> None:
@@ -199,4 +195,4 @@ def test_batched_seeds_resumed_in_the_middle_equal_uninterrupted_ones(
     with pytest.raises(StopIteration) as end:
         while True:
             next(resumed)
-    assert without_times(end.value.value) == without_times(expected)
+    assert without_clock(end.value.value) == without_clock(expected)

@@ -37,7 +37,7 @@ def test_states_values_and_attributes(half_done: RunDir, tmp_path: Path) -> None
     assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
     rows = half_done.rows("iris/mlp@0/kmixup")
     assert study.best_trial.user_attrs["index"] == ranking(rows)[0]
-    assert study.best_value == validation_score(r for r in rows if r["trial"] == ranking(rows)[0])[0]
+    assert study.best_value == validation_score(r for r in rows if r.trial == ranking(rows)[0])[0]
     assert study.trials[1].params == {"alpha": 2.0, "log2_k": 3}
     assert study.trials[2].user_attrs["error"] == "out of memory"
     assert study.user_attrs == {"task": "iris/mlp@0", "method": "kmixup"}

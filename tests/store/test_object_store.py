@@ -77,7 +77,7 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
     run.write_rows(trial, rows)
     run.write_rows(trial, rows)  # a store may say that what a retry has written exists
     with pytest.raises(FileExistsError, match="other rows"):
-        run.write_rows(trial, [{"seed": 1}])
+        run.write_rows(trial, rows[:1])
     run.write_launch({"host": "a", "pid": 1, "ended": True, "slots": 2, "since": 0.0, "updated": 1.0})
     run.write_speedups({"iris/mlp": {2: 1.5}})
     reopened = RunDir(str(run.path))
@@ -102,8 +102,9 @@ def test_checkpoints(run: RunDir, suite: Suite) -> None:
     trial = suite.search_trial(suite.studies[1], 0, {"alpha": 0.5})
     path = run.checkpoint(trial)
     assert checkpoint.load(path, "me") is None
-    checkpoint.save(path, "me", [{"seed": 0}], None)
-    assert checkpoint.load(path, "me") == ([{"seed": 0}], None)
+    rows = made_up_rows(suite, trial)
+    checkpoint.save(path, "me", rows, None)
+    assert checkpoint.load(path, "me") == (rows, None)
     with pytest.raises(BadInput, match="of another trial"):
         checkpoint.load(path, "another")
 

@@ -73,12 +73,16 @@ LONG = "x" * 5000
         (ROWS, first(test_error=0.1), "test_error=0.1 does not fit phase=search"),
         (FINAL, first(test_error=None), "test_error=None does not fit phase=final"),
         (FINAL, first(test_rows=4, test_wrong="4:AA=="), "0 of 4 rows are wrong, and test_error is"),
-        (FINAL, first(test_error_by_class="0.1 2"), "test_error_by_class='0.1 2' does not fit"),
-        (FINAL, first(test_reliability="1:0.5"), "test_reliability='1:0.5' does not fit"),
-        (ROWS, first(rungs="one"), "rungs='one' does not fit"),
+        (FINAL, first(test_error_by_class=[0.1, 2]), "test_error_by_class=2 is not a finite number ≥ 0 ≤ 1"),
+        (
+            FINAL,
+            first(test_reliability="1:0.5"),
+            "test_reliability='1:0.5' is not a list of .rows, confidence, accuracy",
+        ),
+        (ROWS, first(rungs="one"), "rungs='one' is not a list of .epoch, error"),
         (ROWS, first(task="wine/mlp"), "task='wine/mlp' does not fit its place and suite.json, which say 'iris/mlp'"),
         (ROWS, first(method="mixup"), "method='mixup' does not fit its place"),
-        (ROWS, first(method="<b>"), "method='<b>' is no name of lower-case letters"),
+        (ROWS, first(method="<b>"), "method='<b>' is not a name of lower-case letters"),
         (ROWS, first(outer_split=1), "outer_split=1 does not fit its place and suite.json, which say 0"),
         (ROWS, first(trial=0), "trial=0 does not fit its place and suite.json, which say 1"),
         (ROWS, first(alpha=0.5), "alpha=0.5 does not fit its configuration and suite.json: 1.0"),
@@ -92,7 +96,7 @@ LONG = "x" * 5000
         (ROWS, lambda rows: rows[:1], "it holds 1 rows instead of 2, one per seed of phase=search"),
         (ROWS, lambda rows: [*rows, rows[0]], "seed=[0-9]+ is there twice"),
         (ROWS, lambda rows: {}, "it holds no rows"),
-        (ROWS, lambda rows: [[]], "it holds no rows"),
+        (ROWS, lambda rows: [[]], r"it holds \[\] instead of named fields"),
         (ROWS, lambda rows: json.loads("[" * 50 + "]" * 50), "it is nested more than 20 deep"),
         (FINAL, lambda rows: rows[1:], "seed=[0-9]+ of its first row is not that of its name"),
         (PROPOSAL, lambda content: {"values": {"alpha": 1.0}}, "are not those of alpha, log2_k"),
@@ -205,7 +209,7 @@ def test_a_terminal_obeys_no_file(run_dir: RunDir, suite: Suite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "other"), [("data", "f" * 16), ("loaded", "0" * 16), ("loaded", "a" * 16 + " b"), ("numerics", 2)]
+    ("column", "other"), [("data", "f" * 16), ("loaded", ("0" * 16,)), ("loaded", ("a" * 16, "b")), ("numerics", 2)]
 )
 def test_rows_of_other_data_files_or_numbers_are_refused(
     column: str, other: Any, run_dir: RunDir, suite: Suite, tmp_path: Path
@@ -214,7 +218,7 @@ def test_rows_of_other_data_files_or_numbers_are_refused(
     identity = Identity({"iris": "0123456789abcdef"}, ("a" * 16,), 1)
     suite = dataclasses.replace(suite, identity=identity)
     filled(run_dir, suite)
-    columns = {"data": "0123456789abcdef", "loaded": "a" * 16, "numerics": 1}
+    columns = {"data": "0123456789abcdef", "loaded": ("a" * 16,), "numerics": 1}
     edit(run_dir, ROWS, lambda rows: [row | columns for row in rows])
     launch_status(run_dir)  # the other rows are those of an earlier version, which wrote no such columns
     (tmp_path / "report").mkdir()

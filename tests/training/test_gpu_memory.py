@@ -32,9 +32,9 @@ def test_the_short_trial_is_a_final_trial_of_k_mixup_that_sees_no_test_rows(monk
     assert data.test is not None
     data.test.x.fill_(float("nan"))  # scores would show it if a network saw test rows
     profile.short_trial(TASK, data, 3)
-    assert [row["batched"] for row in rows] == [3, 3, 3] and {row["k"] for row in rows} == {30}
-    assert {row["epochs"] for row in rows} == {3}, "eight steps need three epochs of three steps"
-    assert all(row["test_nll"] is not None and row["test_error_fgsm_0.1"] is not None for row in rows)
+    assert [row.batched for row in rows] == [3, 3, 3] and {row.k for row in rows} == {30}
+    assert {row.epochs for row in rows} == {3}, "eight steps need three epochs of three steps"
+    assert all(row.test_nll is not None and row.test_error_fgsm_0_1 is not None for row in rows)
 
 
 def test_a_trial_that_needs_more_than_the_gpu_has_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:

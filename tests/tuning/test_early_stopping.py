@@ -14,13 +14,12 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from tests.helpers.launches import run_cli_in_process
-from tests.helpers.suites import made_up_rows, small_suite
+from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.analysis.load import load
 from tune_kmixup.analysis.report import methods_text
-from tune_kmixup.core.asha import format_rungs
 from tune_kmixup.core.config import Draft, Suite, Trial
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.rows import Row
+from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.core.selection import (
     by_configuration,
     completed_configurations,
@@ -50,21 +49,22 @@ def asha_suite(epochs: int = 45, **changes: object) -> Suite:
 def rung_error(suite: Suite, trial: Trial, epoch: int) -> float:
     """A fixed function of the values, close to the error at the last epoch."""
     row = made_up_rows(suite, trial)[0]
-    return float(row["val_error"]) + random.Random(f"{sorted(trial.values.items())} {epoch}").gauss(0.2, 0.005)
+    return float(row.val_error) + random.Random(f"{sorted(trial.values.items())} {epoch}").gauss(0.2, 0.005)
 
 
 def rung_row(suite: Suite, trial: Trial, epoch: int) -> Row:
     """The row that a trial reports at a rung."""
     errors = {e: rung_error(suite, trial, e) for e in trial.rungs if e <= epoch}
     row = made_up_rows(suite, trial)[0]
-    return row | {"status": "stopped", "epochs": epoch, "val_error": errors[epoch], "rungs": format_rungs(errors)}
+    rungs = tuple(itertools.starmap(Rung, errors.items()))
+    return dataclasses.replace(row, status="stopped", epochs=epoch, val_error=errors[epoch], rungs=rungs)
 
 
 def complete_rows(suite: Suite, trial: Trial) -> list[Row]:
     """The rows of a trial that was not stopped."""
-    rows = made_up_rows(suite, trial)
-    rows[0]["rungs"] = format_rungs({epoch: rung_error(suite, trial, epoch) for epoch in trial.rungs})
-    return rows
+    first, *others = made_up_rows(suite, trial)
+    rungs = tuple(Rung(epoch, rung_error(suite, trial, epoch)) for epoch in trial.rungs)
+    return [dataclasses.replace(first, rungs=rungs), *others]
 
 
 class RayTrial:
@@ -94,11 +94,11 @@ def play(suite: Suite, path: Path, slots: int, chance: random.Random, events: in
         index = chance.randrange(len(running))
         ray_id, trial, rungs_left = running[index]
         if rungs_left:
-            result: dict[str, object] = {"rung": [rung_row(suite, trial, rungs_left.pop(0))]}
+            result: dict[str, object] = {"rung": [rung_row(suite, trial, rungs_left.pop(0)).to_json()]}
             if scheduler.on_trial_result(None, RayTrial(ray_id), result) != TrialScheduler.STOP:
                 continue
         else:
-            result = {"rows": complete_rows(suite, trial)}
+            result = ray_result(complete_rows(suite, trial))
         running.pop(index)
         searcher.on_trial_complete(ray_id, result)
     return searcher
@@ -127,7 +127,7 @@ def test_every_configuration_is_done_once_however_often_the_launch_is_killed(
         assert all(len(runs) == (1 if index in early else 2) for index, runs in configurations.items())
         assert bool(early) == bool(study.space), "the only configuration of a study is never stopped"
         assert len(early) < len(configurations) and ranking(rows)[0] not in early
-        assert {row["trial"] for row in final_rows(rows, 1)} == {ranking(rows)[0]} and len(final_rows(rows, 1)) == 3
+        assert {row.trial for row in final_rows(rows, 1)} == {ranking(rows)[0]} and len(final_rows(rows, 1)) == 3
         for epoch in (5, 15) if study.space else ():
             errors = {index: rung_errors(runs) for index, runs in configurations.items()}
             best = min((i for i in errors if epoch in errors[i]), key=lambda index: errors[index][epoch])
@@ -183,8 +183,8 @@ def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run
     scheduler = SuiteScheduler(searcher)
 
     def goes_on(ray_id: str, trial: Trial, error: float) -> bool:
-        row = rung_row(suite, trial, 5) | {"val_error": error, "rungs": format_rungs({5: error})}
-        decision = scheduler.on_trial_result(None, RayTrial(ray_id), {"rung": [row]})
+        row = dataclasses.replace(rung_row(suite, trial, 5), val_error=error, rungs=(Rung(5, error),))
+        decision = scheduler.on_trial_result(None, RayTrial(ray_id), {"rung": [row.to_json()]})
         return bool(decision == TrialScheduler.CONTINUE)
 
     ray_id, trial = start_trial_with_rungs(searcher)
@@ -193,7 +193,7 @@ def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run
     better, worse = [item for item in others if item[1].study == trial.study][:2]
     assert goes_on(*better, 0.4) and not goes_on(*worse, 0.6)
     searcher.on_trial_complete(worse[0], {"rung": [{}], "done": True})
-    assert [row["status"] for row in run_dir.rows(trial.study)] == ["stopped"]
+    assert [row.status for row in run_dir.rows(trial.study)] == ["stopped"]
     assert searcher.failures() == {} and not searcher.lost_trials
     searcher.on_trial_complete(ray_id, error=True)
     retry_id, retried = start_trial_with_rungs(searcher)
@@ -206,7 +206,7 @@ def test_a_trial_whose_last_report_is_a_passed_rung_is_lost_and_not_stopped(run_
     run_dir.write_suite(suite)
     searcher = SuiteSearcher(suite, run_dir)
     ray_id, trial = start_trial_with_rungs(searcher)
-    row = rung_row(suite, trial, 5)
+    row = rung_row(suite, trial, 5).to_json()
     assert SuiteScheduler(searcher).on_trial_result(None, RayTrial(ray_id), {"rung": [row]}) == TrialScheduler.CONTINUE
     searcher.on_trial_complete(ray_id, {"rung": [row]})
     assert run_dir.rows(trial.study) == [] and ray_id in searcher.lost_trials
@@ -290,13 +290,13 @@ def test_a_launch_that_stops_trials_early(ray_address: str, tmp_path: Path, batc
         early += len(stopped_configurations(rows))
         first_seed = run.suite().seeds(study, "search")[0]
         for row in rows:
-            stopped = (row["status"], row["seed"], row["test_error"]) == ("stopped", first_seed, None)
-            assert stopped or row["status"] == "ok"
-            assert row["epochs"] in ((5, 15) if row["status"] == "stopped" else (45,))
+            stopped = (row.status, row.seed, row.test_error) == ("stopped", first_seed, None)
+            assert stopped or row.status == "ok"
+            assert row.epochs in ((5, 15) if row.status == "stopped" else (45,))
         assert all(
             list(rung_errors(runs)) == [5, 15] and len(runs) == 2 for runs in completed_configurations(rows).values()
         )
-        assert {row["trial"] for row in final_rows(rows, 1)} == {ranking(rows)[0]} and len(final_rows(rows, 1)) == 2
+        assert {row.trial for row in final_rows(rows, 1)} == {ranking(rows)[0]} and len(final_rows(rows, 1)) == 2
         assert ranking(rows)[0] not in stopped_configurations(rows)
     assert early > 0
     status = run_cli_in_process("status", run.path)

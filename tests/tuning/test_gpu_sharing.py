@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.methods import make_study
-from tests.helpers.suites import made_up_rows
+from tests.helpers.suites import made_up_rows, ray_result
 from tune_kmixup.core.config import Recipe, Suite, Task, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.run_dir import RunDir
@@ -141,14 +141,14 @@ def test_a_large_trial_that_waits_does_not_block_the_small_ones(mixed: Suite, ru
         "no run is finished yet: large shares first"
     )
     ended = next(iter(running))
-    searcher.on_trial_complete(ended, {"rows": made_up_rows(mixed, running[ended])})
+    searcher.on_trial_complete(ended, ray_result(made_up_rows(mixed, running[ended])))
     more = [task_of(trial) for trial in hand_out(searcher).values()]
     assert more == ["iris/middle"] * 2, "the other tasks have no finished run yet"
     ended = next(
         ray_id for ray_id in searcher.start_times if searcher.queue_of(ray_id).study.task.base == "iris/middle"
     )
     trial = searcher.queue_of(ended).running[ended]
-    searcher.on_trial_complete(ended, {"rows": made_up_rows(mixed, trial)})
+    searcher.on_trial_complete(ended, ray_result(made_up_rows(mixed, trial)))
     assert searcher.priority(searcher.queues["iris/large@0/mixup"]) > (2.0, 1.0)
     assert [task_of(trial) for trial in hand_out(searcher).values()] == ["iris/small"] * 2, "the large trials wait"
 
@@ -172,5 +172,5 @@ def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite,
         ray_id = chance.choice(sorted(running))
         rows = made_up_rows(mixed, running.pop(ray_id))
         lost = chance.random() < 0.1  # the worker is lost, and the trial is run again
-        searcher.on_trial_complete(ray_id, None if lost else {"rows": rows}, error=lost)
+        searcher.on_trial_complete(ray_id, None if lost else ray_result(rows), error=lost)
     assert most_used == 2.0 and sharing.free == [UNITS_PER_GPU] * 2 and not sharing.allocated

@@ -72,7 +72,7 @@ def test_trials_of_unequal_tasks_share_gpus(ray_address: str, stand_in: Path, tm
 
     rows = [row for study in run.suite().studies for row in run.rows(study.name)]
     assert len(rows) == 2 * (3 + 2)
-    taken = [sum(shares[b["task"]] for b in rows if b["started"] <= a["started"] < b["started"] + b["seconds"])
+    taken = [sum(shares[b.task] for b in rows if b.started <= a.started < b.started + b.seconds)
              for a in rows]  # fmt: skip
     assert max(taken) <= 2
     assert "Slots were training" in run_cli_in_process("status", run.path)

@@ -61,9 +61,9 @@ def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
         rows = whole.rows(study.name)
         assert len(by_configuration(rows)) == (1 if study.method == "erm" else 3)
         finals = final_rows(rows, 2)
-        assert {row["trial"] for row in finals} == {selected(rows, 2)} and [row["batched"] for row in finals] == [3] * 3
-        assert all((row["test_error"] is None) == (row["phase"] != "final") for row in rows)
-        compared = {row["trial"] for row in rows if row["phase"] == "shortlist"}
+        assert {row.trial for row in finals} == {selected(rows, 2)} and [row.batched for row in finals] == [3] * 3
+        assert all((row.test_error is None) == (row.phase != "final") for row in rows)
+        compared = {row.trial for row in rows if row.phase == "shortlist"}
         assert compared == (set() if study.method == "erm" else set(ranking(rows)[:2]))
 
 
@@ -128,7 +128,7 @@ def test_resume_extends_and_batches_seeds_where_that_was_measured_to_pay(cli: Cl
     assert measured.keys() == {2, 10} and all(ratio > 0 for ratio in measured.values())
     expected = 10 if measured[10] >= MIN_SPEEDUP else 1
     for study in run.suite().studies:
-        assert {row["batched"] for row in final_rows(run.rows(study.name), 1)} == {expected, 2 if expected > 1 else 1}
+        assert {row.batched for row in final_rows(run.rows(study.name), 1)} == {expected, 2 if expected > 1 else 1}
     run.write_speedups({"iris/mlp": {2: 0.5, 10: 0.5}})
     cli("resume", run.path, "--trials", "4", "--final-seeds", "15")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ray Tune's handler of Ctrl-C is gone"
@@ -136,7 +136,7 @@ def test_resume_extends_and_batches_seeds_where_that_was_measured_to_pay(cli: Cl
     for study in run.suite().studies:
         rows = run.rows(study.name)
         assert len(by_configuration(rows)) == (1 if study.method == "erm" else 4) and len(final_rows(rows, 1)) == 15
-    assert {row["batched"] for row in rows if row["trial"] > 1} <= {1}, "the measurement is remembered"
+    assert {row.batched for row in rows if row.trial > 1} <= {1}, "the measurement is remembered"
 
 
 # `oom` stands in for a network too large for the device: torch's error can be raised without a GPU.
@@ -219,7 +219,7 @@ def test_own_data_and_files_may_be_named_from_the_working_directory(
     rows, identity = run.rows("mine/mlp@0/erm"), run.suite().identity
     assert len(rows) == 3, "the directory remembers data and files"
     expected = (identity.data["mine"], identity.loaded[0], NUMERICS)
-    assert {(row["data"], row["loaded"], row["numerics"]) for row in rows} == {expected}
+    assert {(row.data, row.loaded, row.numerics) for row in rows} == {expected}
 
 
 # On workers it takes the data away before they are read, once: as if the directory had vanished, or were not mounted.

@@ -2,6 +2,7 @@
 
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 
 from tests.helpers.launches import run_cli_in_process
-from tests.helpers.suites import made_up_rows
+from tests.helpers.suites import made_up_rows, ray_result
 from tune_kmixup.core.config import Suite, Trial
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.rows import Row
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import loggers
 
@@ -34,8 +36,8 @@ def scalars(folder: Path) -> dict[str, float]:
     return values
 
 
-def mean(rows: list[dict[str, Any]], column: str) -> float:
-    return float(sum(row[column] for row in rows) / len(rows))
+def mean(rows: list[Row], column: str) -> float:
+    return float(sum(getattr(row, column) for row in rows) / len(rows))
 
 
 @pytest.mark.slow
@@ -61,10 +63,8 @@ def test_every_logger_is_told_the_means_of_a_trial(
         run.path,
     )
     study = run.suite().studies[0].name
-    rows = {
-        name: [r for r in run.rows(study) if f"{r['phase']}-{r['trial']}" == name] for name in ("search-0", "search-1")
-    }
-    final = [row for row in run.rows(study) if row["phase"] == "final"]
+    rows = {name: [r for r in run.rows(study) if f"{r.phase}-{r.trial}" == name] for name in ("search-0", "search-1")}
+    final = [row for row in run.rows(study) if row.phase == "final"]
     told = scalars(run.path / "tensorboard" / study / "search-0001")
     assert told["ray/tune/val_error@3"] == pytest.approx(mean(rows["search-1"], "val_error"))
     assert told["ray/tune/val_nll@3"] == pytest.approx(mean(rows["search-1"], "val_nll"))
@@ -79,7 +79,7 @@ def test_every_logger_is_told_the_means_of_a_trial(
     one = found[f"{study}/search-0000"]
     assert one.info.status == "FINISHED"
     assert one.data.metrics["val_error"] == pytest.approx(mean(rows["search-0"], "val_error"))
-    assert float(one.data.params["alpha"]) == pytest.approx(rows["search-0"][0]["alpha"])
+    assert float(one.data.params["alpha"]) == pytest.approx(rows["search-0"][0].alpha)
     assert (one.data.params["phase"], one.data.params["index"], one.data.params["k"]) == ("search", "0", "1")
     assert found[f"{study}/{folder.name}"].data.metrics["test_error"] == pytest.approx(mean(final, "test_error"))
 
@@ -124,7 +124,7 @@ def test_means_leave_out_metrics_that_a_run_does_not_have(suite: Suite) -> None:
     means = loggers.mean_metrics(rows)
     assert means["val_error"] == pytest.approx(mean(rows, "val_error")) and means["diverged"] == 0
     assert "test_error" not in means
-    rows[0] |= {"val_nll": None, "status": "diverged"}
+    rows[0] = replace(rows[0], val_nll=None, status="diverged")
     assert "val_nll" not in loggers.mean_metrics(rows) and loggers.mean_metrics(rows)["diverged"] == 1
 
 
@@ -152,7 +152,7 @@ def log_one_trial(logger: FakeLogger, suite: Suite, run: RunDir, ends: bool = Tr
     background.on_trial_start(0, [], ray_trial)
     background.on_trial_result(0, [], ray_trial, {"progress": 0.5})
     if ends:
-        background.on_trial_result(0, [], ray_trial, {"rows": made_up_rows(suite, trial)})
+        background.on_trial_result(0, [], ray_trial, ray_result(made_up_rows(suite, trial)))
         background.on_trial_complete(0, [], ray_trial)
     assert time.monotonic() - start < 0.2, "the launch does not wait for a logger"
     background.finish()

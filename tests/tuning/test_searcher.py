@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ray.tune.search import Searcher
 
 from search_spaces.methods import ALPHA, to_json_dict
-from tests.helpers.suites import made_up_rows, small_suite
+from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.core.config import Sampler, Study, Suite, Trial
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 from tune_kmixup.search.samplers import finite_values, grid
@@ -48,7 +48,7 @@ def simulate(suite: Suite, path: Path, slots: int, rng: random.Random, stop_afte
         if not running or ended == stop_after:
             return
         ray_id, trial = running.pop(rng.randrange(len(running)))
-        searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+        searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
         ended += 1
 
 
@@ -65,8 +65,8 @@ def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
         assert len(search_runs) == (1 if study.method == "erm" else suite.trials)
         assert all(len(runs) == suite.search_seeds for runs in search_runs.values())
         finals = final_rows(rows, 1)
-        assert {row["trial"] for row in finals} == {ranking(rows)[0]}
-        assert len({row["seed"] for row in finals}) == len(finals) == suite.final_seeds
+        assert {row.trial for row in finals} == {ranking(rows)[0]}
+        assert len({row.seed for row in finals}) == len(finals) == suite.final_seeds
         assert len(rows) == suite.trial_count(study) * suite.search_seeds + suite.final_seeds
 
 
@@ -78,7 +78,7 @@ def test_no_slot_is_idle_while_any_study_has_work(suite: Suite, run_dir: RunDir)
     assert all(trials)
     assert suggest(searcher) is None, "a final trial needs the selected configuration"
     ray_id, trial = next(item for item in trials if item and item[1].study == "iris/mlp@0/erm")
-    searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+    searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     final = suggest(searcher)
     assert final and final[1].phase == "final" and final[1].study == "iris/mlp@0/erm"
 
@@ -109,9 +109,9 @@ def test_the_shortlist_runs_between_search_and_final_trials(run_dir: RunDir) -> 
     for study in suite.studies:
         rows = run_dir.rows(study.name)
         assert len(rows) == suite.run_count(study)
-        compared = [row for row in rows if row["phase"] == "shortlist"]
-        assert {row["trial"] for row in compared} == (set(ranking(rows)[:2]) if study.space else set())
-        assert {row["trial"] for row in rows if row["phase"] == "final"} == {selected(rows, 2)}
+        compared = [row for row in rows if row.phase == "shortlist"]
+        assert {row.trial for row in compared} == (set(ranking(rows)[:2]) if study.space else set())
+        assert {row.trial for row in rows if row.phase == "final"} == {selected(rows, 2)}
         status = study_status(suite, study, rows, {}, [])
         assert (status.search_done, status.final_done, status.missing) == (status.search_planned, 3, 0)
     assert SuiteSearcher(suite, run_dir).finished()
@@ -126,7 +126,7 @@ def test_a_larger_search_makes_another_shortlist_and_keeps_what_was_compared(run
     changed = 0
     for study in larger.studies:
         rows = run_dir.rows(study.name)
-        compared = {row["trial"] for row in rows if row["phase"] == "shortlist"}
+        compared = {row.trial for row in rows if row.phase == "shortlist"}
         assert not study.space or set(ranking(rows)[:2]) <= compared
         changed += len(compared) > 2
     assert changed, "no shortlist changed: the test shows nothing"
@@ -141,8 +141,8 @@ def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) 
         ray_id, trial = new
         broken = trial.index if broken is None and trial.phase == "shortlist" else broken
         failed = trial.phase == "shortlist" and trial.index == broken
-        searcher.on_trial_complete(ray_id, None if failed else {"rows": made_up_rows(suite, trial)}, error=failed)
-    finals = {row["trial"] for row in run_dir.rows(suite.studies[0].name) if row["phase"] == "final"}
+        searcher.on_trial_complete(ray_id, None if failed else ray_result(made_up_rows(suite, trial)), error=failed)
+    finals = {row.trial for row in run_dir.rows(suite.studies[0].name) if row.phase == "final"}
     assert len(finals) == 1 and broken not in finals
     assert searcher.failures().keys() == {f"{suite.studies[0].name}/shortlist-{broken:04d}"}
     assert not SuiteSearcher(suite, run_dir).finished(), "the next launch tries it again"
@@ -277,7 +277,7 @@ def test_a_larger_budget_extends_a_finished_suite(run_dir: RunDir) -> None:
         rows = run_dir.rows(study.name)
         assert len(by_configuration(rows)) == larger.trial_count(study)
         assert len(final_rows(rows, 1)) == 7
-        keys = [(row["phase"], row["trial"], row["seed"]) for row in rows]
+        keys = [(row.phase, row.trial, row.seed) for row in rows]
         assert len(set(keys)) == len(keys), "a run was done twice"
 
 
@@ -299,7 +299,7 @@ def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: 
             searcher.on_trial_complete(ray_id, error=True)
             searcher.record_error(ray_id, "RuntimeError: out of luck")
         else:
-            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+            searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert searcher.failures() == {failing: "RuntimeError: out of luck"}
     assert run_dir.failures("iris/mlp@0/mixup") == {"search-0001": "RuntimeError: out of luck"}
     assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"), 1)) == suite.final_seeds
@@ -323,7 +323,7 @@ def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suit
             searcher.on_trial_complete(ray_id, error=True)
             searcher.record_error(ray_id, "its worker died")
         else:
-            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+            searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert searcher.failures() == {}
     assert contents(tmp_path / "lossy") == contents(tmp_path / "whole")
 
@@ -340,7 +340,7 @@ def test_bad_input_is_not_retried(phase: str, error: str, suite: Suite, run_dir:
             searcher.on_trial_complete(ray_id, error=True)
             searcher.record_error(ray_id, error)
         else:
-            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+            searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert searcher.finished()
     failures = searcher.failures()
     assert failures and set(failures.values()) == {error} and all(attempts[name] == 1 for name in failures)
@@ -357,7 +357,7 @@ def test_final_seeds_are_batched_if_that_is_faster(suite: Suite, run_dir: RunDir
         ray_id, trial = new
         assert trial.batched == (len(trial.seeds) == 10), "the nearest measured number of seeds decides"
         final_sizes += [len(trial.seeds)] if trial.phase == "final" else []
-        searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+        searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert sorted(final_sizes) == [2] * len(suite.studies) + [10] * len(suite.studies)
 
 
@@ -373,7 +373,7 @@ def test_a_full_disk_stops_the_launch_and_the_next_one_finishes_it(
     with monkeypatch.context() as patched:
         patched.setattr(RunDir, method, raise_full)
         for ray_id, trial in filter(None, running):
-            searcher.on_trial_complete(ray_id, {"rows": made_up_rows(suite, trial)})
+            searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
         while suggest(searcher):
             pass
     assert searcher.stopping and searcher.disk_error and suggest(searcher) is None

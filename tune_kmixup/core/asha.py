@@ -65,21 +65,3 @@ class StudyRungs:
     def should_continue(self, index: int, epoch: int) -> bool:
         """Whether a configuration continues past a rung where its error is recorded; see the function of this name."""
         return should_continue(self.errors[epoch][index], self.errors[epoch].values())
-
-
-def format_rungs(errors: Mapping[int, float]) -> str | None:
-    """Formats errors at rungs for the column `rungs` of a row, without rounding.
-
-    Args:
-        errors: epoch -> validation error.
-
-    Returns:
-        `epoch:error` pairs separated by spaces; None if there are none.
-    """
-    return " ".join(f"{epoch}:{error!r}" for epoch, error in errors.items()) or None
-
-
-def parse_rungs(text: str | None) -> dict[int, float]:
-    """Reads what `format_rungs` returned: epoch -> validation error."""
-    pairs = (pair.split(":") for pair in (text or "").split())
-    return {int(epoch): float(error) for epoch, error in pairs}

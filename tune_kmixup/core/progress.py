@@ -38,10 +38,10 @@ def left(suite: Suite, study: Study, rows: Iterable[Row]) -> Left:
     """
     rows = list(rows)
     searched = by_configuration(rows).keys()
-    compared = {row["trial"] for row in rows if row["phase"] == "shortlist"}
+    compared = {row.trial for row in rows if row.phase == "shortlist"}
     best = ranking(rows)[: suite.shortlist_count(study)]
     shortlisted = best if len(best) > 1 else []
-    finished = {row["seed"] for row in final_rows(rows, suite.shortlist)}
+    finished = {row.seed for row in final_rows(rows, suite.shortlist)}
     return Left(
         search=[index for index in range(suite.trial_count(study)) if index not in searched],
         shortlisted=shortlisted,

@@ -17,8 +17,8 @@ def validation_score(rows: Iterable[Row]) -> tuple[float, float]:
         Mean validation error, a fraction, and mean validation NLL in nats, infinite if that of any run is not finite.
     """
     rows = list(rows)
-    nlls = [float("inf") if row.get("val_nll") is None else row["val_nll"] for row in rows]
-    return sum(row["val_error"] for row in rows) / len(rows), sum(nlls) / len(rows)
+    nlls = [float("inf") if row.val_nll is None else row.val_nll for row in rows]
+    return sum(row.val_error for row in rows) / len(rows), sum(nlls) / len(rows)
 
 
 def by_configuration(rows: Iterable[Row]) -> dict[int, list[Row]]:
@@ -32,19 +32,19 @@ def by_configuration(rows: Iterable[Row]) -> dict[int, list[Row]]:
     """
     groups: dict[int, list[Row]] = {}
     for row in rows:
-        if row["phase"] == "search":
-            groups.setdefault(row["trial"], []).append(row)
+        if row.phase == "search":
+            groups.setdefault(row.trial, []).append(row)
     return groups
 
 
 def stopped_configurations(rows: Iterable[Row]) -> set[int]:
     """The indices of the configurations that were stopped early. Each has a single row, that of its first seed."""
-    return {row["trial"] for row in rows if row["status"] == "stopped"}
+    return {row.trial for row in rows if row.status == "stopped"}
 
 
 def completed_configurations(rows: Iterable[Row]) -> dict[int, list[Row]]:
     """Like `by_configuration`, without the configurations that were stopped early."""
-    return by_configuration(row for row in rows if row["status"] != "stopped")
+    return by_configuration(row for row in rows if row.status != "stopped")
 
 
 def ranking(rows: Iterable[Row]) -> list[int]:
@@ -65,7 +65,7 @@ def ranking(rows: Iterable[Row]) -> list[int]:
 
 def ranked(runs: Mapping[int, list[Row]]) -> list[int]:
     """The configurations in the order of the selection rule, by all of the runs that are given."""
-    return sorted(runs, key=lambda i: (*validation_score(runs[i]), runs[i][0]["alpha"], runs[i][0]["k"], i))
+    return sorted(runs, key=lambda i: (*validation_score(runs[i]), runs[i][0].alpha, runs[i][0].k, i))
 
 
 def selected(rows: Iterable[Row], shortlist: int) -> int | None:
@@ -88,8 +88,8 @@ def selected(rows: Iterable[Row], shortlist: int) -> int | None:
     if len(candidates) > 1:
         more: dict[int, list[Row]] = {}
         for row in rows:
-            if row["phase"] == "shortlist":
-                more.setdefault(row["trial"], []).append(row)
+            if row.phase == "shortlist":
+                more.setdefault(row.trial, []).append(row)
         candidates = ranked({index: runs[index] + more[index] for index in candidates if index in more})
     return candidates[0] if candidates else None
 
@@ -105,4 +105,4 @@ def final_rows(rows: Iterable[Row], shortlist: int) -> list[Row]:
     """
     rows = list(rows)
     index = selected(rows, shortlist)
-    return [row for row in rows if row["phase"] == "final" and row["trial"] == index]
+    return [row for row in rows if row.phase == "final" and row.trial == index]

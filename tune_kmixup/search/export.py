@@ -13,7 +13,6 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
-from tune_kmixup.core import asha
 from tune_kmixup.core.config import Study
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
@@ -72,7 +71,7 @@ def write_studies(run: RunDir, to: Path) -> tuple[int, int]:
 
 def rung_errors(runs: list[Row]) -> dict[int, float]:
     """Epoch -> validation error of the first seed, at the rungs that a configuration has reached."""
-    return {epoch: error for row in runs for epoch, error in asha.parse_rungs(row.get("rungs")).items()}
+    return {rung.epoch: rung.error for row in runs for rung in row.rungs}
 
 
 def finished_trial(
@@ -84,7 +83,7 @@ def finished_trial(
         state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
         params=dict(values),
         distributions=dict(space),
-        value=runs[0]["val_error"] if pruned else validation_score(runs)[0],
+        value=runs[0].val_error if pruned else validation_score(runs)[0],
         intermediate_values=rung_errors(runs),
         user_attrs=dict(attributes),
     )
@@ -102,8 +101,8 @@ def frozen_trials(results: Results, study: Study, shortlist: int) -> list[optuna
             if index not in stopped_configurations(finished[index]):
                 nll = validation_score(finished[index])[1]
                 attributes["validation NLL"] = nll if nll < float("inf") else None
-            test_errors = [row["test_error"] for row in final_rows(rows, shortlist)] if index == best else []
-            if test_errors:
+            finals = final_rows(rows, shortlist) if index == best else []
+            if test_errors := [row.test_error for row in finals if row.test_error is not None]:
                 attributes["test error of final runs"] = sum(test_errors) / len(test_errors)
             trial = finished_trial(values, space, finished[index], attributes)
         elif (name := f"search-{index:04d}") in failures:

@@ -40,7 +40,7 @@ class StudyQueue:
     def __init__(self, suite: Suite, study: Study, run: RunDir, results: Results, speedups: Speedups):
         self.suite, self.study, self.run, self.speedups = suite, study, run, speedups
         self.rows, self.proposals = list(results.rows), dict(results.proposals)
-        self.seconds = sum(row["seconds"] for row in self.rows)
+        self.seconds = sum(row.seconds for row in self.rows)
         self.running: dict[str, Trial] = {}  # by Ray's trial id
         self.attempts: Counter[str] = Counter()  # trial name -> failed attempts in this launch
         self.retries: list[Trial] = []  # trials to run again
@@ -152,7 +152,7 @@ class StudyQueue:
             ray_id: Ray's id of the trial.
             row: the row that the trial leaves if it is stopped here.
         """
-        trial, epoch = self.running[ray_id], row["epochs"]
+        trial, epoch = self.running[ray_id], row.epochs
         # If its error was recorded before, it has passed this rung already: its worker was lost, and it was resumed.
         if epoch in self.record_rungs(trial, [row]) and not self.rungs.should_continue(trial.index, epoch):
             self.stopped_rows[ray_id] = row
@@ -189,7 +189,7 @@ class StudyQueue:
             return
         self.run.write_rows(trial, rows)
         self.rows += rows
-        self.seconds += sum(row["seconds"] for row in rows)
+        self.seconds += sum(row.seconds for row in rows)
         if self.optuna_study and trial.phase == "search":
             self.record_rungs(trial, rows)
             optuna_trial = self.optuna_trials.pop(trial.name)

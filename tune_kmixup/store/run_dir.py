@@ -30,7 +30,7 @@ from typing import Any, get_args
 
 from tune_kmixup.core.config import Phase, Study, Suite, Trial, from_json, to_json
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.rows import Row, with_current_names
+from tune_kmixup.core.rows import Row
 from tune_kmixup.store import files, schema
 
 LONGEST_MESSAGE = 300  # characters
@@ -208,8 +208,8 @@ class RunDir:
             rows += self._read_rows(self.folder(study.name) / name, checks, proposals)
         seen: set[tuple[int, int]] = set()
         for row in rows:
-            if row["phase"] == "final":
-                run = (row["trial"], row["seed"])
+            if row.phase == "final":
+                run = (row.trial, row.seed)
                 if run in seen:
                     raise self._corrupt(
                         self.folder(study.name),
@@ -259,14 +259,12 @@ class RunDir:
         if index not in proposals:
             raise self._corrupt(path, f"there is no proposal-{index:04d}.json beside it", trial_remedy(index))
         try:
-            if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+            if not isinstance(content, list):
                 raise BadInput("it holds no rows")
-            rows = [with_current_names(row) for row in content]
-            for row in rows:
-                schema.check_row(row)
+            rows = [Row.from_json(row) for row in content]
             checks.check_trial(rows, phase, index, proposals[index])
-            if match[3] is not None and int(match[3]) != rows[0]["seed"]:
-                raise BadInput(f"seed={rows[0]['seed']} of its first row is not that of its name")
+            if match[3] is not None and int(match[3]) != rows[0].seed:
+                raise BadInput(f"seed={rows[0].seed} of its first row is not that of its name")
         except BadInput as error:
             raise self._corrupt(path, error) from error
         return rows
@@ -366,7 +364,7 @@ class RunDir:
         """
         self._check_exists()
         files.make_folder(self.folder(trial.study))
-        path, content = self.rows_path(trial), encode_json(rows)
+        path, content = self.rows_path(trial), encode_json([row.to_json() for row in rows])
         if not files.create(path, content) and files.read(path) != content:
             raise FileExistsError(errno.EEXIST, "another launch has written other rows", str(path))
         files.remove(self.rows_path(trial).with_suffix(".failed.json"))

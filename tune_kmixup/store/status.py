@@ -75,10 +75,10 @@ def study_status(
         running: number of seeds of each trial in progress.
     """
     todo, search_runs, order = left(suite, study, rows), by_configuration(rows), ranking(rows)
-    compared = [row for row in rows if row["phase"] == "shortlist" and row["trial"] in todo.shortlisted]
+    compared = [row for row in rows if row.phase == "shortlist" and row.trial in todo.shortlisted]
     shortlist = len(todo.shortlist)
     if todo.search:  # configurations that are not known yet may join the shortlist
-        shortlist = suite.shortlist_count(study) - len({row["trial"] for row in compared})
+        shortlist = suite.shortlist_count(study) - len({row.trial for row in compared})
     search_done = sum(len(runs) for runs in search_runs.values()) + len(compared)
     return StudyStatus(
         study=study.name,
@@ -89,7 +89,7 @@ def study_status(
         running=sum(running),
         failed=failed,
         best=validation_score(search_runs[order[0]])[0] if order else None,
-        seconds=sum(row["seconds"] for row in rows),
+        seconds=sum(row.seconds for row in rows),
         runs=len(rows),
         stopped=len(stopped_configurations(rows)),
     )

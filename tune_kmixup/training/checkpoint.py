@@ -35,7 +35,11 @@ def save(path: Path, trial_identity: str, rows: list[Row], training_state: dict[
         rows: rows of the seeds that are done.
         training_state: `TrainingState.state_dict` of the seeds in progress; None if there are none.
     """
-    content = {"identity": trial_identity, "rows": json.dumps(rows), STATE_KEY: training_state}
+    content = {
+        "identity": trial_identity,
+        "rows": json.dumps([row.to_json() for row in rows]),
+        STATE_KEY: training_state,
+    }
     with suppress(OSError, RuntimeError), files.atomic_write(path) as file:  # torch turns OSError into RuntimeError
         torch.save(content, file)
 
@@ -56,7 +60,8 @@ def load(path: Path, trial_identity: str) -> tuple[list[Row], dict[str, Any] | N
     """
     try:
         content = torch.load(io.BytesIO(files.read(path)), weights_only=True, map_location="cpu")
-        saved_identity, rows, training_state = content["identity"], json.loads(content["rows"]), content[STATE_KEY]
+        saved_identity, training_state = content["identity"], content[STATE_KEY]
+        rows = [Row.from_json(row) for row in json.loads(content["rows"])]
     except Exception:  # missing, cut short, corrupt, of another version: torch raises many types here
         return None
     if saved_identity != trial_identity:

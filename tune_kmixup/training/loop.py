@@ -150,14 +150,14 @@ def train(
             if checkpoint_path and not rung:  # at a rung the trial may have been stopped for good
                 checkpoint.save(checkpoint_path, identity, rows, state.state_dict())
             raise
-    return sorted(rows, key=lambda row: trial.seeds.index(row["seed"]))
+    return sorted(rows, key=lambda row: trial.seeds.index(row.seed))
 
 
 def pending_seeds(
     task: Task, trial: Trial, data: Data, rows: list[Row], saved_state: dict[str, Any] | None
 ) -> Iterator[tuple[tuple[int, ...], dict[str, Any] | None]]:
     """Groups of seeds that are trained together, each with its saved state. A checkpoint's group comes first."""
-    done = {row["seed"] for row in rows}
+    done = {row.seed for row in rows}
     if saved_state:
         seeds = tuple(saved_state["plain"]["seeds"])
         done |= {*seeds}

@@ -1,13 +1,17 @@
 """Scores of a trained network on one part of the data: error, likelihood, calibration, robustness."""
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_kmixup.core import bitset
+from tune_kmixup.core.rows import Bin
 from tune_kmixup.data.prepare import Data, Part
 
-Scores = dict[str, float | str | None]
+Scores = dict[str, Any]  # name of a column of a row, without `val_` or `test_` -> its value
 
 EVAL_BATCH = {"cuda": 1024, "cpu": 128}  # large enough to fill a GPU; small enough for the cache of a CPU
 MAX_WRONG_ROWS = 6000  # test rows whose outcome a row of results keeps: about a kilobyte
@@ -74,7 +78,7 @@ def evaluate_final(model: nn.Module, part: Part, data: Data) -> Scores:
     return {
         **scores(logits, part.y),
         **calibration(logits, part.y),
-        "error_by_class": " ".join(f"{value:.6g}" for value in by_class),
+        "error_by_class": tuple(None if math.isnan(value) else round(value, 6) for value in by_class),
         "rows": len(part.y),
         "wrong": wrong_rows(logits, part.y),
         **robustness(model, part, data),
@@ -130,10 +134,12 @@ def calibration_error(confidence: Tensor, hits: Tensor, bins: Tensor) -> float:
     return gaps.abs().sum().item() / len(hits)
 
 
-def reliability(confidence: Tensor, hits: Tensor, bins: Tensor) -> str:
-    """`rows:mean confidence:accuracy` of each bin that holds rows, in order, separated by spaces."""
+def reliability(confidence: Tensor, hits: Tensor, bins: Tensor) -> tuple[Bin, ...]:
+    """The bins that hold rows, in order. Shares are rounded to four decimals: final runs are many."""
     masks = [bins == number for number in range(BINS) if (bins == number).any()]
-    return " ".join(f"{int(m.sum())}:{confidence[m].mean():.4f}:{hits[m].mean():.4f}" for m in masks)
+    return tuple(
+        Bin(int(m.sum()), round(confidence[m].mean().item(), 4), round(hits[m].mean().item(), 4)) for m in masks
+    )
 
 
 def robustness(model: nn.Module, part: Part, data: Data) -> Scores:
@@ -143,10 +149,11 @@ def robustness(model: nn.Module, part: Part, data: Data) -> Scores:
     continuous columns are perturbed.
 
     Returns:
-        `error_noise_*` and `error_fgsm_*` by size, and `fgsm_zero_gradient`: the share of rows that FGSM cannot move.
-        All are None for a table without continuous columns.
+        `error_noise_*` and `error_fgsm_*` by size (`error_noise_0_1` is that of 0.1), and `fgsm_zero_gradient`: the
+        share of rows that FGSM cannot move. All are None for a table without continuous columns.
     """
     names = [f"error_noise_{size:g}" for size in NOISE] + [f"error_fgsm_{size:g}" for size in FGSM]
+    names = [name.replace(".", "_") for name in names]
     mask = continuous_mask(data)
     if not mask.any():
         return dict.fromkeys([*names, "fgsm_zero_gradient"])

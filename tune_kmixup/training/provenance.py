@@ -6,6 +6,7 @@ from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,7 +36,7 @@ def versions() -> str:
     return " ".join(f"{name}={package_version(name)}" for name in ("torch", "ray", "optuna", "numpy", "scipy"))
 
 
-def provenance(device: torch.device) -> dict[str, str | int]:
+def provenance(device: torch.device) -> dict[str, Any]:
     """The columns `numerics`, `device`, `machine`, `code` and `versions` of a row that was made on this device."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     machine = f"{platform.machine()} {os.cpu_count()} cores python {platform.python_version()}"

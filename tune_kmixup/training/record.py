@@ -2,10 +2,10 @@
 
 import math
 import time
+from dataclasses import replace
 
-from tune_kmixup.core import asha
 from tune_kmixup.core.config import Configuration, Recipe, Task, Trial
-from tune_kmixup.core.rows import COLUMNS, Row
+from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import perturbation_factor
 from tune_kmixup.training.metrics import evaluate, evaluate_final
@@ -31,7 +31,7 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
         data: the data of the task; test scores are recorded if it holds test rows.
 
     Returns:
-        The columns of `core.rows.COLUMNS`, except `suite`, `data` and `loaded`, which training does not know.
+        Its row, without `data` and `loaded`, which training does not know.
     """
     start = time.perf_counter()
     state.model.copy_to(state.network, run)
@@ -44,42 +44,42 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
     measured_steps = min(state.step, MEASURED_STEPS)
     mixes = config.alpha > 0
     distance = state.distance[run].item() / measured_steps
-    pairing = {
-        "matched_distance": distance if mixes else None,
-        "perturbation": perturbation_factor(config.alpha) * distance if mixes else 0.0,
-        "self_pair_share": state.self_pairs[run].item() / measured_steps if mixes else None,
-        "cross_class_share": state.cross_class[run].item() / measured_steps if mixes else None,
-    }
-    return {
-        "task": task.base,
-        "dataset": task.population,
-        "architecture": task.architecture,
-        "outer_split": task.outer_split,
-        "shared_test": task.overlap is not None,
-        "train_rows": len(data.train.y),
-        "method": trial.study.rpartition("/")[2],
-        "phase": trial.phase,
-        "trial": trial.index,
-        "alpha": config.alpha,
-        "k": config.k,
-        "lr": recipe.lr,
-        "weight_decay": recipe.weight_decay,
-        "epochs": recipe.epochs,
-        "batch_size": recipe.batch_size,
-        "cost": recipe.cost,
-        "seed": state.seeds[run],
-        "status": "ok" if finite else "diverged",
-        "train_loss": loss / steps_per_epoch(recipe, data) if math.isfinite(loss) else None,
-        **{name: None for name in COLUMNS if name.startswith("test_")},
+    return Row(
+        task=task.base,
+        dataset=task.population,
+        architecture=task.architecture,
+        outer_split=task.outer_split,
+        shared_test=task.overlap is not None,
+        train_rows=len(data.train.y),
+        method=trial.study.rpartition("/")[2],
+        phase=trial.phase,
+        trial=trial.index,
+        alpha=config.alpha,
+        k=config.k,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        cost=recipe.cost,
+        seed=state.seeds[run],
+        status="ok" if finite else "diverged",
+        train_loss=loss / steps_per_epoch(recipe, data) if math.isfinite(loss) else None,
         **scores,
-        **pairing,
-        "rungs": asha.format_rungs(state.rungs if run == 0 else {}),
-        "batched": runs,
-        "pairing_seconds": state.pairing_seconds / runs,
-        "seconds": state.seconds / runs + time.perf_counter() - start,
-        "started": state.started,
+        matched_distance=distance if mixes else None,
+        perturbation=perturbation_factor(config.alpha) * distance if mixes else 0.0,
+        self_pair_share=state.self_pairs[run].item() / measured_steps if mixes else None,
+        cross_class_share=state.cross_class[run].item() / measured_steps if mixes else None,
+        rungs=rungs(state) if run == 0 else (),
+        batched=runs,
+        pairing_seconds=state.pairing_seconds / runs,
+        seconds=state.seconds / runs + time.perf_counter() - start,
+        started=state.started,
         **provenance(data.train.x.device),
-    }
+    )
+
+
+def rungs(state: TrainingState) -> tuple[Rung, ...]:
+    return tuple(Rung(epoch, error) for epoch, error in state.rungs.items())
 
 
 def rung_row(state: TrainingState, task: Task, config: Configuration, trial: Trial, data: Data) -> Row | None:
@@ -93,7 +93,13 @@ def rung_row(state: TrainingState, task: Task, config: Configuration, trial: Tri
         return None
     row = make_row(state, 0, task, config, trial, data)
     state.model.train()  # an ensemble of one network was evaluated in place
-    state.rungs[epoch] = row["val_error"]
-    # The other seeds leave no row, so this one counts the time of all.
-    times = {name: row[name] * len(state.seeds) for name in ("seconds", "pairing_seconds")}
-    return row | times | {"status": "stopped", "epochs": epoch, "rungs": asha.format_rungs(state.rungs)}
+    state.rungs[epoch] = row.val_error
+    return replace(
+        row,
+        status="stopped",
+        epochs=epoch,
+        rungs=rungs(state),
+        # The other seeds leave no row, so this one counts the time of all.
+        seconds=row.seconds * len(state.seeds),
+        pairing_seconds=state.pairing_seconds,
+    )

@@ -135,9 +135,9 @@ def mean_metrics(rows: Sequence[Row]) -> dict[str, float]:
 
     Leaves out metrics that some run does not have: test metrics in search, metrics of a diverged run.
     """
-    columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in METRICS}
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in METRICS}
     means = {name: fmean(values) for name, values in columns.items() if values and None not in values}
-    return means | {"diverged": float([row["status"] for row in rows].count("diverged"))}
+    return means | {"diverged": float([row.status for row in rows].count("diverged"))}
 
 
 class BackgroundLogger(tune.Callback):  # type: ignore[misc]
@@ -182,9 +182,9 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
         """Logs the rows at a rung (the first seed only) and at the end as numbers, with the epoch as their step."""
-        if rows := result.get("rows") or result.get("rung"):
+        if rows := [Row.from_json(row) for row in result.get("rows") or result.get("rung", ())]:
             logged = self.running[trial.trial_id]
-            metrics = mean_metrics(rows) | {"training_iteration": rows[0]["epochs"]}
+            metrics = mean_metrics(rows) | {"training_iteration": rows[0].epochs}
             self.enqueue(partial(self.logger.log_trial_result, iteration, logged, metrics))
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:

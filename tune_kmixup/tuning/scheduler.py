@@ -4,6 +4,7 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler
 
+from tune_kmixup.core.rows import Row
 from tune_kmixup.tuning.searcher import SuiteSearcher
 
 
@@ -21,7 +22,7 @@ class SuiteScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP makes Ray Tune end the trial at once, as a completed one."""
-        queue, rows = self.searcher.queue_of(trial.trial_id), result.get("rung", [])
+        queue, rows = self.searcher.queue_of(trial.trial_id), [Row.from_json(row) for row in result.get("rung", ())]
         return str(self.CONTINUE if all(queue.should_continue(trial.trial_id, row) for row in rows) else self.STOP)
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:

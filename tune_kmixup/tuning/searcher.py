@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 from tune_kmixup.core.batched_seeds import Speedups
 from tune_kmixup.core.config import Suite, Trial
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.rows import Row
 from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.gpu_sharing import GpuSharing
@@ -97,7 +98,8 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         self.sharing.release(trial_id)
         queue = self.queue_of(trial_id)
         stopped_row = queue.stopped_rows.pop(trial_id, None)
-        rows = None if error else (result or {}).get("rows", stopped_row and [stopped_row])
+        finished = [Row.from_json(row) for row in (result or {}).get("rows", ())]
+        rows = None if error else finished or ([stopped_row] if stopped_row else None)
         if rows is None:
             self.lost_trials[trial_id] = queue.running[trial_id]
         with self.stop_on_disk_error():

@@ -1,6 +1,7 @@
 """What runs in Ray's worker processes: trials, and the measurements before the first of them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from ray import tune
 
 from tune_kmixup.core.config import Identity, Task, Trial
+from tune_kmixup.core.rows import Row
 from tune_kmixup.data.download import fetch
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.planning.plugins import Plugins
@@ -45,7 +47,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         torch.set_num_threads(resources.threads)
         trial = Trial(**{**config, "seeds": tuple(config["seeds"]), "rungs": tuple(config["rungs"])})
         data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
-        self.columns = identity.columns(tasks[trial.study].dataset)
+        self.data, self.loaded = identity.data.get(tasks[trial.study].dataset, ""), identity.loaded
         self.training = train(tasks[trial.study], trial, data, checkpoint_path=run.checkpoint(trial))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -56,10 +58,13 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         try:
             progress, rung = next(self.training)
-            # Ray flattens mappings, so the row goes into a list.
-            return {"progress": progress, "done": False} | ({"rung": [rung | self.columns]} if rung else {})
+            return {"progress": progress, "done": False} | ({"rung": self.to_json([rung])} if rung else {})
         except StopIteration as end:
-            return {"progress": 1.0, "done": True, "rows": [row | self.columns for row in end.value]}
+            return {"progress": 1.0, "done": True, "rows": self.to_json(end.value)}
+
+    def to_json(self, rows: Iterable[Row]) -> list[dict[str, Any]]:
+        """What Ray takes to the launching process. It flattens mappings, so even a single row is in a list."""
+        return [replace(row, data=self.data, loaded=self.loaded).to_json() for row in rows]
 
     def cleanup(self) -> None:
         self.training.close()  # makes `train` save a checkpoint if the trial has not ended
