@@ -85,7 +85,7 @@ def test_no_column_holds_nonsense(value: Any) -> None:
         assert str(error.value).startswith(name) and str(error.value).isprintable() and len(str(error.value)) < 200
 
 
-@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("name", sorted(REQUIRED))
 def test_what_every_version_wrote_is_required(name: str) -> None:
     content = one_row().to_json()
     del content[name]

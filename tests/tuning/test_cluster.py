@@ -80,7 +80,7 @@ def test_a_cluster_gives_what_one_machine_gives_and_runs_the_code_of_the_launch(
     assert done.returncode == 0, done.stdout + done.stderr
     ours, theirs = RunDir(tmp_path / "run"), alone
     assert without_machine(ours) == without_machine(theirs)
-    versions = [{row["code"] for row in reproducible(run).values()} for run in (ours, theirs)]
+    versions = [{row.code for row in reproducible(run).values()} for run in (ours, theirs)]
     assert len(versions[0]) == len(versions[1]) == 1 and versions[0] != versions[1]
 
 

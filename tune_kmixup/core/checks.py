@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from tune_kmixup.core.errors import BadInput
 
+NUMBERS = (int, float)  # a union would be made anew in every call
 KINDS = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
 MOST = 10**6  # more trials, seeds, epochs or rows per batch are a slip
 LONGEST = 60  # characters of a value that a message shows
@@ -63,7 +64,7 @@ def check_type(name: str, value: object, hint: Any) -> None:
 
 def is_of_kind(value: object, kind: type) -> bool:
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, NUMBERS) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
 
 

@@ -13,7 +13,7 @@ MAX_TIME = 2**33  # seconds; as Unix time, the year 2242
 ROUNDING = 1e-6  # by which a mean may leave its range
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Field:
     """What one field of a record may hold.
 
@@ -37,17 +37,17 @@ class Field:
         """Raises BadInput if a value does not fit."""
         if value is None and self.optional:
             return
-        if not is_of_kind(value, self.kind) or not self.contains(value):
+        if not (is_of_kind(value, self.kind) and self.contains(value)):
             raise BadInput(f"{name}={shown(value)} is not {self.rule}")
 
     def contains(self, value: Any) -> bool:
         """Whether a value of the right kind is allowed."""
-        if self.kind is str:
-            if self.choices:
-                return value in self.choices
-            return NAME_PATTERN.fullmatch(value) is not None if self.is_name else value.isprintable()
-        slack = ROUNDING if self.kind is float else 0
-        return bool(self.low - slack <= value <= self.high + slack)
+        if self.kind is not str:
+            slack = ROUNDING if self.kind is float else 0
+            return bool(self.low - slack <= value <= self.high + slack)
+        if self.choices:
+            return value in self.choices
+        return NAME_PATTERN.fullmatch(value) is not None if self.is_name else value.isprintable()
 
     @property
     def type(self) -> str:
@@ -80,7 +80,7 @@ class Items:
     Attributes:
         fields: what the value of an item may hold, by its name. The single value of an item that is no record has none.
         record: makes an item of its values; None if items are values.
-        optional: whether the list may be missing, or null. If not, no list is an empty one.
+        optional: whether the list may be missing, or null.
     """
 
     fields: Mapping[str, Field]
@@ -95,8 +95,6 @@ class Items:
         Raises:
             BadInput: if the value is no list of such items.
         """
-        if value is None:
-            return None if self.optional else ()
         try:
             items = self.parsed(value) if isinstance(value, str) else value
             if not isinstance(items, list | tuple):

@@ -65,8 +65,8 @@ class Bin(NamedTuple):
 class Row:
     """One run, with its scores. The annotations say what each column means and may hold.
 
-    A column without a default is in every row, whatever the version. Empty is None, and `()` for a list of which no
-    item is no item, such as `rungs`. `other` holds the columns of later versions: any text or number.
+    A column without a default is in every row, whatever the version that wrote it. An empty column is None, or `()` if
+    it counts as a list without items. `other` holds the columns of later versions: any text or number.
 
     Raises:
         BadInput: for the first value that does not fit its column or another column.
@@ -224,8 +224,10 @@ class Row:
     other: Mapping[str, str | float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for attribute, name, check in CHECKS:
-            check(name, getattr(self, attribute))
+        for attribute, name, allowed in CHECKS:
+            value = getattr(self, attribute)
+            if value is not None or not allowed.optional:
+                allowed.check(name, value)
         for name, value in self.other.items():
             Field(str).check("column", name)
             if not isinstance(value, str | int | float | None):
@@ -265,16 +267,14 @@ class Row:
             raise BadInput(f"it holds {shown(content)} instead of named fields")
         values: dict[str, Any] = {}
         other: dict[str, Any] = {}
-        for written, value in content.items():
-            name = str(RENAMED.get(written, written))
-            if name not in COLUMNS:
+        for name, value in content.items():
+            attribute = WRITTEN.get(name)
+            if attribute is None:
                 other[name] = value
-                continue
-            attribute, _, allowed = COLUMNS[name]
-            values[attribute] = allowed.read(name, value) if isinstance(allowed, Items) else value
-        for name in REQUIRED:
-            if name not in values:
-                raise BadInput(f"{name} is missing")
+            elif value is not None or attribute in REQUIRED:  # else the default is meant
+                values[attribute] = LISTS[attribute].read(name, value) if attribute in LISTS else value
+        if missing := REQUIRED - values.keys():
+            raise BadInput(f"{min(missing)} is missing")
         return cls(**values, other=other)
 
 
@@ -325,5 +325,7 @@ def without_none(hint: Any) -> tuple[Any, bool]:
 
 
 COLUMNS = described(Row)
-CHECKS = [(attribute, name, allowed.check) for name, (attribute, _, allowed) in COLUMNS.items()]
-REQUIRED = [f.name for f in fields(Row) if f.default is MISSING and f.default_factory is MISSING]
+CHECKS = [(attribute, name, allowed) for name, (attribute, _, allowed) in COLUMNS.items()]
+LISTS = {attribute: allowed for attribute, _, allowed in COLUMNS.values() if isinstance(allowed, Items)}
+WRITTEN = {name: column.attribute for name, column in COLUMNS.items()} | RENAMED  # what versions wrote -> attribute
+REQUIRED = {f.name for f in fields(Row) if f.default is MISSING and f.default_factory is MISSING}
