@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from tests.helpers.launches import (
     run_cli,
     workers,
 )
+from tune_kmixup.core.rows import Row
 from tune_kmixup.store.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
@@ -60,9 +62,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return RunDir(out)
 
 
-def without_machine(run: RunDir) -> dict[tuple[object, ...], dict[str, object]]:
-    rows = reproducible(run)
-    return {key: {name: value for name, value in row.items() if name != "code"} for key, row in rows.items()}
+def without_machine(run: RunDir) -> dict[tuple[object, ...], Row]:
+    return {key: replace(row, code=None) for key, row in reproducible(run).items()}
 
 
 def test_a_cluster_gives_what_one_machine_gives_and_runs_the_code_of_the_launch(
