@@ -396,3 +396,10 @@ def test_label_noise_changes_a_share_of_the_training_labels_and_nothing_else(sha
     for a, b in ((clean.train.x, noisy.train.x), (clean.val.y, noisy.val.y), (clean.val.x, noisy.val.x)):
         assert torch.equal(a, b)
     assert clean.test is not None and noisy.test is not None and torch.equal(clean.test.y, noisy.test.y)
+
+
+def test_rows_are_counted_before_raw_files_are_read(tmp_path: Path) -> None:
+    """The wheel of KEEL lies there, and no launch has read it yet."""
+    (tmp_path / DATASETS["texture"].raw_paths[0]).touch()
+    task = Task("texture", "mlp", Recipe(1, 10, 0.1), train_size=500, outer_split=0, val_rows=500, holdout=True)
+    assert count_rows(task, tmp_path) == (500, 500, 2750)

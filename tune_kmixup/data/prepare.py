@@ -14,7 +14,7 @@ from tune_kmixup.core.config import Task, derived_seed
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import audio, npz, splits, validation
 from tune_kmixup.data.augment import AUGMENTATIONS
-from tune_kmixup.data.download import load_arrays, needs_download
+from tune_kmixup.data.download import load_arrays, npz_path
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 
 OUTER_FOLDS = 5  # folds of the cross-validation of data sets without an official test set
@@ -121,7 +121,7 @@ class RowCounts(NamedTuple):
 def count_rows(task: Task, data_dir: Path) -> RowCounts:
     """Numbers of rows of a task. Reads no inputs of large data sets.
 
-    The figures of DATASETS are used if the test set is official, or if the data set has not been downloaded yet.
+    The figures of DATASETS are used if the test set is official, or if the data set has not been fetched yet.
     The result can then be off by a few rows, because repeated rows stay in one part.
 
     Args:
@@ -139,7 +139,8 @@ def count_rows(task: Task, data_dir: Path) -> RowCounts:
         check_split(task, official=True, toy=True)
         check_fixed_val_rows(task, TOY_ROWS["val"])
         return RowCounts(checked_train_size(task, TOY_ROWS["train"]), TOY_ROWS["val"], None)
-    if dataset is not None and (dataset.test_rows or needs_download(task.dataset, data_dir)):
+    fetched = dataset is None or not dataset.load or npz_path(task.dataset, data_dir).exists()
+    if dataset is not None and (dataset.test_rows or not fetched):
         check_split(task, official=dataset.test_rows is not None)
         shared = dataset.test_rows is not None or task.holdout
         test = 0 if dataset.test_rows else dataset.rows // (HOLDOUT_FOLDS if task.holdout else OUTER_FOLDS)
