@@ -245,6 +245,10 @@ class Identity:
         """The same experiment, without where its files were: what a report may publish."""
         return dataclasses.replace(self, load=(), data_dir="")
 
+    def columns(self, dataset: str) -> dict[str, Any]:
+        """The columns `data` and `loaded` of the rows of a data set."""
+        return {"data": self.data.get(dataset, ""), "loaded": self.loaded}
+
 
 @dataclass(frozen=True)
 class Suite:

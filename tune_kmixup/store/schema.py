@@ -205,12 +205,7 @@ class StudyRows:
             "method": study.method,
         }
         if suite.identity.numerics:  # otherwise nothing is known
-            known = suite.identity
-            self.identity |= {
-                "data": known.data.get(task.dataset, ""),
-                "loaded": known.loaded,
-                "numerics": known.numerics,
-            }
+            self.identity |= {**suite.identity.columns(task.dataset), "numerics": suite.identity.numerics}
 
     def check_index(self, index: int) -> None:
         """Raises BadInput if the suite searches no configuration of this number."""

@@ -47,7 +47,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         torch.set_num_threads(resources.threads)
         trial = Trial(**{**config, "seeds": tuple(config["seeds"]), "rungs": tuple(config["rungs"])})
         data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
-        self.data, self.loaded = identity.data.get(tasks[trial.study].dataset, ""), identity.loaded
+        self.columns = identity.columns(tasks[trial.study].dataset)
         self.training = train(tasks[trial.study], trial, data, checkpoint_path=run.checkpoint(trial))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -64,7 +64,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     def to_json(self, rows: Iterable[Row]) -> list[dict[str, Any]]:
         """What Ray takes to the launching process. It flattens mappings, so even a single row is in a list."""
-        return [replace(row, data=self.data, loaded=self.loaded).to_json() for row in rows]
+        return [replace(row, **self.columns).to_json() for row in rows]
 
     def cleanup(self) -> None:
         self.training.close()  # makes `train` save a checkpoint if the trial has not ended
