@@ -218,7 +218,7 @@ def test_own_data_and_files_may_be_named_from_the_working_directory(
     run = RunDir(tmp_path / "runs" / "mine")
     rows, identity = run.rows("mine/mlp@0/erm"), run.suite().identity
     assert len(rows) == 3, "the directory remembers data and files"
-    expected = (identity.data["mine"], identity.loaded[0], NUMERICS)
+    expected = (identity.data["mine"], identity.loaded, NUMERICS)
     assert {(row.data, row.loaded, row.numerics) for row in rows} == {expected}
 
 
