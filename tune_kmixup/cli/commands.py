@@ -1,6 +1,6 @@
 """The command line: tune-kmixup tasks | plan | launch | resume | status | report | export | demo.
 
-Exit codes: 0 done, 1 a trial, a disk or Ray failed, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 a trial, a disk or Ray failed, 2 bad input; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import codecs
@@ -8,6 +8,7 @@ import dataclasses
 import io
 import os
 import shlex
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,6 +123,7 @@ def launch(
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = "0",
     max_concurrent: opt.MaxConcurrent = None,
+    wait: opt.Wait = None,
     batch_seeds: opt.BatchSeeds = "auto",
     fuse: opt.Fuse = None,
     log_to: opt.LogTo = None,
@@ -150,6 +152,7 @@ def resume(
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = "0",
     max_concurrent: opt.MaxConcurrent = None,
+    wait: opt.Wait = None,
     batch_seeds: opt.BatchSeeds = "auto",
     fuse: opt.Fuse = None,
     log_to: opt.LogTo = None,
@@ -284,12 +287,13 @@ def make_suite(options: dict[str, Any]) -> Suite:
 def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     """Runs what is missing of a suite and prints how it ended.
 
-    Exits with 1 if a trial, a disk or Ray failed, and with 130 if the launch was interrupted.
+    Exits with 1 if a trial, a disk or Ray failed, and with 128 plus the number of the signal that interrupted it.
     """
     from tune_kmixup.cli.progress import ProgressDisplay
     from tune_kmixup.cli.render import ending_lines
     from tune_kmixup.planning.resources import Resources, repeated_options
     from tune_kmixup.planning.suite import check_continues, warm_start_values
+    from tune_kmixup.store.lock import run_lock
     from tune_kmixup.store.status import resume_command
 
     run = RunDir(out_dir)
@@ -299,33 +303,39 @@ def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     data_dir, resources = resolve_data_dir(options["data_dir"]), Resources.from_options(options)
     plugins, log_to = load_plugins(options["load"]), options.get("log_to") or ()
     resumed = resume_command(out_dir, repeated_options(resources, log_to))
-    from tune_kmixup.store.lock import run_lock
-    from tune_kmixup.tuning.launch import launch as launch_suite  # imports Ray, so only once the options are checked
 
-    def print_failure(error: LaunchError) -> None:
+    def print_failure(line: str) -> None:
         again = resumed if run.suite_written else shlex.join(["tune-kmixup", *sys.argv[1:]])
-        print_error(f"error: {error}")
+        print_error(line)
         print_error(f"To go on: {again}")
 
     try:
         with run_lock(run), ProgressDisplay(suite, console) as progress:
+            progress.phase("Starting")
+            from tune_kmixup.tuning.launch import Listeners, launch  # imports Ray, which takes seconds
 
             def end(error: LaunchError) -> None:
                 progress.stop()
-                print_failure(error)
+                print_failure(f"error: {error}")
                 os._exit(1)
 
-            outcome = launch_suite(suite, run, data_dir, resources, plugins, progress, warm_start, log_to, end)
+            listeners = Listeners(progress.phase, progress.progress, end)
+            outcome = launch(suite, run, data_dir, resources, plugins, listeners, warm_start, log_to)
     except LaunchError as error:
-        print_failure(error)
+        print_failure(f"error: {error}")
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        print_failure("Stopped at once." if run.suite_written else "Stopped before the first trial.")
+        raise typer.Exit(128 + (error.args or (signal.SIGINT,))[0]) from error
     if outcome is None:
         console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return
     for line in ending_lines(outcome, out_dir, resumed):
         console.print(line, soft_wrap=True)
-    if outcome.failures or outcome.disk_error or not outcome.finished:
-        raise typer.Exit(1 if outcome.failures or outcome.disk_error else 130)
+    if outcome.failures or outcome.disk_error:
+        raise typer.Exit(1)
+    if outcome.stopped_by and not outcome.finished:
+        raise typer.Exit(128 + outcome.stopped_by)
     console.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
 
 

@@ -1,5 +1,6 @@
 """The arguments and options of the commands: their types and help texts."""
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,15 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"{shown(text)} is not a number: choose one, e.g. 0.5.") from None
+
+
+def duration(text: str) -> float:
+    """Reads a duration in seconds. Raises BadParameter for anything else."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if not found:
+        raise typer.BadParameter(f"{shown(text)} is not a duration: choose one, e.g. 90s, 15m or 2h.")
+    return float(found[1]) * units[found[2]]
 
 
 def location(text: str) -> Path:
@@ -219,6 +229,15 @@ Gpus = Annotated[
 MaxConcurrent = Annotated[
     int | None,
     typer.Option(parser=whole, metavar="N", help="Maximum number of trials at once. Default: as many as fit."),
+]
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        parser=duration,
+        metavar="TIME",
+        help="How long a cluster without a node for a trial is waited for, e.g. 90s, 15m, 2h. "
+        "Default: 15m where an autoscaler adds nodes, else 1m.",
+    ),
 ]
 BatchSeeds = Annotated[
     str, typer.Option(metavar="MODE", help="Train the seeds of a trial together: on, off, or auto (if faster).")

@@ -2,11 +2,11 @@
 
 import sys
 import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
@@ -23,56 +23,102 @@ BAR_WIDTH = 20  # characters
 
 
 class ProgressDisplay:
-    """Shows how far a launch is: a live table on a terminal, otherwise a plain line now and then."""
+    """Shows how far a launch is: a live table on a terminal, otherwise a plain line now and then.
+
+    A thread shows that time goes by, also while the launch waits for something.
+    """
 
     def __init__(self, suite: Suite, console: Console):
         self.suite, self.console = suite, console
-        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self.interval = REFRESH_SECONDS if self.live else LINE_SECONDS
-        self.started = self.last_shown = time.monotonic()
+        self.interval = REFRESH_SECONDS if console.is_terminal else LINE_SECONDS
+        self.started = self.last_counted = self.last_shown = time.monotonic()
+        self.text = ""  # of the phase, or how far the trials are
+        self.studies: list[StudyStatus] = []  # empty before the first trial
+        self.seconds_left: float | None = None
+        self.searcher: SuiteSearcher | None = None
+        self.live = Live(console=console, get_renderable=self.render, auto_refresh=False)
+        self.ended = Event()
+        self.ticker = Thread(target=self.tick, daemon=True)
 
-    def __enter__(self) -> "ProgressDisplay":
-        if self.live:
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
             self.live.start()
+        self.ticker.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the live table."""
-        if self.live:
-            self.live.stop()
+        """Ends the display, with how far the launch has come."""
+        self.ended.set()
+        self.ticker.join()
+        if self.searcher:
+            self.count(self.searcher)
+            self.show()
+        self.live.stop()
 
-    def __call__(self, searcher: "SuiteSearcher") -> None:
-        if time.monotonic() - self.last_shown < self.interval:
-            return
+    def tick(self) -> None:
+        """Shows what there is at every interval, until the display ends."""
+        while not self.ended.wait(REFRESH_SECONDS):
+            if time.monotonic() - self.last_shown >= self.interval:
+                self.show()
+
+    def show(self) -> None:
+        """Prints a line, or refreshes the table."""
         self.last_shown = time.monotonic()
-        queues, sharing = searcher.queues.values(), searcher.sharing
-        studies = [
+        if self.console.is_terminal:
+            self.live.refresh()
+        elif self.text:
+            self.console.print(self.line(), highlight=False, soft_wrap=True)
+            sys.stdout.flush()
+
+    def line(self) -> str:
+        """What the launch is doing, with the time."""
+        elapsed = f"{format_duration(time.monotonic() - self.started)} elapsed"
+        left = f", {format_duration(self.seconds_left)} left" if self.studies else ""
+        return f"{self.text}; {elapsed}{left}"
+
+    def render(self) -> RenderableType:
+        return progress_table(self.studies, self.line()) if self.studies else self.line()
+
+    def phase(self, text: str) -> None:
+        """Shows what the launch is doing before its first trial."""
+        changed, self.text = text != self.text, text
+        if changed:
+            self.show()
+
+    def progress(self, searcher: "SuiteSearcher") -> None:
+        """Shows how far the trials are."""
+        self.searcher = searcher
+        if time.monotonic() - self.last_counted >= self.interval:
+            self.count(searcher)
+            self.show()
+
+    def count(self, searcher: "SuiteSearcher") -> None:
+        """Takes note of how far the trials are."""
+        self.last_counted = time.monotonic()
+        queues, slots = searcher.queues.values(), searcher.slots
+        self.studies = [
             study_status(self.suite, q.study, q.rows, q.failed, [len(trial.seeds) for trial in q.running.values()])
             for q in queues
         ]
-        busy_slots = sum(len(q.running) * sharing.slot_share(q.study.task.base) for q in queues) or 1
-        line = self.progress_line(studies, busy_slots, sharing.shares)
-        if self.live:
-            self.live.update(progress_table(studies, line), refresh=True)
-        else:
-            self.console.print(line, highlight=False, soft_wrap=True)
-            sys.stdout.flush()
+        self.seconds_left = seconds_left(self.studies, slots.slots, slots.shares)
+        self.text = counts(self.studies)
 
-    def progress_line(self, studies: list[StudyStatus], slots: float, shares: Mapping[str, float]) -> str:
-        def total(name: str) -> int:
-            return sum(getattr(study, name) for study in studies)
 
-        failed = sum(len(study.failed) for study in studies)
-        elapsed, left = time.monotonic() - self.started, seconds_left(studies, slots, shares)
-        return (
-            f"search {total('search_done')}/{total('search_planned')}, "
-            f"final {total('final_done')}/{total('final_planned')} runs, {total('running')} in progress"
-            + (f", {failed} trials failed" if failed else "")
-            + f"; {format_duration(elapsed)} elapsed, {format_duration(left)} left"
-        )
+def counts(studies: Sequence[StudyStatus]) -> str:
+    """How many runs are done, in words."""
+
+    def total(name: str) -> int:
+        return sum(getattr(study, name) for study in studies)
+
+    failed = sum(len(study.failed) for study in studies)
+    return (
+        f"search {total('search_done')}/{total('search_planned')}, "
+        f"final {total('final_done')}/{total('final_planned')} runs, {total('running')} in progress"
+        + (f", {failed} trials failed" if failed else "")
+    )
 
 
 def progress_table(studies: list[StudyStatus], title: str) -> Table:

@@ -19,6 +19,8 @@ class Resources:
         cpus_per_trial: CPUs of one trial, > 0.
         gpus_per_trial: GPUs of one trial, ≥ 0; `auto` chooses a share of a GPU for each task by its measured memory.
         max_concurrent: largest number of trials at once, ≥ 1; None sets no limit.
+        wait: seconds for which a cluster without a node for a trial is waited for, ≥ 0; None: 15 minutes where an
+            autoscaler adds nodes, else one.
         batch_seeds: whether the seeds of a trial are trained together: `on`, `off`, or `auto` for tasks where it is
             measured to be faster.
 
@@ -30,6 +32,7 @@ class Resources:
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | Literal["auto"] = 0.0
     max_concurrent: int | None = None
+    wait: float | None = None
     batch_seeds: BatchSeeds = "auto"
 
     def __post_init__(self) -> None:
@@ -46,6 +49,8 @@ class Resources:
             raise BadInput(f"batch_seeds={self.batch_seeds!r} is unknown: choose auto, on or off.")
         if self.max_concurrent is not None:
             check_range("max_concurrent", self.max_concurrent, 1, MOST)
+        if self.wait is not None:
+            check_range("wait", self.wait, 0, MOST)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Resources":
@@ -82,32 +87,16 @@ class Resources:
         """`cuda` if a trial uses a GPU, else `cpu`."""
         return "cuda" if self.gpus_per_trial else "cpu"
 
-    def slots(self, cpus: float, gpus: float) -> int:
-        """The number of trials that run at once on so many CPUs and GPUs.
+    @property
+    def gpus_to_start(self) -> float:
+        """GPUs that a node must have for a trial: a whole one where the share has to be measured first."""
+        return 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial
 
-        Returns:
-            At least 1. With `gpus_per_trial='auto'`, the number of GPUs that have enough CPUs for at least one trial.
-
-        Raises:
-            BadInput: if no trial fits.
-        """
-        auto = self.gpus_per_trial == "auto"
-        if auto and gpus < 1:
-            raise BadInput(
-                f"gpus_per_trial='auto' measures on a GPU, and there are {gpus:g}: "
-                "choose gpus_per_trial=0 to train on CPUs, or --address of a cluster with GPUs."
-            )
-        gpus_per_trial = 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial
-        for name, needed, available in (("cpus", self.cpus_per_trial, cpus), ("gpus", gpus_per_trial, gpus)):
-            if needed > available:
-                raise BadInput(
-                    f"{name}_per_trial={needed:g} does not fit: there are {available:g} {name.upper()[:-1]}s. "
-                    f"Choose {name}_per_trial ≤ {available:g}, or --address of a larger cluster."
-                )
-        fit = int(cpus / self.cpus_per_trial + 1e-9)
-        if gpus_per_trial:
-            fit = min(fit, int(gpus / gpus_per_trial + 1e-9))
-        return fit if auto else min(fit, self.max_concurrent or fit)
+    @property
+    def to_start(self) -> str:
+        """What a node must have for a trial in words: `1 CPU`, `2 CPUs and 0.5 GPUs`."""
+        needs = [(self.cpus_per_trial, "CPU"), (self.gpus_to_start, "GPU")]
+        return " and ".join(f"{need:g} {name}{'' if need == 1 else 's'}" for need, name in needs if need)
 
 
 def repeated_options(resources: Resources, log_to: Iterable[str] = ()) -> list[str]:
@@ -123,5 +112,9 @@ def repeated_options(resources: Resources, log_to: Iterable[str] = ()) -> list[s
     given = [
         (field.name, value) for field in fields(resources) if (value := getattr(resources, field.name)) != field.default
     ]
-    words = [(name.replace("_", "-"), f"{value:.15g}" if isinstance(value, float) else value) for name, value in given]
+    units = {"wait": "s"}
+    words = [
+        (name.replace("_", "-"), f"{value:.15g}{units.get(name, '')}" if isinstance(value, float) else value)
+        for name, value in given
+    ]
     return [f"--{name}={value}" for name, value in [*words, *(("log-to", name) for name in log_to)]]

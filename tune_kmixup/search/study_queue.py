@@ -20,7 +20,8 @@ from tune_kmixup.search.export import finished_trial, rung_errors
 from tune_kmixup.search.samplers import make_sampler
 from tune_kmixup.store.run_dir import Results, RunDir
 
-RETRIES = 2  # per launch, of a trial that raised an error, or whose worker or node was lost
+RETRIES = 2  # per launch, of a trial that raised an error, or whose worker died
+LOST_NODES = 20  # that a trial survives per launch: a trial that brings its node down would never end
 
 
 class StudyQueue:
@@ -43,6 +44,7 @@ class StudyQueue:
         self.seconds = sum(row.seconds for row in self.rows)
         self.running: dict[str, Trial] = {}  # by Ray's trial id
         self.attempts: Counter[str] = Counter()  # trial name -> failed attempts in this launch
+        self.lost_nodes: Counter[str] = Counter()  # trial name -> nodes that left under it in this launch
         self.retries: list[Trial] = []  # trials to run again
         self.failed: dict[str, str] = {}  # trial name -> error in this launch; failures of earlier launches run again
         self.stopped_rows: dict[str, Row] = {}  # by Ray's trial id: the row of a trial that is being stopped early
@@ -86,6 +88,10 @@ class StudyQueue:
         finals = self.suite.final_seeds if self.finals is None else sum(len(trial.seeds) for trial in self.finals)
         started = sum(len(trial.seeds) for trial in (*self.running.values(), *self.retries))
         return len(self.unsearched) * self.suite.search_seeds + shortlist + finals + started
+
+    def ready(self) -> int:
+        """The number of trials that could start now."""
+        return len(self.retries) + len(self.unsearched) + len(self.shortlisted or ()) + len(self.finals or ())
 
     def queue_stages(self) -> None:
         """Queues the missing trials of the shortlist if the search has ended, and final trials after those."""
@@ -170,23 +176,17 @@ class StudyQueue:
                 self.optuna_trials[trial.name].report(error, epoch)
         return new
 
-    def finish(self, ray_id: str, rows: list[Row] | None) -> None:
-        """Ends a trial: writes its rows and tells Optuna, or queues it again if it failed.
+    def finish(self, ray_id: str, rows: list[Row]) -> None:
+        """Ends a trial: writes its rows and tells Optuna.
 
         Args:
             ray_id: Ray's id of the trial.
-            rows: its rows; None if it failed. After `RETRIES` retries it is given up and added to `failed`.
+            rows: its rows.
 
         Raises:
             OSError: if the rows cannot be written.
         """
         trial = self.running.pop(ray_id)
-        if rows is None:
-            self.attempts[trial.name] += 1
-            self.retries.append(trial)
-            if self.attempts[trial.name] > RETRIES:
-                self.give_up(trial)
-            return
         self.run.write_rows(trial, rows)
         self.rows += rows
         self.seconds += sum(row.seconds for row in rows)
@@ -197,6 +197,19 @@ class StudyQueue:
                 self.optuna_study.tell(optuna_trial, state=TrialState.PRUNED)
             else:
                 self.optuna_study.tell(optuna_trial, validation_score(rows)[0])
+
+    def retry(self, ray_id: str, node_lost: bool = False) -> None:
+        """Queues a trial that ended without rows again, unless its retries are used up.
+
+        Args:
+            ray_id: Ray's id of the trial.
+            node_lost: whether its node left, for which the trial can do nothing.
+        """
+        trial = self.running.pop(ray_id)
+        (self.lost_nodes if node_lost else self.attempts)[trial.name] += 1
+        self.retries.append(trial)
+        if self.attempts[trial.name] > RETRIES or self.lost_nodes[trial.name] > LOST_NODES:
+            self.give_up(trial)
 
     def give_up(self, trial: Trial) -> None:
         """Counts a trial as failed instead of running it again. Does nothing if it is not waiting to be run again."""

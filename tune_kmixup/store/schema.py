@@ -75,9 +75,14 @@ def check_record(content: Any, schema: Mapping[str, Field]) -> None:
 TIME = Field(float, 0, MAX_TIME)
 HOLDER = {"host": Field(str), "pid": Field(int, 1, 2**31 - 1), "since": TIME}
 LEASE = HOLDER | {"updated": TIME, "by": Field(str, optional=True)}
-PERIOD = {"since": TIME, "updated": TIME, "slots": Field(float, 0, MOST)}
+PERIOD = {
+    "since": TIME,
+    "updated": TIME,
+    "slots": Field(float, 0, MOST),
+    "slot_seconds": Field(float, 0, optional=True),  # launches of long ago had the same slots all the time
+}
 HEARTBEAT = HOLDER | PERIOD | {"ended": Field(bool)}
-OPTION = re.compile("--(address|cpus-per-trial|gpus-per-trial|max-concurrent|batch-seeds|log-to)=.+")
+OPTION = re.compile("--(address|cpus-per-trial|gpus-per-trial|max-concurrent|wait|batch-seeds|log-to)=.+")
 RUNNING = {"since": TIME, "seeds": Field(int, 1, MOST)}
 
 

@@ -247,6 +247,6 @@ def busy_share(launch: Mapping[str, Any], run_seconds: Iterable[tuple[str, float
     """
     launches = [*launch.get("earlier", []), launch] if launch else []
     shares = [one.get("shares", {}) for one in launches]
-    available = sum(one["slots"] * (one["updated"] - one["since"]) for one in launches)
+    available = sum(one.get("slot_seconds", one["slots"] * (one["updated"] - one["since"])) for one in launches)
     busy = sum(shares[-1].get(task, 1.0) * seconds for task, seconds in run_seconds) if shares else 0.0
     return busy / available if 0 < busy <= available and all(one == shares[-1] for one in shares) else None

@@ -11,13 +11,16 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import joblib
 import ray
 import torch
 
 import search_spaces
 import tune_kmixup
+from tune_kmixup.core.checks import MOST
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.planning.resources import Resources
+from tune_kmixup.tuning.slots import Node
 
 ANSWER_SECONDS = 30.0  # for the address of a cluster to answer
 # Ray speaks gRPC, so HTTP/2: each side begins with a frame of settings (RFC 9113, section 3.4). This one is empty.
@@ -29,7 +32,7 @@ LOST_SECONDS = float(os.environ.get("RAY_gcs_rpc_server_reconnect_timeout_s", "6
 
 
 @contextmanager
-def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None] | None = None) -> Iterator[int]:
+def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None] | None = None) -> Iterator[None]:
     """Connects to Ray for the duration of a launch.
 
     Args:
@@ -37,16 +40,13 @@ def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None]
         on_death: called from another thread if a process of a private Ray dies, or a cluster is lost. It should end
             this process: Ray ends it seconds later without a word, or waits for minutes.
 
-    Yields:
-        The number of slots, see `Resources.slots`.
-
     Raises:
-        BadInput: if not even one trial fits, or the cluster refuses the connection.
+        BadInput: if the cluster refuses the connection.
         LaunchError: if Ray does not start, or the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if resources.address is None:
-        start_private_ray(resources)
+        start_private_ray()
     else:
         join_cluster(resources.address)
     ended = Event()
@@ -56,8 +56,7 @@ def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None]
         watch: Callable[..., None] = watch_ray if private else watch_cluster
         Thread(target=watch, args=(watched, ended, on_death), daemon=True).start()
     try:
-        total = ray.cluster_resources()
-        yield resources.slots(total.get("CPU", 0), total.get("GPU", 0))
+        yield
     finally:
         ended.set()
         ray.shutdown()
@@ -87,16 +86,21 @@ def watch_cluster(address: str, ended: Event, on_death: Callable[[LaunchError], 
                 return
 
 
-def start_private_ray(resources: Resources) -> None:
+def this_machine() -> Node:
+    """What a Ray that we start may use: the CPUs that this process may (affinity, container, Slurm), and all GPUs."""
+    cpus = min(joblib.cpu_count(), int(os.environ.get("SLURM_CPUS_ON_NODE") or MOST))
+    return Node("this machine", cpus, torch.cuda.device_count())
+
+
+def start_private_ray() -> None:
     """Starts a Ray that only this launch uses. It never attaches to one that is already running on the machine."""
-    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    resources.slots(cpus, gpus)  # raises BadInput before Ray starts, if no trial fits
+    machine = this_machine()
     # Ray's ports are open to the network, so it asks for a token. If we set none, Ray writes one to the home directory,
     # which may be read-only, and from then on every `ray start` on this machine asks for that token.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
     try:
-        ray.init("local", num_cpus=cpus, num_gpus=gpus, **options)
+        ray.init("local", num_cpus=int(machine.cpus), num_gpus=int(machine.gpus), **options)
     except Exception as error:  # its processes die, or its files cannot be written: it raises errors of many types
         folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
         raise LaunchError(

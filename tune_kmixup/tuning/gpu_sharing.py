@@ -1,8 +1,9 @@
 """How trials of different tasks share GPUs: the share of a GPU that each task needs, and which trials fit now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.tuning.slots import Node
 
 # Factor on the measured memory, for what a short trial does not show: blocks that the allocator cannot reuse with other
 # values of α and k, kernels that are loaded later, workspaces that are chosen anew. A trial that outgrows its share can
@@ -55,30 +56,39 @@ class GpuSharing:
 
     Ray decides where a trial really runs. If it decides otherwise, the trial waits in Ray until another one ends.
     No GPU is reserved for a large trial that waits, because the GPU would be idle meanwhile.
-    Without shares, all trials need the same CPUs and GPUs. Then every trial fits, and Ray Tune's limit on concurrent
-    trials is enough.
 
     Args:
-        shares: share of a GPU by task without its split; empty if all trials are alike.
-        slots: number of GPUs; without shares, the number of trials that run at once.
+        shares: share of a GPU by task without its split.
+        cpus_per_trial: CPUs of one trial.
         max_concurrent: upper limit on the number of trials at once; None: as many as fit.
     """
 
-    def __init__(self, shares: Mapping[str, float] | None = None, slots: int = 0, max_concurrent: int | None = None):
-        self.shares = dict(shares or {})
-        self.free = [UNITS_PER_GPU] * slots  # free units of each GPU
-        self.allocated: dict[str, tuple[int, int]] = {}  # Ray's trial id -> index of its GPU, units
+    def __init__(self, shares: Mapping[str, float], cpus_per_trial: float = 1.0, max_concurrent: int | None = None):
+        self.shares = dict(shares)
+        self.cpus_per_trial, self.max_concurrent = cpus_per_trial, max_concurrent
+        self.free: dict[tuple[str, int], int] = {}  # (node, number of the GPU on it) -> free units
+        self.allocated: dict[str, tuple[tuple[str, int], int]] = {}  # Ray's trial id -> its GPU, units
         self.warm_share: float | None = None  # share of the trial that ended last: its worker can be reused
-        self.max_concurrent = slots
-        self.slots: float = slots  # GPUs that can be busy at once: fewer than all if `max_concurrent` is small
-        if self.shares:
-            fit = slots * max(UNITS_PER_GPU // self.units(task) for task in self.shares)
-            self.max_concurrent = min(fit, max_concurrent or fit)
-            self.slots = min(slots, self.max_concurrent * max(self.shares.values()))
+
+    @property
+    def slots(self) -> float:
+        """GPUs that can be busy at once: fewer than all if `max_concurrent` is small."""
+        if self.max_concurrent is None:
+            return len(self.free)
+        return min(len(self.free), self.max_concurrent * max(self.shares.values()))
+
+    def follow(self, nodes: Sequence[Node]) -> None:
+        """Adds the GPUs of nodes that have joined, and forgets those of nodes that have left."""
+        gpus = [(node.id, i) for node in nodes if node.cpus >= self.cpus_per_trial for i in range(int(node.gpus))]
+        self.free = {gpu: self.free.get(gpu, UNITS_PER_GPU) for gpu in gpus}
+
+    def request(self, task: str) -> dict[str, float]:
+        """The resources that Ray reserves for a trial of a task."""
+        return {"CPU": self.cpus_per_trial, "GPU": self.slot_share(task)}
 
     def slot_share(self, task: str) -> float:
-        """The share of a slot that a trial of a task takes. Without shares, a trial takes a whole slot."""
-        return self.shares.get(task, 1.0)
+        """The share of a slot, a GPU, that a trial of a task takes."""
+        return self.shares[task]
 
     def priority(self, task: str, seconds: float) -> tuple[float, float]:
         """Sort key of a task: trials of the task with the greatest key are handed out first.
@@ -94,23 +104,25 @@ class GpuSharing:
         return seconds * share * (REUSE_FACTOR if share == self.warm_share else 1.0), share
 
     def fits(self, task: str) -> bool:
-        return task not in self.shares or max(self.free) >= self.units(task)
+        """Whether a trial of a task can run now, beside those that hold a share."""
+        if self.max_concurrent is not None and len(self.allocated) >= self.max_concurrent:
+            return False
+        return max(self.free.values(), default=0) >= self.units(task)
 
     def units(self, task: str) -> int:
         return round(UNITS_PER_GPU * self.slot_share(task))
 
     def acquire(self, ray_id: str, task: str) -> None:
         """Takes the share of a trial that fits."""
-        if task in self.shares:
-            units = self.units(task)
-            free, gpu = min((free, gpu) for gpu, free in enumerate(self.free) if free >= units)
-            self.free[gpu] = free - units
-            self.allocated[ray_id] = gpu, units
-            self.warm_share = None
+        units = self.units(task)
+        free, gpu = min((free, gpu) for gpu, free in self.free.items() if free >= units)
+        self.free[gpu] = free - units
+        self.allocated[ray_id] = gpu, units
+        self.warm_share = None
 
     def release(self, ray_id: str) -> None:
-        """Gives back the share of a trial, if it holds one."""
-        gpu, units = self.allocated.pop(ray_id, (0, 0))
-        if units:
+        """Gives back the share of a trial, if it holds one. Its GPU may have left."""
+        gpu, units = self.allocated.pop(ray_id, (("", 0), 0))
+        if gpu in self.free:
             self.free[gpu] += units
             self.warm_share = units / UNITS_PER_GPU

@@ -1,4 +1,4 @@
-"""The heartbeat of a launch: writes launch.json, reports progress, and keeps the errors of failed trials."""
+"""The heartbeat of a launch: follows the cluster, writes launch.json, reports progress, keeps the errors of trials."""
 
 import os
 import socket
@@ -10,37 +10,82 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
+from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import HEARTBEAT_SECONDS
+from tune_kmixup.tuning.capacity import MOST_BUNDLES, POLL_SECONDS, Capacity
 from tune_kmixup.tuning.searcher import SuiteSearcher
+from tune_kmixup.tuning.signals import StopSignals
+
+NODE_LOST = "its node has died"  # how Ray explains that an actor died
 
 
 class Heartbeat(tune.Callback):  # type: ignore[misc]
-    """Writes launch.json every few seconds, reports progress, and keeps the errors of failed trials.
+    """Follows the cluster, writes launch.json, reports progress, and keeps the errors of failed trials.
 
     Args:
         searcher: what has been handed out.
         run: the run directory.
+        capacity: the nodes on which trials run.
+        signals: what may stop the launch from outside.
         options: options of the launch that `resume` needs again.
-        on_progress: called with the searcher after each step of Ray Tune.
+        on_progress: called with the searcher about once a second.
+
+    Attributes:
+        error: why the launch cannot go on; None if it can.
     """
 
     def __init__(
         self,
         searcher: SuiteSearcher,
         run: RunDir,
+        capacity: Capacity,
+        signals: StopSignals,
         options: Sequence[str],
         on_progress: Callable[[SuiteSearcher], None],
     ):
-        self.searcher, self.run, self.options, self.on_progress = searcher, run, list(options), on_progress
+        self.searcher, self.run, self.capacity, self.signals = searcher, run, capacity, signals
+        self.options, self.on_progress = list(options), on_progress
+        self.error: LaunchError | None = None
         self.launched = time.time()
         previous = run.launch()
-        summary = {name: previous[name] for name in ("since", "updated", "slots", "shares") if name in previous}
+        names = ("since", "updated", "slots", "slot_seconds", "shares")
+        summary = {name: previous[name] for name in names if name in previous}
         self.earlier = [*previous.get("earlier", []), summary] if previous else []
-        self.last_written = 0.0
+        self.slot_seconds = 0.0  # that were there so far
+        self.beaten = self.last_written = self.last_slot = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles callbacks for its own Tuner.restore, which we do not use
+
+    def must_stop(self) -> bool:
+        """Whether the launch has to end now, with trials in progress."""
+        return self.signals.received is not None or self.error is not None
+
+    def beat(self) -> None:
+        """Does once a second what is due. Ray Tune calls it between its steps, and while it waits for a trial."""
+        if self.must_stop():
+            self.searcher.stopping = True
+        now = time.monotonic()
+        if now - self.beaten < POLL_SECONDS:
+            return
+        self.follow_cluster(now)
+        self.on_progress(self.searcher)
+        if now - self.last_written > HEARTBEAT_SECONDS:
+            self.write()
+
+    def follow_cluster(self, now: float) -> None:
+        """Takes note of the nodes that are there, and asks for what trials could use beside them."""
+        slots = self.searcher.slots
+        self.slot_seconds += slots.slots * (now - self.beaten)
+        self.beaten = now
+        slots.follow(self.capacity.nodes())
+        most = min(MOST_BUNDLES, self.capacity.resources.max_concurrent or MOST_BUNDLES)
+        self.capacity.ask(self.searcher.demand(most))
+        if slots.slots:
+            self.last_slot = now
+        elif now - self.last_slot > (seconds := self.capacity.wait_seconds()):
+            self.error = LaunchError(self.capacity.too_small(self.capacity.nodes(), seconds))
 
     def write(self, ended: bool = False) -> None:
         """Writes launch.json.
@@ -60,8 +105,9 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
             "updated": time.time(),
             "ended": ended,
             "options": self.options,
-            "slots": self.searcher.sharing.slots,
-            "shares": self.searcher.sharing.shares,
+            "slots": self.searcher.slots.slots,
+            "slot_seconds": self.slot_seconds,
+            "shares": dict(self.searcher.slots.shares),
             "earlier": self.earlier,
             "running": {} if ended else running,
         }
@@ -70,10 +116,9 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         self.last_written = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
-        if time.monotonic() - self.last_written > HEARTBEAT_SECONDS:
-            self.write()
-        self.on_progress(self.searcher)
+        self.beat()
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        lines = Path(trial.error_file).read_text().strip().splitlines() if trial.error_file else []
-        self.searcher.record_error(trial.trial_id, lines[-1] if lines else "its worker died")
+        text = Path(trial.error_file).read_text().strip() if trial.error_file else ""
+        lines = text.splitlines() or ["its worker died"]
+        self.searcher.on_error(trial.trial_id, lines[-1], node_lost=NODE_LOST in text)

@@ -2,9 +2,7 @@
 
 import logging
 import os
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ import optuna
 import ray
 from ray import tune
 
+from tune_kmixup.core.checks import MOST
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.data.download import fetch
@@ -23,12 +22,13 @@ from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources, repeated_options
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import loggers
+from tune_kmixup.tuning.capacity import Bundle, capacity_of
 from tune_kmixup.tuning.cluster import first_line, ray_connection
-from tune_kmixup.tuning.gpu_sharing import GpuSharing
 from tune_kmixup.tuning.heartbeat import Heartbeat
-from tune_kmixup.tuning.profiling import load_or_measure_speedups, plan_gpu_sharing
+from tune_kmixup.tuning.profiling import load_or_measure_speedups, make_slots
 from tune_kmixup.tuning.scheduler import SuiteScheduler
 from tune_kmixup.tuning.searcher import SuiteSearcher
+from tune_kmixup.tuning.signals import StopSignals
 from tune_kmixup.tuning.worker import TrialActor
 
 
@@ -40,11 +40,28 @@ class Outcome:
         failures: study/trial -> last line of its error, for the trials that failed.
         finished: whether nothing is left to run but those.
         disk_error: why a file could not be written; None if all were.
+        stopped_by: number of the signal that stopped it; None if none did.
     """
 
     failures: dict[str, str]
     finished: bool
     disk_error: OSError | None
+    stopped_by: int | None
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears how a launch goes.
+
+    Attributes:
+        phase: called with what the launch is doing before its first trial, when that changes.
+        progress: called with the searcher about once a second.
+        death: called from another thread if Ray dies, see `cluster.ray_connection`.
+    """
+
+    phase: Callable[[str], None] = lambda text: None
+    progress: Callable[[SuiteSearcher], None] = lambda searcher: None
+    death: Callable[[LaunchError], None] | None = None
 
 
 def launch(
@@ -53,10 +70,9 @@ def launch(
     data_dir: Path,
     resources: Resources,
     plugins: Plugins,
-    on_progress: Callable[[SuiteSearcher], None] = lambda searcher: None,
+    listeners: Listeners = Listeners(),
     warm_start: Mapping[str, Mapping[str, float]] | None = None,
     log_to: Sequence[str] = (),
-    on_death: Callable[[LaunchError], None] | None = None,
 ) -> Outcome | None:
     """Runs what is missing of a suite. The caller holds the lock of the run directory (`store.lock.run_lock`).
 
@@ -66,10 +82,9 @@ def launch(
         data_dir: folder of the data sets; what is missing there is downloaded.
         resources: where trials run, and on how many CPUs and GPUs.
         plugins: the user's own modules, loaded by every worker.
-        on_progress: called with the searcher after each step of Ray Tune.
+        listeners: who hears how it goes.
         warm_start: study -> values to propose first, for studies without proposals.
         log_to: names of Ray Tune's loggers to send trials to as well, see `loggers`.
-        on_death: called if Ray dies, see `cluster.ray_connection`.
 
     Returns:
         How the launch ended; None if nothing was missing.
@@ -77,7 +92,9 @@ def launch(
     Raises:
         BadInput: if the suite cannot run with these arguments, or the run directory holds results of other data,
             `--load` files or numbers.
-        LaunchError: if Ray or a disk fails.
+        LaunchError: if Ray or a disk fails, or the cluster loses all its nodes.
+        KeyboardInterrupt: with the number of a signal (Ctrl-C, SIGTERM, SIGHUP) that arrives before the first trial, or
+            of a second one after. The first one after it stops the launch: running trials save their state.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
     data_dir = data_dir.absolute()  # workers have other working directories
@@ -85,18 +102,33 @@ def launch(
     if searcher.finished():
         return None
     background_loggers = loggers.start_loggers(log_to, suite, run)
+    listeners.phase("Reading the data sets")
     for dataset in {study.task.dataset for study in suite.studies}:
         fetch(dataset, data_dir)
     suite = identified(suite, run, data_dir, plugins)
-    with failures_in_a_line(), ray_connection(resources, on_death) as slots, temporary_folder() as scratch:
+    listeners.phase(f"Joining the Ray cluster at {resources.address}" if resources.address else "Starting Ray")
+    with (
+        StopSignals() as signals,
+        failures_in_a_line(),
+        ray_connection(resources, listeners.death),
+        capacity_of(resources) as capacity,
+        temporary_folder() as scratch,
+    ):
+        signals.install()
+        nodes = capacity.wait_for_node(first_demand(searcher, resources), listeners.phase)
+        listeners.phase("Measuring how trials train fastest")
         speedups = load_or_measure_speedups(suite, run, data_dir, plugins, resources)
-        sharing = plan_gpu_sharing(suite, run, data_dir, plugins, resources, speedups, slots)
+        slots = make_slots(suite, run, data_dir, plugins, resources, speedups)
+        slots.follow(nodes)
         run.write_suite(suite)  # not before: a suite that cannot run leaves only its measurements behind
         for study, values in (warm_start or {}).items():
             run.write_proposal(study, 0, values)
-        searcher = SuiteSearcher(suite, run, speedups, sharing)
-        heartbeat = Heartbeat(searcher, run, repeated_options(resources, log_to), on_progress)
+        searcher = SuiteSearcher(suite, run, speedups, slots)
+        options = repeated_options(resources, log_to)
+        heartbeat = Heartbeat(searcher, run, capacity, signals, options, listeners.progress)
+        searcher.on_suggest = heartbeat.beat
         heartbeat.write()
+        listeners.phase("Starting the first trials")
         trainable = tune.with_parameters(
             TrialActor,
             tasks={study.name: study.task for study in suite.studies},
@@ -106,11 +138,22 @@ def launch(
             plugins=plugins,
             resources=resources,
         )
-        run_experiment(trainable, searcher, [heartbeat, *background_loggers], resources, scratch)
-        heartbeat.write(ended=True)
+        try:
+            run_experiment(trainable, heartbeat, background_loggers, scratch)
+        finally:
+            heartbeat.write(ended=True)
         for logger in background_loggers:
             logger.finish()
-    return Outcome(searcher.failures(), searcher.finished(), searcher.disk_error)
+    if heartbeat.error:
+        raise heartbeat.error
+    return Outcome(searcher.failures(), searcher.finished(), searcher.disk_error, signals.received)
+
+
+def first_demand(searcher: SuiteSearcher, resources: Resources) -> list[Bundle]:
+    """What to ask of an autoscaler before the first trial, where shares of GPUs may not be measured yet."""
+    bundle = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_to_start}
+    ready = sum(queue.ready() for queue in searcher.queues.values())
+    return [bundle] * min(ready, resources.max_concurrent or ready)
 
 
 @contextmanager
@@ -136,54 +179,54 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(path)
 
 
+class StopWithHeartbeat(tune.Stopper):  # type: ignore[misc]
+    """Ends the experiment when the heartbeat says so. Running trials save their state."""
+
+    def __init__(self, heartbeat: Heartbeat):
+        self.heartbeat = heartbeat
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.heartbeat.must_stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as for the heartbeat
+
+
 def run_experiment(
-    trainable: Any, searcher: SuiteSearcher, callbacks: list[tune.Callback], resources: Resources, scratch: Path
+    trainable: Any, heartbeat: Heartbeat, background_loggers: Sequence[tune.Callback], scratch: Path
 ) -> None:
-    """Runs the Ray Tune experiment. Its state goes to `scratch` and is thrown away: the run directory is the record."""
+    """Runs the Ray Tune experiment. Its state goes to `scratch` and is thrown away: the run directory is the record.
+
+    The searcher hands out only what fits, so no limit on trials that wait in Ray is needed. Ray's own limit of one
+    would start workers one after another.
+    """
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our progress display replaces Ray's
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the launching process writes the rows
+    os.environ |= {"TUNE_MAX_PENDING_TRIALS_PG": str(MOST), "TUNE_DISABLE_SIGINT_HANDLER": "1"}
     logging.getLogger("ray.tune.tune").setLevel("CRITICAL")  # Ray's summary reports retried trials as failures
+    searcher, signals = heartbeat.searcher, heartbeat.signals
+    requests = {study.name: searcher.slots.request(study.task.base) for study in searcher.suite.studies}
     tuner = tune.Tuner(
-        tune.with_resources(trainable, resource_request(searcher.suite, resources, searcher.sharing)),
+        tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([requests[config["study"]]])),
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=SuiteScheduler(searcher),
-            num_samples=-1,
-            max_concurrent_trials=searcher.sharing.max_concurrent,
-            reuse_actors=True,
+            search_alg=searcher, scheduler=SuiteScheduler(searcher), num_samples=-1, reuse_actors=True
         ),
         run_config=tune.RunConfig(
             name="suite",
             storage_path=str(scratch),
-            callbacks=callbacks,
+            callbacks=[heartbeat, *background_loggers],
+            stop=StopWithHeartbeat(heartbeat),
             # The searcher retries trials: Ray Tune does not if the worker is lost before the first step.
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
-    with sigint_restored():
-        tuner.fit()
-
-
-@contextmanager
-def sigint_restored() -> Iterator[None]:
-    """Ray Tune leaves its handler of Ctrl-C behind, which would swallow the next one of a notebook or script."""
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set, Ray sets none
-        yield
-        return
-    handler = signal.getsignal(signal.SIGINT)
+    signals.graceful = True
     try:
-        yield
+        tuner.fit()
     finally:
-        signal.signal(signal.SIGINT, handler)
-
-
-def resource_request(
-    suite: Suite, resources: Resources, sharing: GpuSharing
-) -> Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]:
-    """The resources that Ray reserves for a trial, by its configuration. Only such a worker runs the trial."""
-    bases = {study.name: study.task.base for study in suite.studies}
-    gpus = {name: sharing.shares.get(base, resources.gpus_per_trial) for name, base in bases.items()}
-    cpus = resources.cpus_per_trial
-    return lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus[config["study"]]}])
+        signals.graceful = False

@@ -13,6 +13,7 @@ from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.gpu_sharing import GpuSharing, gpu_shares
+from tune_kmixup.tuning.slots import EqualSlots, Slots
 from tune_kmixup.tuning.worker import measure_gpu_memory, measure_speedups, total_gpu_memory
 
 
@@ -45,10 +46,10 @@ def load_or_measure_speedups(
     return speedups
 
 
-def plan_gpu_sharing(
-    suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources, speedups: Speedups, slots: int
-) -> GpuSharing:
-    """How trials share the GPUs. With `auto`, by measured memory, once per run directory and size of GPU memory.
+def make_slots(
+    suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources, speedups: Speedups
+) -> Slots:
+    """How trials share the cluster. With `auto`, by measured memory, once per run directory and size of GPU memory.
 
     Args:
         suite: its tasks are measured.
@@ -57,13 +58,15 @@ def plan_gpu_sharing(
         plugins: the user's own modules.
         resources: those of a trial; a number of `gpus_per_trial` makes measuring unnecessary.
         speedups: decide how many seeds a trial trains together, see `load_or_measure_speedups`.
-        slots: see `Resources.slots`.
+
+    Returns:
+        Slots, which follow no nodes yet.
 
     Raises:
         BadInput: for a task whose trials do not fit on a GPU.
     """
     if resources.gpus_per_trial != "auto":
-        return GpuSharing({}, slots)
+        return EqualSlots(resources.cpus_per_trial, resources.gpus_per_trial, resources.max_concurrent, nodes=())
     gpu_memory, cpus_per_gpu = smallest_gpu(plugins)
     tasks = tasks_by_base(suite)
     seeds = {base: largest_batch(speedups, suite, task) for base, task in tasks.items()}
@@ -78,7 +81,8 @@ def plan_gpu_sharing(
     # A task that cannot be trained has no measurement. Its trials get a whole GPU each, and report why.
     needs = {base: on_this_gpu.get(base, {}).get(seeds[base], gpu_memory) for base in tasks}
     cpu_limit = cpus_per_gpu / resources.cpus_per_trial
-    return GpuSharing(gpu_shares(needs, gpu_memory, cpu_limit), slots, resources.max_concurrent)
+    shares = gpu_shares(needs, gpu_memory, cpu_limit)
+    return GpuSharing(shares, resources.cpus_per_trial, resources.max_concurrent)
 
 
 def tasks_by_base(suite: Suite) -> dict[str, Task]:
@@ -91,7 +95,7 @@ def remote_function(function: Callable[..., Any], resources: Resources) -> Any:
 
     With a GPU, every call gets a process of its own, so that no GPU memory is left over from an earlier measurement.
     """
-    gpus = 1 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
+    gpus = resources.gpus_to_start
     return ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=gpus, max_calls=1 if gpus else 0)(function)
 
 

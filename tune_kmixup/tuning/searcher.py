@@ -7,19 +7,20 @@ There is no barrier between the two phases.
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from tune_kmixup.core.batched_seeds import Speedups
-from tune_kmixup.core.config import Suite, Trial
+from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.tuning.gpu_sharing import GpuSharing
+from tune_kmixup.tuning.slots import EqualSlots, Slots
 
 
 class SuiteSearcher(Searcher):  # type: ignore[misc]
@@ -31,12 +32,12 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         suite: what to run.
         run: where rows and proposals are written, and which of them exist already.
         speedups: gain of training seeds together, see `profiling.load_or_measure_speedups`; None: never together.
-        sharing: how trials share GPUs; None: all trials need the same resources.
+        slots: which trials can run now; None: all.
     """
 
-    def __init__(self, suite: Suite, run: RunDir, speedups: Speedups | None = None, sharing: GpuSharing | None = None):
+    def __init__(self, suite: Suite, run: RunDir, speedups: Speedups | None = None, slots: Slots | None = None):
         super().__init__()  # without a metric: the study queues score trials from their rows
-        self.suite, self.run, self.sharing = suite, run, sharing or GpuSharing()
+        self.suite, self.run, self.slots = suite, run, slots or EqualSlots()
         with run.local_copy() as local:
             results = local.results(suite)
         self.queues = {
@@ -46,7 +47,7 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         for queue in self.queues.values():
             self.queues_by_task.setdefault(queue.study.task.base, []).append(queue)
         self.start_times: dict[str, float] = {}  # Ray's trial id -> Unix time
-        self.lost_trials: dict[str, Trial] = {}  # by Ray's trial id: ended without rows, the error not yet recorded
+        self.on_suggest: Callable[[], None] = lambda: None  # called first: Ray Tune may do nothing else for minutes
         self.stopping = False  # if set, no further trial is handed out
         self.disk_error: OSError | None = None  # why a file could not be written
 
@@ -59,9 +60,10 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         Returns:
             The fields of the trial; None if none can run now; `Searcher.FINISHED` if nothing is left to run.
         """
+        self.on_suggest()
         if self.stopping:
             return str(Searcher.FINISHED)
-        fitting = (queue for queue in self.queues.values() if self.sharing.fits(queue.study.task.base))
+        fitting = (queue for queue in self.queues.values() if self.slots.fits(queue.study.task.base))
         for queue in sorted(fitting, key=self.priority, reverse=True):
             with self.stop_on_disk_error():
                 trial = queue.next_trial(trial_id)
@@ -69,7 +71,7 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
                 return str(Searcher.FINISHED)
             if trial:
                 self.start_times[trial_id] = time.time()
-                self.sharing.acquire(trial_id, queue.study.task.base)
+                self.slots.acquire(trial_id, queue.study.task.base)
                 return {"study": trial.study, **vars(trial)}
         return str(Searcher.FINISHED) if self.finished() else None
 
@@ -87,28 +89,43 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         same_task = self.queues_by_task[task]
         runs = sum(len(other.rows) for other in same_task)
         left = queue.runs_left() * sum(other.seconds for other in same_task) / runs if runs else float("inf")
-        return self.sharing.priority(task, left)
+        return self.slots.priority(task, left)
+
+    def demand(self, most: int) -> list[dict[str, float]]:
+        """The resources of each trial that runs or could run now, up to so many trials."""
+        tasks = (
+            queue.study.task.base
+            for queue in self.queues.values()
+            for _ in range(len(queue.running) + (0 if self.stopping else queue.ready()))
+        )
+        return [self.slots.request(task) for task in islice(tasks, most)]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Ignores intermediate results: the rows come with the last one."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Keeps the rows of a trial. Without any, its study retries it or counts it as failed."""
+        """Keeps the rows of a trial. After an error, Ray Tune tells the cause to `Heartbeat.on_trial_error`."""
         self.start_times.pop(trial_id, None)
-        self.sharing.release(trial_id)
+        self.slots.release(trial_id)
         queue = self.queue_of(trial_id)
         stopped_row = queue.stopped_rows.pop(trial_id, None)
-        finished = [Row.from_json(row) for row in (result or {}).get("rows", ())]
-        rows = None if error else finished or ([stopped_row] if stopped_row else None)
-        if rows is None:
-            self.lost_trials[trial_id] = queue.running[trial_id]
+        if error:
+            return
+        rows = [Row.from_json(row) for row in (result or {}).get("rows", ())] or ([stopped_row] if stopped_row else [])
         with self.stop_on_disk_error():
             queue.finish(trial_id, rows)
 
-    def record_error(self, trial_id: str, error: str) -> None:
-        """Keeps the last line of a trial's error, if its retries are used up. Bad input is as bad in a retry."""
-        trial = self.lost_trials.pop(trial_id)
-        queue = self.queues[trial.study]
+    def on_error(self, trial_id: str, error: str, node_lost: bool = False) -> None:
+        """Lets a trial run again. If its retries are used up, keeps the last line of its error.
+
+        Args:
+            trial_id: Ray's id of the trial.
+            error: the last line of its error. Bad input is as bad in a retry.
+            node_lost: see `StudyQueue.retry`.
+        """
+        queue = self.queue_of(trial_id)
+        trial = queue.running[trial_id]
+        queue.retry(trial_id, node_lost)
         if re.match(rf"([\w.]+\.)?{BadInput.__name__}: ", error):
             queue.give_up(trial)
         if trial.name in queue.failed:

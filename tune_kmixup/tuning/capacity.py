@@ -1,0 +1,128 @@
+"""Follows the nodes of a cluster, and asks its autoscaler for what a launch can use."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import ray
+from ray.autoscaler import sdk
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.experimental.internal_kv import _internal_kv_get
+
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.planning.resources import Resources
+from tune_kmixup.tuning.slots import Node
+
+POLL_SECONDS = 1.0  # between two looks at the nodes of a cluster
+# Ray keeps one request per cluster, the last one. Repeated, it outlives the end of another launch on the same cluster.
+ASK_AGAIN_SECONDS = 30.0
+MOST_BUNDLES = 1000  # trials that are asked for at once: an autoscaler compares each with every kind of node
+WAIT_SECONDS, WAIT_FOR_AUTOSCALER_SECONDS = 60.0, 900.0  # by default, for the first node that carries a trial
+
+Bundle = Mapping[str, float]  # the resources of a trial, e.g. {"CPU": 1, "GPU": 0.5}
+
+
+class Capacity:
+    """The nodes of a cluster, and what is asked of its autoscaler.
+
+    Args:
+        resources: those of a trial. Nothing is asked of a Ray that the launch has started itself.
+    """
+
+    def __init__(self, resources: Resources):
+        self.resources = resources
+        self.asked: list[Bundle] | None = None  # None: nothing has been asked
+        self.asked_at = 0.0
+
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive."""
+        alive = [(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
+        return [Node(id, found.get("CPU", 0.0), found.get("GPU", 0.0)) for id, found in alive]
+
+    def carries_a_trial(self, nodes: Sequence[Node]) -> bool:
+        """Whether a trial fits on one of the nodes."""
+        return any(node.carries(self.resources.cpus_per_trial, self.resources.gpus_to_start) for node in nodes)
+
+    def ask(self, bundles: Sequence[Bundle]) -> None:
+        """Asks the autoscaler for nodes on which all of these fit at once, beside each other.
+
+        Args:
+            bundles: resources of each trial that could run now, of those that run too.
+        """
+        wanted = sorted(bundles[:MOST_BUNDLES], key=lambda bundle: sorted(bundle.items()))
+        due = time.monotonic() - self.asked_at > ASK_AGAIN_SECONDS
+        if self.resources.address and (wanted != self.asked or due):
+            sdk.request_resources(bundles=[dict(bundle) for bundle in wanted])
+            self.asked, self.asked_at = wanted, time.monotonic()
+
+    def wait_for_node(self, bundles: Sequence[Bundle], on_phase: Callable[[str], None]) -> list[Node]:
+        """Waits until a trial fits on a node.
+
+        Args:
+            bundles: see `ask`.
+            on_phase: called once a second with what is waited for and what there is.
+
+        Returns:
+            The nodes that are there then.
+
+        Raises:
+            BadInput: if no node carries a trial within `resources.wait` seconds.
+        """
+        since = time.monotonic()
+        while not self.carries_a_trial(nodes := self.nodes()):
+            self.ask(bundles)
+            seconds = self.wait_seconds()
+            if time.monotonic() - since >= seconds:
+                raise BadInput(self.too_small(nodes, seconds))
+            on_phase(f"Waiting for a node with {self.resources.to_start}; there are {present(nodes)}")
+            time.sleep(POLL_SECONDS)
+        return nodes
+
+    def wait_seconds(self) -> float:
+        """How long a node is waited for, in seconds."""
+        if self.resources.address is None:
+            return 0.0
+        if self.resources.wait is not None:
+            return self.resources.wait
+        return WAIT_FOR_AUTOSCALER_SECONDS if has_autoscaler() else WAIT_SECONDS
+
+    def too_small(self, nodes: Sequence[Node], seconds: float) -> str:
+        """What to say if no node carries a trial."""
+        resources, waited = self.resources, f" after {seconds:g} s" if seconds else ""
+        larger = "--wait longer, or add nodes" if resources.address else "or --address of a larger cluster"
+        return (
+            f"cpus_per_trial={resources.cpus_per_trial:g} and gpus_per_trial={resources.gpus_per_trial} fit on no "
+            f"node{waited}: there are {present(nodes)}. Choose smaller ones, {larger}."
+        )
+
+
+def present(nodes: Sequence[Node]) -> str:
+    """What nodes have in words: `2 nodes, 4 CPUs, 1 GPU`."""
+    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
+    counts = ((len(nodes), "node"), (cpus, "CPU"), (gpus, "GPU"))
+    return ", ".join(f"{count:g} {name}{'' if count == 1 else 's'}" for count, name in counts)
+
+
+@contextmanager
+def capacity_of(resources: Resources) -> Iterator[Capacity]:
+    """Follows the cluster for the duration of a launch. At its end, nothing is asked of the autoscaler any more."""
+    capacity = Capacity(resources)
+    try:
+        yield capacity
+    finally:
+        if capacity.asked and ray.is_initialized():
+            capacity.ask([])
+
+
+def has_autoscaler() -> bool:
+    """Whether the cluster adds nodes by itself.
+
+    Ray runs its autoscaler in any case. Where it can only watch, it names the kind of each node after its id.
+    """
+    report = json.loads(_internal_kv_get("__autoscaling_status") or "{}").get("autoscaler_report") or {}
+    kinds: dict[str, str] = report.get("node_type_mapping") or {}  # of its version 1
+    if not kinds:
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        kinds = {node.node_id: node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)}
+    return any(kind != f"node_{node}" for node, kind in kinds.items())
