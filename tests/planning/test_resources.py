@@ -1,19 +1,23 @@
 import pytest
 
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.planning.resources import Resources
+from tune_kmixup.planning.resources import Resources, repeated_options
 
 
-def test_slots() -> None:
-    assert Resources(cpus_per_trial=0.5).slots(4, 0) == 8
-    assert Resources(gpus_per_trial=0.25).slots(64, 2) == 8
-    assert Resources(max_concurrent=3).slots(64, 0) == 3
+def test_values_out_of_range_are_refused() -> None:
     with pytest.raises(BadInput, match="max_concurrent=0"):
         Resources(max_concurrent=0)
     with pytest.raises(BadInput, match="choose 0 to train on CPUs"):
         Resources(gpus_per_trial=-1)
-    auto = Resources(cpus_per_trial=2, gpus_per_trial="auto", max_concurrent=3)
-    assert auto.slots(64, 5) == 5, "with auto, a slot is a GPU"
-    assert auto.slots(7, 5) == 3, "two of the GPUs have no CPUs left"
-    with pytest.raises(BadInput, match="cpus_per_trial=2 does not fit"):
-        auto.slots(1, 5)
+    with pytest.raises(BadInput, match="wait=-1"):
+        Resources(wait=-1)
+
+
+def test_what_a_node_needs_for_a_first_trial() -> None:
+    assert Resources().to_start == "1 CPU"
+    assert Resources(cpus_per_trial=2, gpus_per_trial=0.5).to_start == "2 CPUs and 0.5 GPUs"
+    assert Resources(gpus_per_trial="auto").to_start == "1 CPU and 1 GPU", "the share is measured on a whole one"
+
+
+def test_the_wait_is_repeated_as_a_duration() -> None:
+    assert repeated_options(Resources(address="auto", wait=900.0)) == ["--address=auto", "--wait=900s"]

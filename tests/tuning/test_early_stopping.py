@@ -194,8 +194,9 @@ def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run
     assert goes_on(*better, 0.4) and not goes_on(*worse, 0.6)
     searcher.on_trial_complete(worse[0], {"rung": [{}], "done": True})
     assert [row.status for row in run_dir.rows(trial.study)] == ["stopped"]
-    assert searcher.failures() == {} and not searcher.lost_trials
+    assert searcher.failures() == {} and not searcher.queues[trial.study].retries
     searcher.on_trial_complete(ray_id, error=True)
+    searcher.on_error(ray_id, "its worker died")
     retry_id, retried = start_trial_with_rungs(searcher)
     assert retried.name == trial.name and goes_on(retry_id, retried, 0.5)
 
@@ -209,7 +210,8 @@ def test_a_trial_whose_last_report_is_a_passed_rung_is_lost_and_not_stopped(run_
     row = rung_row(suite, trial, 5).to_json()
     assert SuiteScheduler(searcher).on_trial_result(None, RayTrial(ray_id), {"rung": [row]}) == TrialScheduler.CONTINUE
     searcher.on_trial_complete(ray_id, {"rung": [row]})
-    assert run_dir.rows(trial.study) == [] and ray_id in searcher.lost_trials
+    assert run_dir.rows(trial.study) == []
+    assert [lost.name for lost in searcher.queues[trial.study].retries] == [trial.name]
 
 
 def test_stopped_trials_are_exported_as_pruned_with_their_errors_at_rungs(run_dir: RunDir, tmp_path: Path) -> None:

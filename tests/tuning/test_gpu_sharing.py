@@ -21,9 +21,17 @@ from tune_kmixup.tuning.gpu_sharing import (
     gpu_shares,
 )
 from tune_kmixup.tuning.searcher import SuiteSearcher
+from tune_kmixup.tuning.slots import Node
 
 GIB = 2**30
 ray_ids = map(str, itertools.count())
+
+
+def on_gpus(gpus: int, shares: dict[str, float], max_concurrent: int | None = None) -> GpuSharing:
+    """On one node with so many GPUs, and CPUs for any number of trials."""
+    sharing = GpuSharing(shares, max_concurrent=max_concurrent)
+    sharing.follow([Node("node", 1000, gpus)])
+    return sharing
 
 
 def test_shares_by_memory_and_cpus() -> None:
@@ -57,7 +65,7 @@ def test_as_many_fit_as_memory_and_cpus_allow_and_no_more(need: int, cpus: float
 
 
 def test_trials_go_to_the_fullest_gpu_that_has_room() -> None:
-    sharing = GpuSharing({"half": 0.5, "third": 0.3333, "whole": 1.0}, 2)
+    sharing = on_gpus(2, {"half": 0.5, "third": 0.3333, "whole": 1.0})
     sharing.acquire("a", "half")
     sharing.acquire("b", "third")
     assert sharing.fits("whole"), "both are on one GPU, and the other is free"
@@ -72,7 +80,7 @@ def test_trials_go_to_the_fullest_gpu_that_has_room() -> None:
 
 
 def test_a_trial_does_not_fit_on_parts_of_two_gpus() -> None:
-    sharing = GpuSharing({"more": 0.5, "less": 0.3333}, 2)
+    sharing = on_gpus(2, {"more": 0.5, "less": 0.3333})
     for trial, task in enumerate(["less"] * 5):
         sharing.acquire(str(trial), task)
     sharing.release("0")
@@ -80,20 +88,35 @@ def test_a_trial_does_not_fit_on_parts_of_two_gpus() -> None:
 
 
 def test_max_concurrent_limits_trials_and_slots() -> None:
-    sharing = GpuSharing({"half": 0.5, "seventh": 0.1428}, 3)
-    assert (sharing.max_concurrent, sharing.slots) == (21, 3)
-    sharing = GpuSharing({"half": 0.5, "seventh": 0.1428}, 3, max_concurrent=4)
-    assert (sharing.max_concurrent, sharing.slots) == (4, 2.0), "four trials take at most two GPUs"
-    equal = GpuSharing({}, 5)
-    assert (equal.max_concurrent, equal.slots, equal.slot_share("any")) == (5, 5, 1.0)
-    for trial in range(9):
-        equal.acquire(str(trial), "any")
-    assert equal.fits("any"), "without shares, Ray Tune's limit on concurrent trials decides"
+    assert on_gpus(3, {"half": 0.5, "seventh": 0.1428}).slots == 3
+    sharing = on_gpus(3, {"half": 0.5, "seventh": 0.1428}, max_concurrent=4)
+    assert sharing.slots == 2.0, "four trials take at most two GPUs"
+    for trial in range(4):
+        assert sharing.fits("seventh")
+        sharing.acquire(str(trial), "seventh")
+    assert not sharing.fits("seventh")
+
+
+def test_gpus_come_and_go() -> None:
+    sharing = GpuSharing({"half": 0.5, "whole": 1.0}, cpus_per_trial=2.0)
+    assert sharing.slots == 0 and not sharing.fits("half")
+    sharing.follow([Node("head", 2, 0), Node("a", 4, 1), Node("too few CPUs", 1, 1)])
+    assert sharing.slots == 1
+    sharing.acquire("first", "half")
+    sharing.follow([Node("head", 2, 0), Node("a", 4, 1), Node("b", 8, 2)])
+    assert sharing.slots == 3 and sharing.fits("whole")
+    sharing.acquire("second", "half")
+    assert sharing.allocated["first"][0] == sharing.allocated["second"][0], "what is taken stays taken"
+    sharing.follow([Node("b", 8, 2)])
+    sharing.release("first")
+    sharing.release("second")
+    assert set(sharing.free.values()) == {UNITS_PER_GPU}, "a GPU that has left does not come back by a release"
+    assert sharing.request("half") == {"CPU": 2.0, "GPU": 0.5}
 
 
 def test_a_freed_share_is_reused_until_others_have_twice_the_work() -> None:
     """Work in GPU-seconds: of trials that can reuse the worker, and of trials that need a new one."""
-    sharing = GpuSharing({"half": 0.5, "other half": 0.5, "whole": 1.0}, 1)
+    sharing = on_gpus(1, {"half": 0.5, "other half": 0.5, "whole": 1.0})
 
     def next_task(**seconds: float) -> str:
         return max(seconds, key=lambda task: sharing.priority(task.replace("_", " "), seconds[task]))
@@ -107,7 +130,6 @@ def test_a_freed_share_is_reused_until_others_have_twice_the_work() -> None:
     assert next_task(half=100, other_half=0, whole=float("inf")) == "whole"
     sharing.acquire("b", "half")
     assert next_task(half=100, other_half=0, whole=99) == "whole", "the worker is in use"
-    assert GpuSharing().priority("any", 3.0) == (3.0, 1.0)
 
 
 SHARES = {"iris/large": 1.0, "iris/middle": 0.5, "iris/small": 0.25}
@@ -135,7 +157,7 @@ def task_of(trial: Trial) -> str:
 
 
 def test_a_large_trial_that_waits_does_not_block_the_small_ones(mixed: Suite, run_dir: RunDir) -> None:
-    searcher = SuiteSearcher(mixed, run_dir, sharing=GpuSharing(SHARES, 3))
+    searcher = SuiteSearcher(mixed, run_dir, slots=on_gpus(3, SHARES))
     running = hand_out(searcher)
     assert [task_of(trial) for trial in running.values()] == ["iris/large"] * 3, (
         "no run is finished yet: large shares first"
@@ -156,14 +178,15 @@ def test_a_large_trial_that_waits_does_not_block_the_small_ones(mixed: Suite, ru
 @pytest.mark.parametrize("seed", range(5))
 def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    sharing = GpuSharing(SHARES, 2)
-    searcher = SuiteSearcher(mixed, RunDir(tmp_path), sharing=sharing)
+    sharing = on_gpus(2, SHARES)
+    searcher = SuiteSearcher(mixed, RunDir(tmp_path), slots=sharing)
     running: dict[str, Trial] = {}
     most_used = 0.0
     while not searcher.finished():
         running |= hand_out(searcher)
-        used = [sum(units for gpu, units in sharing.allocated.values() if gpu == index) for index in range(2)]
-        assert [UNITS_PER_GPU - units for units in used] == sharing.free and max(used) <= UNITS_PER_GPU
+        used = {gpu: sum(units for at, units in sharing.allocated.values() if at == gpu) for gpu in sharing.free}
+        assert {gpu: UNITS_PER_GPU - units for gpu, units in used.items()} == sharing.free
+        assert max(used.values()) <= UNITS_PER_GPU
         assert sharing.allocated.keys() == running.keys(), "no trial waits in Ray"
         for queue in searcher.queues.values():
             ready = queue.retries or queue.unsearched or queue.finals
@@ -173,4 +196,6 @@ def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite,
         rows = made_up_rows(mixed, running.pop(ray_id))
         lost = chance.random() < 0.1  # the worker is lost, and the trial is run again
         searcher.on_trial_complete(ray_id, None if lost else ray_result(rows), error=lost)
-    assert most_used == 2.0 and sharing.free == [UNITS_PER_GPU] * 2 and not sharing.allocated
+        if lost:
+            searcher.on_error(ray_id, "its worker died")
+    assert most_used == 2.0 and list(sharing.free.values()) == [UNITS_PER_GPU] * 2 and not sharing.allocated

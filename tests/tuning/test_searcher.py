@@ -18,10 +18,11 @@ from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.core.config import Sampler, Study, Suite, Trial
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 from tune_kmixup.search.samplers import finite_values, grid
-from tune_kmixup.search.study_queue import RETRIES
+from tune_kmixup.search.study_queue import LOST_NODES, RETRIES
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import study_status
 from tune_kmixup.tuning.searcher import SuiteSearcher
+from tune_kmixup.tuning.slots import EqualSlots, Node
 
 ray_ids = map(str, itertools.count())
 
@@ -34,6 +35,12 @@ def suggest(searcher: SuiteSearcher) -> tuple[str, Trial] | None:
         return None
     assert isinstance(config, dict)
     return ray_id, Trial(**config)
+
+
+def fail(searcher: SuiteSearcher, ray_id: str, error: str = "its worker died", node_lost: bool = False) -> None:
+    """What happens when Ray Tune sees a trial fail."""
+    searcher.on_trial_complete(ray_id, error=True)
+    searcher.on_error(ray_id, error, node_lost)
 
 
 def simulate(suite: Suite, path: Path, slots: int, rng: random.Random, stop_after: int | None = None) -> None:
@@ -141,7 +148,10 @@ def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) 
         ray_id, trial = new
         broken = trial.index if broken is None and trial.phase == "shortlist" else broken
         failed = trial.phase == "shortlist" and trial.index == broken
-        searcher.on_trial_complete(ray_id, None if failed else ray_result(made_up_rows(suite, trial)), error=failed)
+        if failed:
+            fail(searcher, ray_id)
+        else:
+            searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     finals = {row.trial for row in run_dir.rows(suite.studies[0].name) if row.phase == "final"}
     assert len(finals) == 1 and broken not in finals
     assert searcher.failures().keys() == {f"{suite.studies[0].name}/shortlist-{broken:04d}"}
@@ -296,8 +306,7 @@ def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: 
         assert new
         ray_id, trial = new
         if f"{trial.study}/{trial.name}" == failing:
-            searcher.on_trial_complete(ray_id, error=True)
-            searcher.record_error(ray_id, "RuntimeError: out of luck")
+            fail(searcher, ray_id, "RuntimeError: out of luck")
         else:
             searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert searcher.failures() == {failing: "RuntimeError: out of luck"}
@@ -320,12 +329,68 @@ def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suit
         name = f"{trial.study}/{trial.name}"
         attempts[name] += 1
         if attempts[name] <= RETRIES:
-            searcher.on_trial_complete(ray_id, error=True)
-            searcher.record_error(ray_id, "its worker died")
+            fail(searcher, ray_id, "its worker died")
         else:
             searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert searcher.failures() == {}
     assert contents(tmp_path / "lossy") == contents(tmp_path / "whole")
+
+
+def test_nodes_that_leave_do_not_count_as_retries(suite: Suite, run_dir: RunDir) -> None:
+    """The first trial loses its node again and again, and in the end its worker dies as often as it is retried."""
+    searcher = SuiteSearcher(suite, run_dir)
+    new = suggest(searcher)
+    assert new
+    ray_id, first = new
+    for _ in range(LOST_NODES):
+        fail(searcher, ray_id, "The actor died because its node has died.", node_lost=True)
+        ray_id, trial = suggest(searcher) or ("", first)
+        assert (trial.study, trial.name) == (first.study, first.name), "a retry goes first"
+    for _ in range(RETRIES):
+        fail(searcher, ray_id)
+        ray_id, trial = suggest(searcher) or ("", first)
+        assert (trial.study, trial.name) == (first.study, first.name)
+    assert searcher.failures() == {}
+    fail(searcher, ray_id)
+    assert searcher.failures() == {f"{first.study}/{first.name}": "its worker died"}
+
+
+def test_a_trial_that_brings_its_nodes_down_is_given_up(suite: Suite, run_dir: RunDir) -> None:
+    searcher = SuiteSearcher(suite, run_dir)
+    lost = 0
+    while not searcher.failures():
+        ray_id, _ = suggest(searcher) or pytest.fail("nothing is handed out")
+        lost += 1
+        fail(searcher, ray_id, "its node has died", node_lost=True)
+    assert lost == LOST_NODES + 1
+
+
+def test_no_more_trials_are_handed_out_than_nodes_carry(suite: Suite, run_dir: RunDir) -> None:
+    slots = EqualSlots(nodes=[Node("a", 2, 0)])
+    searcher = SuiteSearcher(suite, run_dir, slots=slots)
+    handed_out = [suggest(searcher) for _ in range(3)]
+    assert handed_out[0] and handed_out[1] and not handed_out[2]
+    slots.follow([Node("a", 2, 0), Node("b", 1, 0)])
+    assert suggest(searcher) and not suggest(searcher), "a node has joined"
+    slots.follow([Node("b", 1, 0)])
+    searcher.on_trial_complete(handed_out[0][0], ray_result(made_up_rows(suite, handed_out[0][1])))
+    assert not suggest(searcher), "a node has left, and two trials hold its slots still"
+    slots.follow([])
+    assert searcher.suggest(next(ray_ids)) is None, "not the end: nodes may come back"
+
+
+def test_what_is_asked_for_is_what_runs_and_what_could(suite: Suite, run_dir: RunDir) -> None:
+    searcher = SuiteSearcher(suite, run_dir, slots=EqualSlots(2.0, 0.5))
+    planned = sum(suite.trial_count(study) for study in suite.studies)
+    assert searcher.demand(1000) == [{"CPU": 2.0, "GPU": 0.5}] * planned, "final trials wait for what is selected"
+    new = suggest(searcher)
+    assert new and len(searcher.demand(1000)) == planned
+    assert len(searcher.demand(3)) == 3
+    while not searcher.finished():
+        if new:
+            searcher.on_trial_complete(new[0], ray_result(made_up_rows(suite, new[1])))
+        new = suggest(searcher)
+    assert searcher.demand(1000) == []
 
 
 @pytest.mark.parametrize("phase", ["search", "final"])
@@ -337,8 +402,7 @@ def test_bad_input_is_not_retried(phase: str, error: str, suite: Suite, run_dir:
         ray_id, trial = new
         attempts[f"{trial.study}/{trial.name}"] += 1
         if trial.phase == phase:
-            searcher.on_trial_complete(ray_id, error=True)
-            searcher.record_error(ray_id, error)
+            fail(searcher, ray_id, error)
         else:
             searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert searcher.finished()

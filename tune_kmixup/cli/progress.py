@@ -31,7 +31,7 @@ class ProgressDisplay:
     def __init__(self, suite: Suite, console: Console):
         self.suite, self.console = suite, console
         self.interval = REFRESH_SECONDS if console.is_terminal else LINE_SECONDS
-        self.started = self.last_counted = self.last_shown = time.monotonic()
+        self.started = self.last_shown = self.count_due = time.monotonic()
         self.text = ""  # of the phase, or how far the trials are
         self.studies: list[StudyStatus] = []  # empty before the first trial
         self.seconds_left: float | None = None
@@ -89,15 +89,14 @@ class ProgressDisplay:
             self.show()
 
     def progress(self, searcher: "SuiteSearcher") -> None:
-        """Shows how far the trials are."""
+        """Takes note of how far the trials are, and shows it when that is due."""
         self.searcher = searcher
-        if time.monotonic() - self.last_counted >= self.interval:
+        if time.monotonic() >= self.count_due:
             self.count(searcher)
-            self.show()
 
     def count(self, searcher: "SuiteSearcher") -> None:
-        """Takes note of how far the trials are."""
-        self.last_counted = time.monotonic()
+        """Counts the runs. That may take at most a twentieth of the time: a large suite has thousands of rows."""
+        began = time.monotonic()
         queues, slots = searcher.queues.values(), searcher.slots
         self.studies = [
             study_status(self.suite, q.study, q.rows, q.failed, [len(trial.seeds) for trial in q.running.values()])
@@ -105,6 +104,7 @@ class ProgressDisplay:
         ]
         self.seconds_left = seconds_left(self.studies, slots.slots, slots.shares)
         self.text = counts(self.studies)
+        self.count_due = time.monotonic() + 20 * (time.monotonic() - began)
 
 
 def counts(studies: Sequence[StudyStatus]) -> str:

@@ -75,7 +75,7 @@ class Capacity:
             seconds = self.wait_seconds()
             if time.monotonic() - since >= seconds:
                 raise BadInput(self.too_small(nodes, seconds))
-            on_phase(f"Waiting for a node with {self.resources.to_start}; there are {present(nodes)}")
+            on_phase(f"Waiting for a node with {self.resources.to_start}: the cluster has {present(nodes)}")
             time.sleep(POLL_SECONDS)
         return nodes
 
@@ -93,7 +93,7 @@ class Capacity:
         larger = "--wait longer, or add nodes" if resources.address else "or --address of a larger cluster"
         return (
             f"cpus_per_trial={resources.cpus_per_trial:g} and gpus_per_trial={resources.gpus_per_trial} fit on no "
-            f"node{waited}: there are {present(nodes)}. Choose smaller ones, {larger}."
+            f"node{waited}: Ray has {present(nodes)}. Choose smaller ones, {larger}."
         )
 
 

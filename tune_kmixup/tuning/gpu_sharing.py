@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.tuning.slots import Node
+from tune_kmixup.tuning.slots import Node, bundle
 
 # Factor on the measured memory, for what a short trial does not show: blocks that the allocator cannot reuse with other
 # values of α and k, kernels that are loaded later, workspaces that are chosen anew. A trial that outgrows its share can
@@ -84,7 +84,7 @@ class GpuSharing:
 
     def request(self, task: str) -> dict[str, float]:
         """The resources that Ray reserves for a trial of a task."""
-        return {"CPU": self.cpus_per_trial, "GPU": self.slot_share(task)}
+        return bundle(self.cpus_per_trial, self.slot_share(task))
 
     def slot_share(self, task: str) -> float:
         """The share of a slot, a GPU, that a trial of a task takes."""

@@ -29,6 +29,7 @@ from tune_kmixup.tuning.profiling import load_or_measure_speedups, make_slots
 from tune_kmixup.tuning.scheduler import SuiteScheduler
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.signals import StopSignals
+from tune_kmixup.tuning.slots import bundle
 from tune_kmixup.tuning.worker import TrialActor
 
 
@@ -151,9 +152,8 @@ def launch(
 
 def first_demand(searcher: SuiteSearcher, resources: Resources) -> list[Bundle]:
     """What to ask of an autoscaler before the first trial, where shares of GPUs may not be measured yet."""
-    bundle = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_to_start}
     ready = sum(queue.ready() for queue in searcher.queues.values())
-    return [bundle] * min(ready, resources.max_concurrent or ready)
+    return [bundle(resources.cpus_per_trial, resources.gpus_to_start)] * min(ready, resources.max_concurrent or ready)
 
 
 @contextmanager
@@ -177,6 +177,11 @@ def temporary_folder() -> Iterator[Path]:
         raise LaunchError(f"TMPDIR cannot be written ({error}): set TMPDIR to a folder with free space.") from error
     with folder as path:
         yield Path(path)
+
+
+def not_lost(record: logging.LogRecord) -> bool:
+    """Whether a message of Ray Tune is about something else than a worker or node that was lost."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ray.exceptions.RayActorError))
 
 
 class StopWithHeartbeat(tune.Stopper):  # type: ignore[misc]
@@ -207,6 +212,7 @@ def run_experiment(
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the launching process writes the rows
     os.environ |= {"TUNE_MAX_PENDING_TRIALS_PG": str(MOST), "TUNE_DISABLE_SIGINT_HANDLER": "1"}
     logging.getLogger("ray.tune.tune").setLevel("CRITICAL")  # Ray's summary reports retried trials as failures
+    logging.getLogger("ray.tune.execution.tune_controller").addFilter(not_lost)  # a page for each
     searcher, signals = heartbeat.searcher, heartbeat.signals
     requests = {study.name: searcher.slots.request(study.task.base) for study in searcher.suite.studies}
     tuner = tune.Tuner(

@@ -112,6 +112,9 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         if error:
             return
         rows = [Row.from_json(row) for row in (result or {}).get("rows", ())] or ([stopped_row] if stopped_row else [])
+        if not rows:  # Ray Tune takes a lost worker for a stopped trial where its last report was a rung
+            queue.retry(trial_id)
+            return
         with self.stop_on_disk_error():
             queue.finish(trial_id, rows)
 

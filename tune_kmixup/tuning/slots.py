@@ -32,6 +32,11 @@ class Node(NamedTuple):
         return min(fit, int(self.gpus / gpus + 1e-9)) if gpus else fit
 
 
+def bundle(cpus: float, gpus: float) -> dict[str, float]:
+    """What Ray calls a bundle of resources. An autoscaler takes a GPU of size 0 for one that no node has."""
+    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+
+
 class Slots(Protocol):
     """Which trials can run now, on nodes that come and go. Tasks are named without their split."""
 
@@ -89,7 +94,7 @@ class EqualSlots:
 
     def request(self, task: str) -> dict[str, float]:
         """The resources that Ray reserves for a trial."""
-        return {"CPU": self.cpus_per_trial, "GPU": self.gpus_per_trial}
+        return bundle(self.cpus_per_trial, self.gpus_per_trial)
 
     def slot_share(self, task: str) -> float:
         """A trial takes a whole slot."""
