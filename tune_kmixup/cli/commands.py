@@ -68,6 +68,7 @@ def plan(
     sampler: opt.Sampler = None,
     scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
+    curves: opt.Curves = None,
     family: opt.Family = None,
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = "0",
@@ -117,6 +118,7 @@ def launch(
     sampler: opt.Sampler = None,
     scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
+    curves: opt.Curves = None,
     family: opt.Family = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
@@ -275,6 +277,7 @@ def make_suite(options: dict[str, Any]) -> Suite:
         "seed",
         "shortlist",
         "repeats",
+        "curves",
     )
     given = {name: options.get(name) for name in fields} | {"methods": options.get("method")}
     given["families"] = parse_families(options.get("family") or ())

@@ -198,6 +198,13 @@ Seed = Annotated[
         f"Default: {DEFAULTS.seed}, or the suite's.",
     ),
 ]
+Curves = Annotated[
+    bool | None,
+    typer.Option(
+        "--curves",
+        help="Keep training loss and validation error after each epoch in rows, loggers and exports. Default: off.",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(
