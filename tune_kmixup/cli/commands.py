@@ -219,14 +219,18 @@ def report(
 
 @app.command()
 def export(run_dir: opt.RunPath, to: opt.To) -> None:
-    """Write the searches as Optuna studies into an SQLite file.
+    """Write the searches as Optuna studies, to a new SQLite file or a database.
 
-    Example: tune-kmixup export runs/iris --to optuna.db
+    The best trial of each is the selected configuration.
+
+    Examples:
+    tune-kmixup export runs/iris --to optuna.db
+    tune-kmixup export runs/iris --to postgresql://host/optuna
     """
-    from tune_kmixup.search.export import export
+    from tune_kmixup.search.export import export, without_password
 
     studies, trials = export(RunDir(run_dir), to)
-    console.print(f"{studies} studies, {trials} trials: {to}", soft_wrap=True)
+    console.print(f"{studies} studies, {trials} trials: {without_password(to)}", soft_wrap=True)
 
 
 @app.command()
