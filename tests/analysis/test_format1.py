@@ -43,4 +43,4 @@ def test_the_status_is_that_of_a_finished_launch() -> None:
 
 def test_the_searches_are_exported(tmp_path: Path) -> None:
     shutil.copytree(FIXTURE / "early", tmp_path / "early")
-    assert export(RunDir(tmp_path / "early"), tmp_path / "optuna.db") == (1, 9)
+    assert export(RunDir(tmp_path / "early"), str(tmp_path / "optuna.db")) == (1, 9)

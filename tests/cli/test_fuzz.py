@@ -189,7 +189,7 @@ def check(path: Path, suite: Suite, expected: dict[tuple[object, ...], float], m
         to = path.with_name("optuna.db")
         to.unlink(missing_ok=True)
         with monkeypatch.context() as patch:
-            patch.setattr("tune_kmixup.search.export.optuna.storages.RDBStorage", lambda *a, **o: None)
+            patch.setattr("tune_kmixup.search.export.RDBStorage", lambda *a, **o: None)
             patch.setattr("tune_kmixup.search.export.optuna.create_study", lambda **options: Nothing())
             assert outcome("export", path, "--to", to).startswith("error: ") == (not readable)
     return gains is None

@@ -12,7 +12,7 @@ from tests.helpers.suites import one_row
 from tune_kmixup.core import bitset
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.fields import Field, Items
-from tune_kmixup.core.rows import COLUMNS, REQUIRED, Bin, Row, Rung
+from tune_kmixup.core.rows import COLUMNS, REQUIRED, Bin, Row, Rung, mean_curve
 
 
 def values_of(allowed: Field | Items) -> st.SearchStrategy[Any]:
@@ -36,9 +36,17 @@ def values_of(allowed: Field | Items) -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def curves(draw: st.DrawFn, epochs: int) -> dict[str, Any]:
+    pairs = draw(st.lists(st.tuples(st.floats(0, 9) | st.none(), st.floats(0, 1)), max_size=min(epochs, 3)))
+    losses, errors = zip(*pairs, strict=True) if pairs else (None, None)
+    return {"train_loss_by_epoch": losses, "val_error_by_epoch": errors}
+
+
+@st.composite
 def any_row(draw: st.DrawFn) -> Row:
     values = {attribute: draw(values_of(allowed)) for attribute, _, allowed in COLUMNS.values()}
     values["test_error"] = draw(st.floats(0, 1)) if values["phase"] == "final" else None
+    values |= draw(curves(values["epochs"]))
     rows = draw(st.integers(1, 9))
     wrong = draw(st.integers(0, rows))
     if values["test_error"] is not None:
@@ -106,6 +114,13 @@ def test_what_every_version_wrote_is_required(name: str) -> None:
         ({"test_error": 0.1}, "test_error=0.1 does not fit phase=search: final runs alone have it"),
         ({"rungs": ((0, 0.5),)}, "rungs: epoch=0 is not a whole number ≥ 1"),
         ({"rungs": ((1, 1.5),)}, r"rungs: error=1\.5 is not a finite number ≥ 0 ≤ 1"),
+        ({"train_loss_by_epoch": (-1.0,), "val_error_by_epoch": (0.5,)}, "train_loss_by_epoch=-1.0 is not a finite"),
+        ({"train_loss_by_epoch": (1.0,), "val_error_by_epoch": (1.5,)}, "val_error_by_epoch=1.5 is not a finite"),
+        (
+            {"train_loss_by_epoch": (1.0,) * 3, "val_error_by_epoch": (0.5,) * 3},
+            "val_error_by_epoch does not fit: it has 3 values, train_loss_by_epoch 3, and epochs=2",
+        ),
+        ({"train_loss_by_epoch": (1.0,)}, "val_error_by_epoch does not fit: it has 0 values, train_loss_by_epoch 1"),
         ({"loaded": (1,)}, "loaded=1 is not text without control characters"),
         ({"other": {"mine": []}}, r"mine=\[\] is no text or number"),
         ({"other": {"\n": 1}}, "column='.*' is not text without control characters"),
@@ -155,3 +170,9 @@ def test_a_row_of_version_0_1_0_is_read() -> None:
     content = {name: value for name, value in one_row(outer_split=None).to_json().items() if value not in (None, ())}
     row = Row.from_json(content | {"outer_split": None, "fused": 3, "rungs": None})
     assert row == replace(one_row(outer_split=None), batched=3) and "fused" not in row.to_json()
+
+
+def test_a_mean_curve_has_the_epochs_of_which_every_run_has_a_value() -> None:
+    assert mean_curve([(1.0, 0.5, 0.25), (2.0, None)]) == {1: 1.5}
+    assert mean_curve([(0.5, 0.25), (0.25, 0.25)]) == {1: 0.375, 2: 0.25}
+    assert mean_curve([None, (0.5,)]) == mean_curve([None]) == mean_curve([]) == {}

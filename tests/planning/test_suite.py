@@ -1,6 +1,7 @@
 """Building a suite, continuing one, warm starts, and the errors for bad input before Ray starts."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,21 @@ def test_a_run_directory_of_another_suite_is_refused_with_the_differences(run_di
         check_continues(run_dir, dataclasses.replace(suite, studies=changed))
     with pytest.raises(BadInput, match="studies"):
         check_continues(run_dir, dataclasses.replace(suite, studies=suite.studies[1:]))
+
+
+def test_curves_are_frozen_and_off_in_suites_from_before_them(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:
+    assert not build_suite(make_draft(["iris/mlp"], {"curves": None}), tmp_path).curves and not suite.curves
+    with_curves = build_suite(make_draft(["iris/mlp"], {"curves": True}), tmp_path)
+    assert with_curves.curves and from_json(to_json(with_curves)).curves
+    study = with_curves.studies[1]
+    trials = [with_curves.search_trial(study, 0, {}), with_curves.shortlist_trial(study, 0, {})]
+    assert all(trial.curves for trial in (*trials, *with_curves.final_trials(study, 0, {}, (), 2)))
+    content = json.loads(to_json(suite))
+    del content["curves"]
+    assert from_json(json.dumps(content)) == suite
+    run_dir.write_suite(suite)
+    with pytest.raises(BadInput, match=r"curves \(was False, now True\)"):
+        check_continues(run_dir, dataclasses.replace(suite, curves=True))
 
 
 def test_the_budget_of_a_grid_cannot_grow(run_dir: RunDir) -> None:

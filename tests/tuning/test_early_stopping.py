@@ -218,7 +218,7 @@ def test_stopped_trials_are_exported_as_pruned_with_their_errors_at_rungs(run_di
     suite = asha_suite()
     run_dir.write_suite(suite)
     searcher = play(suite, run_dir.path, 2, random.Random(0))
-    export(run_dir, tmp_path / "optuna.db")
+    export(run_dir, str(tmp_path / "optuna.db"))
     for study in suite.studies[1:3]:
         rows, optuna_study = run_dir.rows(study.name), searcher.queues[study.name].optuna_study
         exported = optuna.load_study(study_name=study.name, storage=f"sqlite:///{tmp_path / 'optuna.db'}")

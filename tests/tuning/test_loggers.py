@@ -48,9 +48,10 @@ def test_every_logger_is_told_the_means_of_a_trial(
     store = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.setenv("WANDB_MODE", "offline")
-    run = RunDir(tmp_path / "run")
+    run = RunDir(tmp_path / "iris-run")
     run_cli_in_process(
         *ARGS,
+        "--curves",
         "--address",
         ray_address,
         "--log-to",
@@ -69,17 +70,24 @@ def test_every_logger_is_told_the_means_of_a_trial(
     assert told["ray/tune/val_error@3"] == pytest.approx(mean(rows["search-1"], "val_error"))
     assert told["ray/tune/val_nll@3"] == pytest.approx(mean(rows["search-1"], "val_nll"))
     assert "ray/tune/test_error@3" not in told
+    for epoch in (1, 2, 3):
+        losses = [row.train_loss_by_epoch[epoch - 1] for row in rows["search-1"] if row.train_loss_by_epoch]
+        assert told[f"ray/tune/train_loss@{epoch}"] == pytest.approx(sum(losses) / len(losses))
     (folder,) = (run.path / "tensorboard" / study).glob("final-*")
     assert scalars(folder)["ray/tune/test_error@3"] == pytest.approx(mean(final, "test_error"))
 
     client = mlflow.MlflowClient(tracking_uri=store)
-    experiment = client.get_experiment_by_name(run.suite().name)
+    experiment = client.get_experiment_by_name("iris-run")
     found = {one.info.run_name: one for one in client.search_runs([experiment.experiment_id])}
     assert found.keys() == {f"{study}/{name}" for name in ("search-0000", "search-0001", folder.name)}
     one = found[f"{study}/search-0000"]
     assert one.info.status == "FINISHED"
     assert one.data.metrics["val_error"] == pytest.approx(mean(rows["search-0"], "val_error"))
     assert float(one.data.params["alpha"]) == pytest.approx(rows["search-0"][0].alpha)
+    history = client.get_metric_history(one.info.run_id, "val_error")
+    assert sorted(point.step for point in history) == [1, 2, 3]
+    assert (one.data.params["task"], one.data.params["outer_split"]) == ("iris/mlp", "0")
+    assert (one.data.params["method"], one.data.params["run_dir"]) == ("mixup", str(run.path))
     assert (one.data.params["phase"], one.data.params["index"], one.data.params["k"]) == ("search", "0", "1")
     assert found[f"{study}/{folder.name}"].data.metrics["test_error"] == pytest.approx(mean(final, "test_error"))
 
@@ -146,13 +154,14 @@ class FakeLogger:
 
 def log_one_trial(logger: FakeLogger, suite: Suite, run: RunDir, ends: bool = True) -> None:
     trial = suite.search_trial(suite.studies[1], 3, {"alpha": 0.5})
-    ray_trial = SimpleNamespace(trial_id="a1", config={**vars(trial), "seeds": [*trial.seeds]})
+    last_result = ray_result(made_up_rows(suite, trial))
+    ray_trial = SimpleNamespace(trial_id="a1", config=vars(trial), last_result=last_result)
     background = loggers.BackgroundLogger("mlflow", logger, suite, run)
     start = time.monotonic()
     background.on_trial_start(0, [], ray_trial)
     background.on_trial_result(0, [], ray_trial, {"progress": 0.5})
     if ends:
-        background.on_trial_result(0, [], ray_trial, ray_result(made_up_rows(suite, trial)))
+        background.on_trial_result(0, [], ray_trial, last_result)
         background.on_trial_complete(0, [], ray_trial)
     assert time.monotonic() - start < 0.2, "the launch does not wait for a logger"
     background.finish()
@@ -183,7 +192,50 @@ def test_a_logger_that_fails_gets_no_further_calls_and_is_reported_once(
     assert printed.count("log_to='mlflow' has failed (the server) and gets no further trials") == 1
 
 
-def test_a_logged_configuration_is_flat_and_complete(suite: Suite) -> None:
-    config = loggers.flat_config(suite, Trial("iris/mlp@0/kmixup", 2, "final", {"alpha": 0.5, "log2_k": 3}, (7, 8)))
+def test_a_logged_configuration_is_flat_and_complete(suite: Suite, run_dir: RunDir) -> None:
+    trial = Trial("iris/mlp@0/kmixup", 2, "final", {"alpha": 0.5, "log2_k": 3}, (7, 8))
+    config = loggers.flat_config(suite, run_dir, trial)
+    names = ("task", "method", "architecture", "outer_split", "run_dir")
+    assert [config[name] for name in names] == ["iris/mlp", "kmixup", "mlp", 0, str(run_dir.path)]
     assert config["alpha"] == 0.5 and config["k"] == 8 and config["seeds"] == "7 8" and config["phase"] == "final"
     assert all(isinstance(value, int | float | str) for value in config.values())
+
+
+@pytest.mark.parametrize(
+    ("out", "name"),
+    [("demo", "demo"), ("/runs/demo/", "demo"), ("s3://bucket/tables/iris", "iris"), ("s3://bucket", "bucket")],
+)
+def test_an_experiment_has_the_name_of_its_run_directory(out: str, name: str) -> None:
+    assert loggers.experiment_name(RunDir(out)) == name
+
+
+def test_a_curve_is_logged_once_by_epoch(suite: Suite, run_dir: RunDir) -> None:
+    """Not at rungs, where a trial has reported a part of it, and with the other metrics at the last epoch."""
+    suite = replace(suite, curves=True)
+    log_one_trial(logger := FakeLogger(), suite, run_dir)
+    assert [call[0] for call in logger.calls].count("log_trial_result") == 1
+    curves = [((1.0, 0.5), (0.75, 0.5)), ((0.5, None), (0.25, 1.0))]
+    trial = suite.search_trial(suite.studies[1], 0, {"alpha": 0.5})
+    rows = [
+        replace(row, train_loss_by_epoch=losses, val_error_by_epoch=errors)
+        for row, (losses, errors) in zip(made_up_rows(suite, trial), curves, strict=True)
+    ]
+    first, last = loggers.epoch_metrics(rows)
+    assert first == {"training_iteration": 1, "train_loss": 0.75, "val_error": 0.5}
+    assert last == loggers.mean_metrics(rows) | {"training_iteration": 2}
+
+
+def test_a_trial_that_is_stopped_early_logs_the_curve_up_to_its_rung(suite: Suite, run_dir: RunDir) -> None:
+    suite = replace(suite, curves=True)
+    trial = suite.search_trial(suite.studies[1], 3, {"alpha": 0.5})
+    curves = {"train_loss_by_epoch": (1.0,), "val_error_by_epoch": (0.75,)}
+    row = replace(made_up_rows(suite, trial)[0], status="stopped", epochs=1, **curves)
+    result = {"rung": [row.to_json()]}
+    ray_trial = SimpleNamespace(trial_id="a1", config=vars(trial), last_result=result)
+    background = loggers.BackgroundLogger("mlflow", logger := FakeLogger(), suite, run_dir)
+    background.on_trial_start(0, [], ray_trial)
+    background.on_trial_result(0, [], ray_trial, result)
+    background.on_trial_complete(0, [], ray_trial)
+    background.finish()
+    names = [call[0] for call in logger.calls]
+    assert names == ["log_trial_start", "log_trial_result", "log_trial_end", "on_experiment_end"]

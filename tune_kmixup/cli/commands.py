@@ -69,6 +69,7 @@ def plan(
     sampler: opt.Sampler = None,
     scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
+    curves: opt.Curves = None,
     family: opt.Family = None,
     cpus_per_trial: opt.Cpus = 1.0,
     gpus_per_trial: opt.Gpus = "0",
@@ -118,6 +119,7 @@ def launch(
     sampler: opt.Sampler = None,
     scheduler: opt.Scheduler = None,
     seed: opt.Seed = None,
+    curves: opt.Curves = None,
     family: opt.Family = None,
     address: opt.Address = None,
     cpus_per_trial: opt.Cpus = 1.0,
@@ -220,14 +222,18 @@ def report(
 
 @app.command()
 def export(run_dir: opt.RunPath, to: opt.To) -> None:
-    """Write the searches as Optuna studies into an SQLite file.
+    """Write the searches as Optuna studies, to a new SQLite file or a database.
 
-    Example: tune-kmixup export runs/iris --to optuna.db
+    The best trial of each is the selected configuration.
+
+    Examples:
+    tune-kmixup export runs/iris --to optuna.db
+    tune-kmixup export runs/iris --to postgresql://host/optuna
     """
-    from tune_kmixup.search.export import export
+    from tune_kmixup.search.export import export, without_password
 
     studies, trials = export(RunDir(run_dir), to)
-    console.print(f"{studies} studies, {trials} trials: {to}", soft_wrap=True)
+    console.print(f"{studies} studies, {trials} trials: {without_password(to)}", soft_wrap=True)
 
 
 @app.command()
@@ -278,6 +284,7 @@ def make_suite(options: dict[str, Any]) -> Suite:
         "seed",
         "shortlist",
         "repeats",
+        "curves",
     )
     given = {name: options.get(name) for name in fields} | {"methods": options.get("method")}
     given["families"] = parse_families(options.get("family") or ())

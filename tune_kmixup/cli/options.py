@@ -208,6 +208,13 @@ Seed = Annotated[
         f"Default: {DEFAULTS.seed}, or the suite's.",
     ),
 ]
+Curves = Annotated[
+    bool | None,
+    typer.Option(
+        "--curves",
+        help="Keep training loss and validation error after each epoch in rows, loggers and exports. Default: off.",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(
@@ -294,7 +301,15 @@ Compare = Annotated[
     typer.Option(metavar="DIR", help="Folder of an earlier report to compare with. Default: none.", **LOCAL),
 ]
 RunPath = Annotated[Path, typer.Argument(help=RUN_DIR_HELP, **RUN_DIR)]
-To = Annotated[Path, typer.Option("--to", metavar="FILE", help="SQLite file to write; it must not exist.", **LOCAL)]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        parser=lambda text: text if "://" in text else str(Path(text).absolute()),
+        metavar="FILE|URL",
+        help="SQLite file to create, or URL of an Optuna storage.",
+    ),
+]
 WarmStart = Annotated[
     Path | None,
     typer.Option(

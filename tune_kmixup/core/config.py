@@ -269,6 +269,7 @@ class Suite:
         scheduler: `asha` stops search trials early, `none` does not.
         claims: what decides the claims of the paper.
         expectation: what was expected of this suite before its first trial, and why, in words.
+        curves: whether rows hold training loss and validation error after each epoch. No other number depends on it.
         identity: data, `--load` files and version of the numbers.
         format: 2; format 1, of version 0.1.0 and before, is read and reported, and not resumed.
 
@@ -289,6 +290,7 @@ class Suite:
     shortlist_seeds: int = 4
     claims: Claims = Claims()
     expectation: str = ""
+    curves: bool = False
     identity: Identity = Identity()
     format: int = 2
 
@@ -344,11 +346,13 @@ class Suite:
         """
         stops_early = self.scheduler == "asha" and study.space  # a single configuration has no competitors
         rungs = asha.rung_epochs(study.task.recipe.epochs) if stops_early else ()
-        return Trial(study.name, index, "search", dict(values), self.seeds(study, "search"), rungs=rungs)
+        seeds = self.seeds(study, "search")
+        return Trial(study.name, index, "search", dict(values), seeds, rungs=rungs, curves=self.curves)
 
     def shortlist_trial(self, study: Study, index: int, values: Mapping[str, float]) -> "Trial":
         """The trial that compares configuration `index` again after the search."""
-        return Trial(study.name, index, "shortlist", dict(values), self.seeds(study, "shortlist"))
+        seeds = self.seeds(study, "shortlist")
+        return Trial(study.name, index, "shortlist", dict(values), seeds, curves=self.curves)
 
     def final_trials(
         self,
@@ -372,7 +376,8 @@ class Suite:
         """
         missing = [seed for seed in self.seeds(study, "final") if seed not in finished_seeds]
         for start in range(0, len(missing), seeds_per_trial):
-            yield Trial(study.name, index, "final", dict(values), tuple(missing[start : start + seeds_per_trial]))
+            seeds = tuple(missing[start : start + seeds_per_trial])
+            yield Trial(study.name, index, "final", dict(values), seeds, curves=self.curves)
 
 
 @dataclass(frozen=True)
@@ -391,6 +396,7 @@ class Draft:
         expectation: see `Suite`.
         claims: what decides the claims of the paper. A claim without a family gets all tasks that have the three
             methods.
+        curves: see `Suite`.
 
     Raises:
         BadInput: if a value is of another type or out of range.
@@ -412,6 +418,7 @@ class Draft:
     repeats: int | None = None
     claims: Claims = Claims()
     expectation: str = ""
+    curves: bool = False
 
     def __post_init__(self) -> None:
         budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "epochs")
@@ -431,6 +438,7 @@ class Trial:
         seeds: seeds of the runs.
         batched: whether all seeds are trained together; otherwise one after another.
         rungs: numbers of epochs after which the run of the first seed is judged, and the trial may be stopped.
+        curves: see `Suite`.
     """
 
     study: str
@@ -440,6 +448,7 @@ class Trial:
     seeds: tuple[int, ...] = ()
     batched: bool = False
     rungs: tuple[int, ...] = ()
+    curves: bool = False
 
     @property
     def name(self) -> str:

@@ -1,8 +1,10 @@
 """The row of a run: what each column means and may hold, how it is read and written, and the rules between columns."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from itertools import zip_longest
+from statistics import fmean
 from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -192,6 +194,13 @@ class Row:
     rungs: Annotated[
         tuple[Rung, ...], Column("epoch and val_error where asha judged the first search seed; empty for other runs")
     ] = ()
+    train_loss_by_epoch: Annotated[
+        tuple[float | None, ...] | None,
+        Column("train_loss of each epoch, with `--curves`; an epoch whose loss is not finite is empty", "nats", low=0),
+    ] = None
+    val_error_by_epoch: Annotated[
+        tuple[float, ...] | None, share("share of validation rows classified wrongly after each epoch, with `--curves`")
+    ] = None
     batched: Annotated[int | None, count("number of runs trained together, including this one; 1 if alone")] = None
     seconds: Annotated[
         float,
@@ -236,6 +245,7 @@ class Row:
             raise BadInput(f"test_error={self.test_error} does not fit phase={self.phase}: final runs alone have it")
         if self.test_wrong is not None:
             self.check_wrong(self.test_wrong)
+        self.check_curves()
 
     def check_wrong(self, test_wrong: str) -> None:
         """The bits must be as many as the test rows, and as many of them set as the test error says."""
@@ -248,6 +258,15 @@ class Row:
             raise BadInput(
                 f"test_wrong={shown(test_wrong)} does not fit: "
                 f"{wrong} of {rows} rows are wrong, and test_error is {self.test_error:.6g}"
+            )
+
+    def check_curves(self) -> None:
+        """Both have the same length, at most one value per epoch: a run that diverges may end before its last epoch."""
+        losses, errors = len(self.train_loss_by_epoch or ()), len(self.val_error_by_epoch or ())
+        if losses != errors or errors > self.epochs:
+            raise BadInput(
+                f"val_error_by_epoch does not fit: it has {errors} values, train_loss_by_epoch {losses}, "
+                f"and epochs={self.epochs}"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -329,3 +348,17 @@ CHECKS = [(attribute, name, allowed) for name, (attribute, _, allowed) in COLUMN
 LISTS = {attribute: allowed for attribute, _, allowed in COLUMNS.values() if isinstance(allowed, Items)}
 WRITTEN = {name: column.attribute for name, column in COLUMNS.items()} | RENAMED  # what versions wrote -> attribute
 REQUIRED = {f.name for f in fields(Row) if f.default is MISSING and f.default_factory is MISSING}
+
+
+def mean_curve(curves: Iterable[tuple[float | None, ...] | None]) -> dict[int, float]:
+    """Epoch -> mean over runs, for the epochs of which every run has a value.
+
+    Args:
+        curves: a column such as `val_error_by_epoch`, of the runs of a trial.
+    """
+    means = {}
+    for epoch, values in enumerate(zip_longest(*(curve or () for curve in curves)), start=1):
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            means[epoch] = fmean(known)
+    return means

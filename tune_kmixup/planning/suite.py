@@ -167,6 +167,7 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         draft.shortlist,
         claims=fill_families(draft.claims, studies),
         expectation=draft.expectation,
+        curves=draft.curves,
     )
 
 

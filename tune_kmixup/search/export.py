@@ -1,114 +1,243 @@
-"""Exports the searches of a run directory as Optuna studies, e.g. for Optuna Dashboard and Optuna's plots."""
+"""Exports the searches of a run directory as Optuna studies, e.g. for Optuna Dashboard and Optuna's plots.
+
+The best trial of an exported study is the configuration that the report selects. See `exported_trials`.
+"""
 
 import errno
 import json
+import re
 import sqlite3
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.trial import TrialState, create_trial
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from tune_kmixup.core.config import Study
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, final_rows, selected, stopped_configurations, validation_score
+from tune_kmixup.core.rows import Row, mean_curve
+from tune_kmixup.core.selection import (
+    by_configuration,
+    final_rows,
+    ranking,
+    selected,
+    stopped_configurations,
+    validation_score,
+)
 from tune_kmixup.store.run_dir import Results, RunDir
 
+TIE_BREAK = 1e-12  # less than any difference between two errors that is more than rounding
+VALUE = (
+    "mean validation error over the runs of a configuration, in its search and on the shortlist; "
+    f"{TIE_BREAK} more if it ties with the best trial"
+)
+STOPPED = "stopped early"
+NOT_COMPARED = "below the best trial only because it was not compared on the shortlist, or is no longer on it"
+UNKNOWN_TIME = datetime(1970, 1, 1)  # of failed trials: no file says when one failed, and Optuna wants times
 
-def export(run: RunDir, to: Path) -> tuple[int, int]:
-    """Writes the searches of a run directory to an SQLite file.
 
-    The value of an Optuna trial is the validation error by which configurations are selected. Its user attributes are
-    the index in the run directory, the validation NLL, and for the selected configuration the mean test error of its
-    final runs. A configuration that was stopped early is PRUNED. A proposal without a result is FAIL with the last line
-    of its error, or WAITING.
+def export(run: RunDir, to: str) -> tuple[int, int]:
+    """Writes the searches of a run directory into an Optuna storage.
 
     Args:
         run: the run directory.
-        to: the SQLite file to create.
+        to: the SQLite file to create, or the URL of an Optuna storage, such as `sqlite:///FILE` or `postgresql://...`.
+            A storage may hold other studies.
 
     Returns:
         Number of studies, and number of trials in all of them.
 
     Raises:
-        BadInput: if `to` exists or cannot be written, its folder does not exist, or the run directory cannot be read.
+        BadInput: if `to` is a file that exists, its folder does not exist, the storage holds a study of the same name,
+            or cannot be opened or written, or the run directory cannot be read.
         OSError: if the disk is full.
     """
     with run.local_copy() as local:
-        return write_studies(local, to)
-
-
-def write_studies(run: RunDir, to: Path) -> tuple[int, int]:
-    suite = run.suite()
-    if to.exists():
-        raise BadInput(f"to={str(to)!r} exists: choose another file, or remove it.")
-    if not to.parent.is_dir():
-        raise BadInput(f"to={str(to)!r} is in a folder that does not exist: create it, or choose another.")
+        suite = local.suite()
+        results = local.results(suite)
+    check_file(to)
+    trials = {study: exported_trials(results[study.name], study, suite.shortlist) for study in suite.studies}
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
-    results = run.results(suite)
-    trials = {study: frozen_trials(results[study.name], study, suite.shortlist) for study in suite.studies}
+    storage = open_storage(to)
+    written: list[str] = []
     try:
-        # Not by URL: a path may hold characters that have a meaning there.
-        storage = optuna.storages.RDBStorage("sqlite:///", engine_kwargs={"creator": partial(sqlite3.connect, to)})
+        there = optuna.get_all_study_names(storage)
+        if taken := [study.name for study in suite.studies if study.name in there]:
+            raise BadInput(f"to={without_password(to)!r} has a study {taken[0]}: choose another, or delete it there.")
         for study in suite.studies:
             optuna_study = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
-            optuna_study.set_user_attr("task", study.task.name)
-            optuna_study.set_user_attr("method", study.method)
-            optuna_study.add_trials(trials[study])
-    except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        to.unlink(missing_ok=True)
-        reason = str(error.__cause__ or error).splitlines()[0]
-        if "full" in reason:  # "database or disk is full"
-            raise OSError(errno.ENOSPC, reason, str(to)) from error
-        raise BadInput(f"to={str(to)!r} cannot be written ({reason}): choose another file.") from error
+            written.append(study.name)
+            write_study(optuna_study, study, trials[study], run)
+    except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        for name in written:
+            with suppress(Exception):  # what has failed may fail again
+                optuna.delete_study(study_name=name, storage=storage)
+        raise failure(to, error) from error
     return len(suite.studies), sum(map(len, trials.values()))
 
 
-def rung_errors(runs: list[Row]) -> dict[int, float]:
+def write_study(optuna_study: optuna.Study, study: Study, trials: Sequence[FrozenTrial], run: RunDir) -> None:
+    attributes = {"task": study.task.name, "method": study.method, "run directory": str(run.path), "value": VALUE}
+    for name, text in attributes.items():
+        optuna_study.set_user_attr(name, text)
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        optuna_study.set_metric_names(["validation error"])
+    optuna_study.add_trials(trials)
+
+
+# The storage
+
+
+def is_url(to: str) -> bool:
+    return "://" in to
+
+
+def without_password(to: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", to)
+
+
+def check_file(to: str) -> None:
+    """Raises BadInput if a file cannot be created because of its name."""
+    if is_url(to):
+        return
+    if Path(to).exists():
+        raise BadInput(f"to={to!r} exists: choose another file, or remove it.")
+    if not Path(to).parent.is_dir():
+        raise BadInput(f"to={to!r} is in a folder that does not exist: create it, or choose another.")
+
+
+def open_storage(to: str) -> RDBStorage:
+    """Opens a database, and creates its tables if it has none. Raises what `failure` returns."""
+    try:
+        if is_url(to):
+            return RDBStorage(to)
+        # Not by URL: a path may hold characters that have a meaning there.
+        return RDBStorage("sqlite:///", engine_kwargs={"creator": partial(sqlite3.connect, to)})
+    except Exception as error:  # SQLAlchemy and the drivers of databases raise many types
+        raise failure(to, error) from error
+
+
+def failure(to: str, error: Exception) -> Exception:
+    """What to raise if a storage cannot be opened or written. A file is removed: it is half written."""
+    if not is_url(to):
+        Path(to).unlink(missing_ok=True)
+    reason = f"{error.__cause__ or error}".strip().partition("\n")[0]
+    if "full" in reason:  # "database or disk is full"
+        return OSError(errno.ENOSPC, reason, without_password(to))
+    return BadInput(
+        f"to={without_password(to)!r} cannot be written ({reason}): choose another file, or the URL of a database such "
+        "as sqlite:///optuna.db or postgresql://HOST/NAME, whose driver is installed."
+    )
+
+
+# The trials
+
+
+def rung_errors(runs: Sequence[Row]) -> dict[int, float]:
     """Epoch -> validation error of the first seed, at the rungs that a configuration has reached."""
     return {rung.epoch: rung.error for row in runs for rung in row.rungs}
 
 
-def finished_trial(
-    values: Mapping[str, Any], space: Mapping[str, BaseDistribution], runs: list[Row], attributes: Mapping[str, Any]
-) -> optuna.trial.FrozenTrial:
-    """A configuration with search runs as an Optuna trial: COMPLETE, or PRUNED if it was stopped early."""
-    pruned = bool(stopped_configurations(runs))
-    return create_trial(
-        state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
-        params=dict(values),
-        distributions=dict(space),
-        value=runs[0].val_error if pruned else validation_score(runs)[0],
-        intermediate_values=rung_errors(runs),
-        user_attrs=dict(attributes),
-    )
+def exported_trials(results: Results, study: Study, shortlist: int) -> list[FrozenTrial]:
+    """The proposals of a study as Optuna trials, in order.
 
+    The value of a trial is its validation error, over the runs that its selection can take into account: those of the
+    search and of the shortlist. Intermediate values are the same after each epoch, with curves, or else the errors of
+    the first seed at its rungs. Times are those of the search.
 
-def frozen_trials(results: Results, study: Study, shortlist: int) -> list[optuna.trial.FrozenTrial]:
-    """The proposals of a study as Optuna trials, in order."""
+    Optuna and its dashboard call the COMPLETE trial with the smallest value the best one. That has to be the one that
+    is selected; before there is one, the first of the search. So a trial that ties with it has `TIE_BREAK` added to its
+    value. A trial outside the shortlist may have a smaller value: it has fewer runs, and was lucky. It is PRUNED, as
+    one that was stopped early is, and its user attribute `pruned` says why. A proposal without a result is FAIL with
+    the last line of its error, or WAITING.
+
+    Args:
+        results: what the study has proposed and finished.
+        study: the study.
+        shortlist: see `selection.selected`.
+    """
+    rows, stopped = results.rows, stopped_configurations(results.rows)
+    chosen = selected(rows, shortlist)
+    best = next(iter(ranking(rows)), None) if chosen is None else chosen
+    runs = by_configuration(rows)
+    for row in rows:
+        if row.phase == "shortlist" and row.trial in runs:
+            runs[row.trial].append(row)
+    least = None if best is None else error(runs[best])
     space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
-    rows, failures = results.rows, results.failures
-    finished, best = by_configuration(rows), selected(rows, shortlist)
     trials = []
     for index, values in results.proposals.items():
-        attributes: dict[str, float | int | str | None] = {"index": index}
-        if index in finished:
-            if index not in stopped_configurations(finished[index]):
-                nll = validation_score(finished[index])[1]
-                attributes["validation NLL"] = nll if nll < float("inf") else None
-            finals = final_rows(rows, shortlist) if index == best else []
-            if test_errors := [row.test_error for row in finals if row.test_error is not None]:
-                attributes["test error of final runs"] = sum(test_errors) / len(test_errors)
-            trial = finished_trial(values, space, finished[index], attributes)
-        elif (name := f"search-{index:04d}") in failures:
-            attributes["error"] = failures[name]
+        attributes: dict[str, Any] = {"index": index}
+        if index in runs:
+            value = error(runs[index])
+            if index == chosen:
+                attributes |= {"selected": True} | final_attributes(final_rows(rows, shortlist))
+            if index in stopped:
+                attributes["pruned"] = STOPPED
+            elif least is not None and value < least:
+                attributes["pruned"] = NOT_COMPARED
+            elif value == least and index != best:
+                value += TIE_BREAK
+            trial = trained_trial(values, space, runs[index], value, attributes)
+        elif (name := f"search-{index:04d}") in results.failures:
+            attributes["error"] = results.failures[name]
             trial = create_trial(params=values, distributions=space, state=TrialState.FAIL, user_attrs=attributes)
+            trial.datetime_start = trial.datetime_complete = UNKNOWN_TIME
         else:
             trial = create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": values}, user_attrs=attributes)
         trials.append(trial)
     return trials
+
+
+def error(runs: Sequence[Row]) -> float:
+    return validation_score(runs)[0]
+
+
+def trained_trial(
+    values: Mapping[str, Any],
+    space: Mapping[str, BaseDistribution],
+    runs: Sequence[Row],
+    value: float,
+    attributes: Mapping[str, Any],
+) -> FrozenTrial:
+    """A configuration that was trained, as a PRUNED trial if its attributes say why, else as a COMPLETE one."""
+    nll = validation_score(runs)[1]
+    scores = {"runs": len(runs), "validation NLL": nll if nll < float("inf") else None}
+    trial = create_trial(
+        state=TrialState.PRUNED if "pruned" in attributes else TrialState.COMPLETE,
+        params=dict(values),
+        distributions=dict(space),
+        value=value,
+        intermediate_values=mean_curve(row.val_error_by_epoch for row in runs) or rung_errors(runs),
+        user_attrs={**attributes, **scores},
+    )
+    trial.datetime_start, trial.datetime_complete = times([row for row in runs if row.phase == "search"])
+    return trial
+
+
+def final_attributes(finals: Sequence[Row]) -> dict[str, float]:
+    errors = [row.test_error for row in finals if row.test_error is not None]
+    return {"test error of final runs": sum(errors) / len(errors)} if errors else {}
+
+
+def times(runs: Sequence[Row]) -> tuple[datetime, datetime]:
+    """Start and end of the search of a configuration, in local time as Optuna has it.
+
+    Runs that were trained together started together, and their seconds are shares of one time. A search that was
+    interrupted ends as if it had gone on at once.
+    """
+    seconds: dict[float, float] = {}
+    for row in runs:
+        if row.started is None:
+            return UNKNOWN_TIME, UNKNOWN_TIME
+        seconds[row.started] = seconds.get(row.started, 0) + row.seconds
+    ends = [start + duration for start, duration in seconds.items()]
+    return datetime.fromtimestamp(min(seconds)), datetime.fromtimestamp(max(ends))

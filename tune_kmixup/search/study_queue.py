@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.distributions import json_to_distribution
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.trial import TrialState, create_trial
 
 from tune_kmixup.core import asha
 from tune_kmixup.core.batched_seeds import MAX_BATCHED, Speedups, should_batch
@@ -16,12 +16,26 @@ from tune_kmixup.core.config import Study, Suite, Trial, derived_seed
 from tune_kmixup.core.progress import left
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, stopped_configurations, validation_score
-from tune_kmixup.search.export import finished_trial, rung_errors
+from tune_kmixup.search.export import rung_errors
 from tune_kmixup.search.samplers import make_sampler
 from tune_kmixup.store.run_dir import Results, RunDir
 
 RETRIES = 2  # per launch, of a trial that raised an error, or whose worker died
 LOST_NODES = 20  # that a trial survives per launch: a trial that brings its node down would never end
+
+
+def finished_trial(
+    values: Mapping[str, Any], space: Mapping[str, BaseDistribution], runs: list[Row]
+) -> optuna.trial.FrozenTrial:
+    """A configuration with search runs as the sampler was told of it: COMPLETE, or PRUNED if it was stopped early."""
+    pruned = bool(stopped_configurations(runs))
+    return create_trial(
+        state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
+        params=dict(values),
+        distributions=dict(space),
+        value=validation_score(runs)[0],
+        intermediate_values=rung_errors(runs),
+    )
 
 
 class StudyQueue:
@@ -75,7 +89,7 @@ class StudyQueue:
         for index in range(max(self.proposals, default=-1) + 1):
             values = self.proposals.get(index, {})
             if index in search_runs:
-                optuna_study.add_trial(finished_trial(values, self.space, search_runs[index], {}))
+                optuna_study.add_trial(finished_trial(values, self.space, search_runs[index]))
             else:
                 optuna_study.enqueue_trial(values)
         return optuna_study

@@ -21,8 +21,9 @@ STATE_KEY = "bundle"
 def identity(task: Task, trial: Trial) -> str:
     """What a checkpoint belongs to, as JSON: the task and the trial, whether or not its seeds are batched."""
     fields = dataclasses.asdict(trial) | {"batched": None}
-    if not trial.rungs:  # as before rungs were introduced, so that earlier checkpoints can be resumed
-        del fields["rungs"]
+    for name in ("rungs", "curves"):  # as before these were introduced, so that earlier checkpoints can be resumed
+        if not fields[name]:
+            del fields[name]
     return json.dumps([dataclasses.asdict(task), fields], sort_keys=True)
 
 

@@ -18,7 +18,7 @@ from tune_kmixup.mixing.step import mean_cross_entropy, mix, mixed_cross_entropy
 from tune_kmixup.models.ensemble import can_batch
 from tune_kmixup.training import checkpoint
 from tune_kmixup.training.batches import Batch, batches, pair_batches
-from tune_kmixup.training.record import MEASURED_STEPS, make_row, rung_row, steps_per_epoch
+from tune_kmixup.training.record import MEASURED_STEPS, extend_curves, make_row, rung_row, steps_per_epoch
 from tune_kmixup.training.state import TrainingState, initial_state
 
 REPORT_SECONDS = 1.0  # between two reports of a trial: Ray handles about 50 a second over a whole cluster
@@ -136,6 +136,8 @@ def train(
         try:
             # The first item is for a checkpoint taken at a rung, before it was decided whether the trial continues.
             for ended in chain([[]], steps(state, config, data)):
+                if trial.curves:
+                    extend_curves(state, data, steps_per_epoch(config.recipe, data))
                 state.seconds = time.perf_counter() - start
                 rows += [make_row(state, run, task, config, trial, data) for run in ended]
                 if checkpoint_path and time.monotonic() - last_save > save_every:

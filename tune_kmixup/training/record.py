@@ -3,12 +3,13 @@
 import math
 import time
 from dataclasses import replace
+from typing import Any
 
 from tune_kmixup.core.config import Configuration, Recipe, Task, Trial
 from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import perturbation_factor
-from tune_kmixup.training.metrics import evaluate, evaluate_final
+from tune_kmixup.training.metrics import error, evaluate, evaluate_final, predict
 from tune_kmixup.training.provenance import provenance
 from tune_kmixup.training.state import TrainingState
 
@@ -69,6 +70,7 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
         perturbation=perturbation_factor(config.alpha) * distance if mixes else 0.0,
         self_pair_share=state.self_pairs[run].item() / measured_steps if mixes else None,
         cross_class_share=state.cross_class[run].item() / measured_steps if mixes else None,
+        **curves(state, run),
         rungs=rungs(state) if run == 0 else (),
         batched=runs,
         pairing_seconds=state.pairing_seconds / runs,
@@ -76,6 +78,38 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
         started=state.started,
         **provenance(data.train.x.device),
     )
+
+
+def extend_curves(state: TrainingState, data: Data, per_epoch: int) -> None:
+    """Adds the epoch to the curves of all runs, if one has just ended.
+
+    Scoring draws no random number and updates no statistic, so the training goes on as without curves.
+
+    Args:
+        state: state of the runs that are trained together.
+        data: the data of the task; the validation rows are scored.
+        per_epoch: number of steps of an epoch.
+    """
+    if len(state.val_errors) == state.step // per_epoch:  # a checkpoint of the last step of an epoch has it already
+        return
+    errors = []
+    for run in range(len(state.seeds)):
+        state.model.copy_to(state.network, run)
+        errors.append(error(predict(state.network, data.val.x, data), data.val.y))
+    state.model.train()  # an ensemble of one network was evaluated in place
+    state.train_losses.append([loss / per_epoch for loss in state.loss.tolist()])
+    state.val_errors.append(errors)
+
+
+def curves(state: TrainingState, run: int) -> dict[str, Any]:
+    """The columns of a run's curves: none if the trial keeps none."""
+    if not state.val_errors:
+        return {}
+    losses = [epoch[run] for epoch in state.train_losses]
+    return {
+        "train_loss_by_epoch": tuple(loss if math.isfinite(loss) else None for loss in losses),
+        "val_error_by_epoch": tuple(epoch[run] for epoch in state.val_errors),
+    }
 
 
 def rungs(state: TrainingState) -> tuple[Rung, ...]:

@@ -41,6 +41,8 @@ class TrainingState:
         pairing_seconds: time spent on pairings, of all runs together.
         seconds: training time, of all runs together.
         rungs: epoch -> validation error of the first run, for the rungs passed so far.
+        train_losses: for each epoch, the mean training loss of each run; empty without curves.
+        val_errors: for each epoch, the validation error of each run; empty without curves.
     """
 
     seeds: tuple[int, ...]
@@ -57,6 +59,8 @@ class TrainingState:
     pairing_seconds: float = 0.0
     seconds: float = 0.0
     rungs: dict[int, float] = field(default_factory=dict)
+    train_losses: list[list[float]] = field(default_factory=list)
+    val_errors: list[list[float]] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         """The state as tensors and plain values, for a checkpoint."""

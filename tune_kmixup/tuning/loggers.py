@@ -1,12 +1,14 @@
 """`--log-to`: Ray Tune's own loggers (TensorBoard, MLflow, Weights & Biases), in addition to the result files.
 
 Each logger gets a trial's configuration when the trial starts, and the means over its seeds at rungs and at the end.
+With `--curves` it gets those of every epoch at the end.
 The result files remain the record of a launch: a logger that fails is dropped, and the launch goes on.
 """
 
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
@@ -23,13 +25,13 @@ from ray.tune.experiment import Trial as RayTrial
 
 from tune_kmixup.core.config import Suite, Trial, configuration
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.rows import Row
+from tune_kmixup.core.rows import Row, mean_curve
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.cluster import first_line
 
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}  # what each logger imports
-METRICS = ("val_error", "val_nll", "test_error", "test_nll", "seconds")
+METRICS = ("train_loss", "val_error", "val_nll", "test_error", "test_nll", "seconds")
 FLUSH_SECONDS = 300.0  # how long the end of a launch waits for a logger to send what is queued
 
 
@@ -49,8 +51,8 @@ def start_loggers(names: Sequence[str], suite: Suite, run: RunDir) -> list["Back
 
     Args:
         names: any of `PACKAGES`; repeated names count once.
-        suite: its name becomes that of the experiment or project.
-        run: the files of a logger go to a subfolder with its name.
+        suite: what is run.
+        run: its name becomes that of the experiment or project. The files of a logger go to a subfolder with its name.
 
     Raises:
         BadInput: if a name is unknown, or a logger cannot start: no package, no server, no key.
@@ -60,7 +62,7 @@ def start_loggers(names: Sequence[str], suite: Suite, run: RunDir) -> list["Back
         if name == "tensorboard" and files.is_remote(run.path):
             raise BadInput(f"log_to={name!r} needs a folder on a disk, and out={str(run.path)!r} is not: leave it out.")
         try:
-            logger = ray_logger(name, suite)
+            logger = ray_logger(name, run)
             logger.setup()
         except Exception as error:
             raise BadInput(
@@ -70,7 +72,12 @@ def start_loggers(names: Sequence[str], suite: Suite, run: RunDir) -> list["Back
     return started
 
 
-def ray_logger(name: str, suite: Suite) -> Any:
+def experiment_name(run: RunDir) -> str:
+    """The last part of the path or URL of a run directory."""
+    return str(run.path).rstrip("/").rpartition("/")[2]
+
+
+def ray_logger(name: str, run: RunDir) -> Any:
     """Ray Tune's callback of that name. Imports the package of this logger only."""
     if name == "tensorboard":
         from ray.tune.logger import TBXLoggerCallback
@@ -79,7 +86,8 @@ def ray_logger(name: str, suite: Suite) -> Any:
     if name == "mlflow":
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-        return MLflowLoggerCallback(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"), experiment_name=suite.name)
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        return MLflowLoggerCallback(tracking_uri=uri, experiment_name=experiment_name(run))
     from ray.air.integrations.wandb import WandbLoggerCallback
 
     class Wandb(WandbLoggerCallback):  # type: ignore[misc]
@@ -92,19 +100,20 @@ def ray_logger(name: str, suite: Suite) -> Any:
     # The logging processes have the environment of the cluster, so settings of the launch are passed on.
     settings = {key: os.environ.get(f"WANDB_{key.upper()}") for key in ("mode", "entity")}
     settings = {key: value for key, value in settings.items() if value}
-    return Wandb(project=suite.name, upload_timeout=int(FLUSH_SECONDS), **settings)
+    project = re.sub(r"[/\\#?%:]", "-", experiment_name(run))[:128]  # what W&B allows
+    return Wandb(project=project, upload_timeout=int(FLUSH_SECONDS), **settings)
 
 
 class LoggedTrial:
     """A Ray trial as loggers see it: with the suite's name of it, a flat configuration, and a permanent folder."""
 
-    def __init__(self, ray_trial: RayTrial, suite: Suite, folder: Path):
+    def __init__(self, ray_trial: RayTrial, suite: Suite, run: RunDir, folder: Path):
         trial = Trial(**{**ray_trial.config, "seeds": tuple(ray_trial.config["seeds"])})
         self.ray_trial = ray_trial
         self.name = f"{trial.study}/{trial.name}"
         self.experiment_dir_name = trial.study  # W&B groups by it
         self.folder = folder / trial.study / trial.name
-        self.config = self.evaluated_params = flat_config(suite, trial)
+        self.config = self.evaluated_params = flat_config(suite, run, trial)
 
     def __str__(self) -> str:
         return self.name
@@ -121,13 +130,27 @@ class LoggedTrial:
         return str(self.folder)
 
 
-def flat_config(suite: Suite, trial: Trial) -> dict[str, Any]:
-    """All hyperparameters of a trial: numbers and strings only."""
-    config = configuration(suite.study(trial.study).task.recipe, trial.values)
+def flat_config(suite: Suite, run: RunDir, trial: Trial) -> dict[str, Any]:
+    """What a trial is and where it belongs, and all of its hyperparameters: numbers and strings only."""
+    study = suite.study(trial.study)
+    config = configuration(study.task.recipe, trial.values)
     recipe = asdict(config.recipe)
     recipe.pop("source")
-    identity = {"study": trial.study, "phase": trial.phase, "index": trial.index, "alpha": config.alpha, "k": config.k}
-    return identity | recipe | {"seeds": " ".join(map(str, trial.seeds))}
+    split = {} if study.task.outer_split is None else {"outer_split": study.task.outer_split}
+    return {
+        "run_dir": str(run.path),
+        "study": study.name,
+        "task": study.task.base,
+        "method": study.method,
+        "architecture": study.task.architecture,
+        **split,
+        "phase": trial.phase,
+        "index": trial.index,
+        "alpha": config.alpha,
+        "k": config.k,
+        **recipe,
+        "seeds": " ".join(map(str, trial.seeds)),
+    }
 
 
 def mean_metrics(rows: Sequence[Row]) -> dict[str, float]:
@@ -140,11 +163,28 @@ def mean_metrics(rows: Sequence[Row]) -> dict[str, float]:
     return means | {"diverged": float([row.status for row in rows].count("diverged"))}
 
 
+def epoch_metrics(rows: Sequence[Row]) -> Iterator[dict[str, float]]:
+    """What a trial logs, with the epoch as `training_iteration`: means over its runs.
+
+    Yields:
+        Training loss and validation error of each epoch before the last, if the rows have curves; then all metrics.
+    """
+    curves = {
+        "train_loss": mean_curve(row.train_loss_by_epoch for row in rows),
+        "val_error": mean_curve(row.val_error_by_epoch for row in rows),
+    }
+    last = rows[0].epochs
+    for epoch in range(1, last):
+        if means := {name: curve[epoch] for name, curve in curves.items() if epoch in curve}:
+            yield means | {"training_iteration": epoch}
+    yield mean_metrics(rows) | {"training_iteration": last}
+
+
 class BackgroundLogger(tune.Callback):  # type: ignore[misc]
     """Calls a logger from a thread of its own, so that a server that is slow or down does not delay the launch."""
 
     def __init__(self, name: str, logger: Any, suite: Suite, run: RunDir):
-        self.name, self.logger, self.suite = name, logger, suite
+        self.name, self.logger, self.suite, self.run = name, logger, suite, run
         # With an object store there may be no permanent disk: the logger's files are temporary.
         self.folder = Path(mkdtemp(prefix="tune-kmixup-")) if files.is_remote(run.path) else run.path.absolute() / name
         self.running: dict[str, LoggedTrial] = {}  # by Ray's trial id
@@ -175,19 +215,24 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
     # Callbacks of Ray Tune
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        logged = self.running[trial.trial_id] = LoggedTrial(trial, self.suite, self.folder)
+        logged = self.running[trial.trial_id] = LoggedTrial(trial, self.suite, self.run, self.folder)
         self.enqueue(partial(self.logger.log_trial_start, logged))
 
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Logs the rows at a rung (the first seed only) and at the end as numbers, with the epoch as their step."""
+        """Logs the rows at a rung (the first seed only) and at the end."""
+        if not self.suite.curves:  # which lead through the rungs, so they are logged once they are complete
+            self.log_rows(iteration, trial, result)
+
+    def log_rows(self, iteration: int, trial: RayTrial, result: dict[str, Any]) -> None:
         if rows := [Row.from_json(row) for row in result.get("rows") or result.get("rung", ())]:
-            logged = self.running[trial.trial_id]
-            metrics = mean_metrics(rows) | {"training_iteration": rows[0].epochs}
-            self.enqueue(partial(self.logger.log_trial_result, iteration, logged, metrics))
+            for metrics in epoch_metrics(rows):
+                self.enqueue(partial(self.logger.log_trial_result, iteration, self.running[trial.trial_id], metrics))
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        if self.suite.curves:
+            self.log_rows(iteration, trial, trial.last_result)
         self.end_trial(trial.trial_id, failed=False)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
