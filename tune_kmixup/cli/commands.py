@@ -78,8 +78,9 @@ def plan(
 
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
-    from tune_kmixup.cli.render import claim_lines, finite_lines, plan_table, repeat_lines
+    from tune_kmixup.cli.render import claim_lines, finite_lines, plan_table, repeat_lines, time_line
     from tune_kmixup.data.download import needs_download
+    from tune_kmixup.planning.costs import task_seconds
     from tune_kmixup.planning.resources import Resources
 
     load_plugins(load)
@@ -90,6 +91,8 @@ def plan(
     console.print(
         f"{len(suite.studies)} studies, {configurations} configurations, {runs} runs; sampler {suite.sampler}."
     )
+    seconds = task_seconds(suite, resolve_data_dir(data_dir)) if resources.device == "cpu" else {}
+    console.print(time_line(seconds, at_most=suite.scheduler != "none"), soft_wrap=True)
     for line in (*finite_lines(suite), *repeat_lines(suite), *claim_lines(suite)):
         console.print(line, soft_wrap=True)
     if suite.expectation:

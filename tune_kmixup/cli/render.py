@@ -1,6 +1,6 @@
 """The tables and lines that `plan`, `status` and the end of a launch print."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,12 @@ def format_duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def format_estimate(seconds: float) -> str:
+    """A rough duration in two digits and one unit, e.g. `3.2 h`."""
+    size, unit = (3600, "h") if seconds >= 3600 else (60, "min") if seconds >= 60 else (1, "s")
+    return f"{float(f'{seconds / size:.2g}'):g} {unit}"
+
+
 def format_percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.2f} %"
 
@@ -80,6 +86,27 @@ def plan_table(suite: Suite, resources: str) -> Table:
             rows.append((f"  {method}", format_space(study.space), splits, search, more, suite.final_seeds, runs))
     columns = ("task, method", "free", ">splits", ">search", ">shortlist", ">final", ">runs")
     return make_table(f"suite {suite.name}; each trial: {resources}", columns, rows)
+
+
+def time_line(seconds: Mapping[str, float | None], at_most: bool) -> str:
+    """How long a suite takes, as far as it is known, and which tasks take most of it.
+
+    Args:
+        seconds: task without its split -> seconds on one CPU core, None if unknown; empty on GPUs.
+        at_most: whether fewer runs than planned may be trained.
+    """
+    if not seconds:
+        return "Time: unknown on GPUs."
+    known = sorted(((value, task) for task, value in seconds.items() if value is not None), reverse=True)
+    unknown = [task for task, value in seconds.items() if value is None]
+    parts = []
+    if known:
+        about = f"{'at most ' * at_most}about {format_estimate(sum(value for value, _ in known))} of one CPU core"
+        tasks = ", ".join(f"{task} {format_estimate(value)}" for value, task in known)
+        parts.append(f"{about} ({tasks})" if len(known) > 1 else about)
+    if unknown:
+        parts.append(f"unknown for {', '.join(unknown)}")
+    return f"Time: {'; '.join(parts)}."
 
 
 def repeat_lines(suite: Suite) -> list[str]:
