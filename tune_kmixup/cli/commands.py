@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a trial, a disk or Ray failed, 2 bad input, 130 interrupte
 import codecs
 import dataclasses
 import io
+import json
 import os
 import shlex
 import sys
@@ -178,20 +179,28 @@ def resume(
 
 
 @app.command()
-def status(run_dir: opt.RunPath) -> None:
-    """Show what each study has finished, running, failed and left to do.
+def status(
+    run_dir: opt.RunPath, splits: opt.Splits = False, watch: opt.Watch = False, as_json: opt.Json = False
+) -> None:
+    """Show what each task and method has finished, running, failed and left to do.
 
     Works during a launch too, from any machine that sees the run directory.
 
-    Example: tune-kmixup status runs/iris
+    Example: tune-kmixup status runs/iris --watch
     """
-    from tune_kmixup.cli.render import status_lines, status_table
-    from tune_kmixup.store.status import launch_status
+    from tune_kmixup.cli.render import print_status, show_in_place
+    from tune_kmixup.store.status import follow, launch_status
 
-    snapshot = launch_status(RunDir(run_dir))
-    console.print(status_table(snapshot))
-    for line in status_lines(snapshot, run_dir):
-        console.print(line, soft_wrap=True)
+    run = RunDir(run_dir)
+    statuses = follow(run) if watch else [launch_status(run)]
+    if watch and console.is_terminal and not as_json:
+        show_in_place(console, statuses, run_dir, splits)
+        return
+    for snapshot in statuses:
+        if as_json:
+            print(json.dumps(snapshot.to_json()), flush=True)
+        else:
+            print_status(console, snapshot, run_dir, splits)
 
 
 @app.command()

@@ -275,6 +275,12 @@ Compare = Annotated[
     typer.Option(metavar="DIR", help="Folder of an earlier report to compare with. Default: none.", **LOCAL),
 ]
 RunPath = Annotated[Path, typer.Argument(help=RUN_DIR_HELP, **RUN_DIR)]
+Splits = Annotated[bool, typer.Option("--splits", help="One line per outer split, instead of one per task and method.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show every change until the launch has ended; Ctrl-C leaves.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object (docs/cluster.md); with --watch one per line, at every change."),
+]
 To = Annotated[Path, typer.Option("--to", metavar="FILE", help="SQLite file to write; it must not exist.", **LOCAL)]
 WarmStart = Annotated[
     Path | None,

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.core.text import printable
-from tune_kmixup.store.status import LaunchStatus, resume_command
+from tune_kmixup.store.status import LaunchStatus, StudyStatus, merge_splits, resume_command
 
 if TYPE_CHECKING:  # `status` and `report` run without Ray
     from tune_kmixup.tuning.launch import Outcome
@@ -149,21 +150,25 @@ def finite_lines(suite: Suite) -> list[str]:
     ]
 
 
-def status_table(status: LaunchStatus) -> Table:
-    """One line per study."""
-    rows = [
-        (
-            study.study,
-            f"{study.search_done}/{study.search_planned}",
-            f"{study.final_done}/{study.final_planned}",
-            study.running or "",
-            study.missing or "",
-            len(study.failed) or "",
-            format_percent(study.best),
-        )
-        for study in status.studies
-    ]
-    columns = ("study", ">search", ">final", ">now", ">left", ">failed", ">val. error")
+def status_table(status: LaunchStatus, splits: bool = False) -> Table:
+    """One line per method of each task, or of each outer split.
+
+    Args:
+        status: status of the launch.
+        splits: whether outer splits have lines of their own.
+    """
+    by_task: dict[str, list[StudyStatus]] = {}
+    for study in status.studies if splits else merge_splits(status.studies):
+        by_task.setdefault(study.task_name, []).append(study)
+    rows: list[tuple[object, ...]] = []
+    for task, studies in by_task.items():
+        rows.append((task,))
+        for study in studies:
+            search = f"{study.search_done}/{study.search_planned}"
+            final = f"{study.final_done}/{study.final_planned}"
+            counts = (study.running or "", len(study.failed) or "")
+            rows.append((f"  {study.method}", search, final, *counts, format_percent(study.best)))
+    columns = ("task, method", ">search", ">final", ">now", ">failed", ">val. error")
     return make_table(f"runs; launch: {status.state}", columns, rows)
 
 
@@ -188,7 +193,7 @@ def ending_lines(outcome: "Outcome", out_dir: Path, resumed: str) -> list[str]:
 
 def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
     """The lines below the status table: failed trials, how busy the slots were, and what is left."""
-    lines = []
+    lines = [f"It is being launched by {status.holder}."] if status.holder else []
     for study in status.studies:
         lines += failure_lines({f"{study.study}/{trial}": error for trial, error in study.failed.items()})
     if status.busy is not None:
@@ -200,3 +205,36 @@ def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
         if status.state not in ("running", "starting"):
             lines.append(f"To go on: {resume_command(run_dir, status.options)}")
     return lines
+
+
+def print_status(console: Console, status: LaunchStatus, run_dir: Path, splits: bool = False) -> None:
+    """Prints the table and the lines below it.
+
+    Args:
+        console: where to print.
+        status: status of the launch.
+        run_dir: the run directory, for the command to go on.
+        splits: see `status_table`.
+    """
+    console.print(status_table(status, splits))
+    for line in status_lines(status, run_dir):
+        console.print(line, soft_wrap=True)  # a command stays in one piece, to be pasted
+
+
+def show_in_place(console: Console, statuses: Iterable[LaunchStatus], run_dir: Path, splits: bool = False) -> None:
+    """Shows each status in place of the one before. The last one stays, after Ctrl-C too.
+
+    Args:
+        console: a terminal.
+        statuses: those of a launch that is watched.
+        run_dir: see `print_status`.
+        splits: see `status_table`.
+    """
+    last = None
+    try:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            for last in statuses:
+                live.update(Group(status_table(last, splits), *status_lines(last, run_dir)), refresh=True)
+    finally:
+        if last:
+            print_status(console, last, run_dir, splits)
