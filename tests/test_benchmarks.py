@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.asha import Curve, last_epochs, simulate
+from benchmarks.costs import costs
+from search_spaces.costs import COSTS
 from tests.helpers.reports import filled
 from tests.helpers.suites import one_row
 from tune_kmixup.analysis.report.formats import format_estimate
@@ -83,6 +85,12 @@ def test_the_example_of_the_next_best_trains_those_that_were_not_selected(run_di
         for study in suite.studies
     }
     assert [line.partition("test error ")[2].removesuffix(" %") in made_up for line in lines] == 2 * [1, 1, 0, 1, 0]
+
+
+def test_the_costs_of_tasks_are_those_of_the_published_runs() -> None:
+    """A later launch may add tasks, or show that one takes less: `benchmarks/costs.py` prints the new entries."""
+    found = costs()
+    assert {name: found[name][0] for name in COSTS} == pytest.approx(COSTS, rel=0.05), "two digits"
 
 
 def test_the_readme_shows_the_example_as_it_is() -> None:

@@ -1,6 +1,25 @@
-"""The status of a launch: how busy its slots were, and how long it will still take."""
+"""The status of a launch: how busy its slots were, how long it will still take, and how it is watched."""
 
-from tune_kmixup.store.status import StudyStatus, busy_share, seconds_left
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.helpers.suites import made_up_rows, small_suite
+from tune_kmixup.store.lock import run_lock
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import (
+    HEARTBEAT_SECONDS,
+    WATCH_STORE_SECONDS,
+    LaunchStatus,
+    StudyStatus,
+    busy_share,
+    follow,
+    merge_splits,
+    seconds_left,
+)
 
 
 def test_busy_share_of_all_launches() -> None:
@@ -44,3 +63,63 @@ def test_seconds_left() -> None:
     assert seconds_left(studies, 2, {"iris/mlp": 0.5, "wine/mlp": 0.25}) == (100 + 50) / 2
     assert seconds_left(studies, 0, {}) is None
     assert seconds_left([], 0, {}) == 0.0
+
+
+def of_split(split: int, method: str = "mixup", **changes: Any) -> StudyStatus:
+    fields = {"search_done": 3, "search_planned": 8, "final_done": 1, "final_planned": 2, "running": 2}
+    rest = {"failed": {"search-0001": "error"}, "best": 0.1 * (split + 1), "seconds": 4.0, "runs": 4, "stopped": 1}
+    return StudyStatus(f"iris/mlp@{split}/{method}", **(fields | rest | changes))  # type: ignore[arg-type]
+
+
+def test_outer_splits_together() -> None:
+    both, other = merge_splits([of_split(0), of_split(0, "erm"), of_split(1)])
+    assert (both.study, other.study) == ("iris/mlp/mixup", "iris/mlp/erm")
+    assert (both.search_done, both.search_planned, both.final_done, both.final_planned) == (6, 16, 2, 4)
+    assert (both.running, both.missing, both.seconds, both.runs, both.stopped) == (4, 8, 8.0, 8, 2)
+    assert both.failed == {f"iris/mlp@{split}/mixup/search-0001": "error" for split in (0, 1)}
+    assert both.best == pytest.approx(0.15)
+    (early,) = merge_splits([of_split(0), of_split(1, best=None)])
+    assert early.best is None, "a mean over some of the splits cannot be compared with that of another method"
+
+
+@pytest.mark.parametrize(("place", "pause"), [("", HEARTBEAT_SECONDS), ("memory://bucket/", WATCH_STORE_SECONDS)])
+def test_a_watched_launch_is_seen_when_something_changes_until_it_ends(
+    place: str, pause: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, suite = RunDir(f"{place or tmp_path}/watched-{uuid4()}"), small_suite()
+    beat = {"host": "another", "pid": 1, "since": time.time(), "ended": False, "slots": 2}
+    trial = suite.search_trial(suite.studies[0], 0, {})
+
+    def first_heartbeat() -> None:
+        run.write_suite(suite)
+        run.write_launch(beat | {"since": time.time(), "updated": time.time()})
+
+    def another_heartbeat() -> None:
+        run.write_launch(run.launch() | {"updated": time.time()})
+
+    def rows() -> None:
+        run.write_proposal(trial.study, 0, {})
+        run.write_rows(trial, made_up_rows(suite, trial))
+
+    def end() -> None:
+        run.write_launch(run.launch() | {"ended": True})
+
+    steps = [first_heartbeat, another_heartbeat, rows, end]
+    pauses = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        steps.pop(0)()
+
+    with run_lock(run), monkeypatch.context() as patch:
+        patch.setattr("tune_kmixup.store.status.time.sleep", sleep)
+        seen = [(status.state, sum(study.done for study in status.studies)) for status in follow(run)]
+    assert seen == [("starting", 0), ("running", 0), ("running", 2), ("ended", 2)]
+    assert pauses == [pause] * 4 and not steps
+
+
+def test_the_fields_of_json_are_described() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    status = LaunchStatus([of_split(0)], 1, {}, "running", 1, None, [], "").to_json()
+    for name in (*status, *status["studies"][0]):
+        assert f"`{name}`" in page, name

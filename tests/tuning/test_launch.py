@@ -76,10 +76,10 @@ def test_a_second_launch_has_nothing_to_do(whole: RunDir) -> None:
 def test_status_needs_no_ray(whole: RunDir) -> None:
     code = "import sys; from tune_kmixup.cli.commands import app; app(sys.argv[1:], standalone_mode=False); "
     code += "assert not {'ray', 'torch', 'optuna'} & sys.modules.keys(), 'imported'"
-    status = [sys.executable, "-c", code, "status", str(whole.path)]
+    status = [sys.executable, "-c", code, "status", str(whole.path), "--splits"]
     done = subprocess.run(status, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "iris/mlp@1/kmixup" in done.stdout and "14/14" in done.stdout and "3/3" in done.stdout
+    assert "iris/mlp@1" in done.stdout and "14/14" in done.stdout and "3/3" in done.stdout
 
 
 def test_report_of_a_real_run(whole: RunDir, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a trial, a disk or Ray failed, 2 bad input; 130, 143 or 12
 import codecs
 import dataclasses
 import io
+import json
 import os
 import shlex
 import signal
@@ -80,8 +81,9 @@ def plan(
 
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
-    from tune_kmixup.cli.render import claim_lines, finite_lines, plan_table, repeat_lines
+    from tune_kmixup.cli.render import claim_lines, finite_lines, plan_table, repeat_lines, time_line
     from tune_kmixup.data.download import needs_download
+    from tune_kmixup.planning.costs import task_seconds
     from tune_kmixup.planning.resources import Resources
 
     load_plugins(load)
@@ -92,6 +94,8 @@ def plan(
     console.print(
         f"{len(suite.studies)} studies, {configurations} configurations, {runs} runs; sampler {suite.sampler}."
     )
+    seconds = task_seconds(suite, resolve_data_dir(data_dir)) if resources.device == "cpu" else {}
+    console.print(time_line(seconds, at_most=suite.scheduler != "none"), soft_wrap=True)
     for line in (*finite_lines(suite), *repeat_lines(suite), *claim_lines(suite)):
         console.print(line, soft_wrap=True)
     if suite.expectation:
@@ -180,20 +184,28 @@ def resume(
 
 
 @app.command()
-def status(run_dir: opt.RunPath) -> None:
-    """Show what each study has finished, running, failed and left to do.
+def status(
+    run_dir: opt.RunPath, splits: opt.Splits = False, watch: opt.Watch = False, as_json: opt.Json = False
+) -> None:
+    """Show what each task and method has finished, running, failed and left to do.
 
     Works during a launch too, from any machine that sees the run directory.
 
-    Example: tune-kmixup status runs/iris
+    Example: tune-kmixup status runs/iris --watch
     """
-    from tune_kmixup.cli.render import status_lines, status_table
-    from tune_kmixup.store.status import launch_status
+    from tune_kmixup.cli.render import print_status, show_in_place
+    from tune_kmixup.store.status import follow, launch_status
 
-    snapshot = launch_status(RunDir(run_dir))
-    console.print(status_table(snapshot))
-    for line in status_lines(snapshot, run_dir):
-        console.print(line, soft_wrap=True)
+    run = RunDir(run_dir)
+    statuses = follow(run) if watch else [launch_status(run)]
+    if watch and console.is_terminal and not as_json:
+        show_in_place(console, statuses, run_dir, splits)
+        return
+    for snapshot in statuses:
+        if as_json:
+            print(json.dumps(snapshot.to_json()), flush=True)
+        else:
+            print_status(console, snapshot, run_dir, splits)
 
 
 @app.command()

@@ -310,6 +310,12 @@ To = Annotated[
         help="SQLite file to create, or URL of an Optuna storage.",
     ),
 ]
+Splits = Annotated[bool, typer.Option("--splits", help="One line per outer split, instead of one per task and method.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show every change until the launch has ended; Ctrl-C leaves.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object (docs/cluster.md); with --watch one per line, at every change."),
+]
 WarmStart = Annotated[
     Path | None,
     typer.Option(

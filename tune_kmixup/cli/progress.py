@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tune_kmixup.cli.render import format_duration, make_table
 from tune_kmixup.core.config import Suite
-from tune_kmixup.store.status import StudyStatus, seconds_left, study_status
+from tune_kmixup.store.status import StudyStatus, merge_splits, seconds_left, study_status
 
 if TYPE_CHECKING:  # `status` and `report` run without Ray
     from tune_kmixup.tuning.searcher import SuiteSearcher
@@ -123,14 +123,9 @@ def counts(studies: Sequence[StudyStatus]) -> str:
 
 def progress_table(studies: list[StudyStatus], title: str) -> Table:
     """One row per task and method, summed over outer splits, so that the table fits on a screen."""
-    groups: dict[tuple[str, str], list[StudyStatus]] = {}
-    for study in studies:
-        groups.setdefault((study.task, study.study.rpartition("/")[2]), []).append(study)
     rows = []
-    for (task, method), group in groups.items():
-        done = sum(study.search_done + study.final_done for study in group)
-        planned = sum(study.search_planned + study.final_planned for study in group)
-        filled = round(BAR_WIDTH * done / planned)
+    for study in merge_splits(studies):
+        filled = round(BAR_WIDTH * study.done / study.planned)
         bar = "█" * filled + "·" * (BAR_WIDTH - filled)
-        rows.append((task, method, bar, f"{done}/{planned}", sum(study.running for study in group) or ""))
+        rows.append((study.task, study.method, bar, f"{study.done}/{study.planned}", study.running or ""))
     return make_table(title, ("task", "method", "", ">runs", ">now"), rows)

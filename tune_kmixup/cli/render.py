@@ -1,17 +1,18 @@
 """The tables and lines that `plan`, `status` and the end of a launch print."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.core.text import printable
-from tune_kmixup.store.status import LaunchStatus, resume_command
+from tune_kmixup.store.status import LaunchStatus, StudyStatus, merge_splits, resume_command
 
 if TYPE_CHECKING:  # `status` and `report` run without Ray
     from tune_kmixup.tuning.launch import Outcome
@@ -50,6 +51,12 @@ def format_duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def format_estimate(seconds: float) -> str:
+    """A rough duration in two digits and one unit, e.g. `3.2 h`."""
+    size, unit = (3600, "h") if seconds >= 3600 else (60, "min") if seconds >= 60 else (1, "s")
+    return f"{float(f'{seconds / size:.2g}'):g} {unit}"
+
+
 def format_percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.2f} %"
 
@@ -80,6 +87,27 @@ def plan_table(suite: Suite, resources: str) -> Table:
             rows.append((f"  {method}", format_space(study.space), splits, search, more, suite.final_seeds, runs))
     columns = ("task, method", "free", ">splits", ">search", ">shortlist", ">final", ">runs")
     return make_table(f"suite {suite.name}; each trial: {resources}", columns, rows)
+
+
+def time_line(seconds: Mapping[str, float | None], at_most: bool) -> str:
+    """How long a suite takes, as far as it is known, and which tasks take most of it.
+
+    Args:
+        seconds: task without its split -> seconds on one CPU core, None if unknown; empty on GPUs.
+        at_most: whether fewer runs than planned may be trained.
+    """
+    if not seconds:
+        return "Time: unknown on GPUs."
+    known = sorted(((value, task) for task, value in seconds.items() if value is not None), reverse=True)
+    unknown = [task for task, value in seconds.items() if value is None]
+    parts = []
+    if known:
+        about = f"{'at most ' * at_most}about {format_estimate(sum(value for value, _ in known))} of one CPU core"
+        tasks = ", ".join(f"{task} {format_estimate(value)}" for value, task in known)
+        parts.append(f"{about} ({tasks})" if len(known) > 1 else about)
+    if unknown:
+        parts.append(f"unknown for {', '.join(unknown)}")
+    return f"Time: {'; '.join(parts)}."
 
 
 def repeat_lines(suite: Suite) -> list[str]:
@@ -122,21 +150,25 @@ def finite_lines(suite: Suite) -> list[str]:
     ]
 
 
-def status_table(status: LaunchStatus) -> Table:
-    """One line per study."""
-    rows = [
-        (
-            study.study,
-            f"{study.search_done}/{study.search_planned}",
-            f"{study.final_done}/{study.final_planned}",
-            study.running or "",
-            study.missing or "",
-            len(study.failed) or "",
-            format_percent(study.best),
-        )
-        for study in status.studies
-    ]
-    columns = ("study", ">search", ">final", ">now", ">left", ">failed", ">val. error")
+def status_table(status: LaunchStatus, splits: bool = False) -> Table:
+    """One line per method of each task, or of each outer split.
+
+    Args:
+        status: status of the launch.
+        splits: whether outer splits have lines of their own.
+    """
+    by_task: dict[str, list[StudyStatus]] = {}
+    for study in status.studies if splits else merge_splits(status.studies):
+        by_task.setdefault(study.task_name, []).append(study)
+    rows: list[tuple[object, ...]] = []
+    for task, studies in by_task.items():
+        rows.append((task,))
+        for study in studies:
+            search = f"{study.search_done}/{study.search_planned}"
+            final = f"{study.final_done}/{study.final_planned}"
+            counts = (study.running or "", len(study.failed) or "")
+            rows.append((f"  {study.method}", search, final, *counts, format_percent(study.best)))
+    columns = ("task, method", ">search", ">final", ">now", ">failed", ">val. error")
     return make_table(f"runs; launch: {status.state}", columns, rows)
 
 
@@ -161,7 +193,7 @@ def ending_lines(outcome: "Outcome", out_dir: Path, resumed: str) -> list[str]:
 
 def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
     """The lines below the status table: failed trials, how busy the slots were, and what is left."""
-    lines = []
+    lines = [f"It is being launched by {status.holder}."] if status.holder else []
     for study in status.studies:
         lines += failure_lines({f"{study.study}/{trial}": error for trial, error in study.failed.items()})
     if status.busy is not None:
@@ -173,3 +205,36 @@ def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
         if status.state not in ("running", "starting"):
             lines.append(f"To go on: {resume_command(run_dir, status.options)}")
     return lines
+
+
+def print_status(console: Console, status: LaunchStatus, run_dir: Path, splits: bool = False) -> None:
+    """Prints the table and the lines below it.
+
+    Args:
+        console: where to print.
+        status: status of the launch.
+        run_dir: the run directory, for the command to go on.
+        splits: see `status_table`.
+    """
+    console.print(status_table(status, splits))
+    for line in status_lines(status, run_dir):
+        console.print(line, soft_wrap=True)  # a command stays in one piece, to be pasted
+
+
+def show_in_place(console: Console, statuses: Iterable[LaunchStatus], run_dir: Path, splits: bool = False) -> None:
+    """Shows each status in place of the one before. The last one stays, after Ctrl-C too.
+
+    Args:
+        console: a terminal.
+        statuses: those of a launch that is watched.
+        run_dir: see `print_status`.
+        splits: see `status_table`.
+    """
+    last = None
+    try:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            for last in statuses:
+                live.update(Group(status_table(last, splits), *status_lines(last, run_dir)), refresh=True)
+    finally:
+        if last:
+            print_status(console, last, run_dir, splits)

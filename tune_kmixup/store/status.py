@@ -4,35 +4,39 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tune_kmixup.core.config import Study, Suite
-from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.progress import left
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, ranking, stopped_configurations, validation_score
+from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
+
+State = Literal["starting", "running", "ended", "interrupted", "not launched"]
 
 HEARTBEAT_SECONDS = 5.0  # between two heartbeats of a launch
 DEAD_AFTER = 30.0  # seconds without a heartbeat after which a launch counts as dead
+WATCH_STORE_SECONDS = 30.0  # between two looks at a run directory in an object store, all of which is read each time
 
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """The runs of one study.
+    """The runs of one study, or of a method on all outer splits of a task.
 
     Attributes:
-        study: name of the study.
+        study: name of the study, e.g. `iris/mlp@3/mixup`; without the outer split if it is of all of them.
         search_done: search runs that are done.
         search_planned: search runs in total. A configuration that was stopped early counts as one run.
         final_done: final runs of the selected configuration that are done.
         final_planned: final runs in total.
         running: runs in progress.
-        failed: trial -> last line of its error.
-        best: smallest mean validation error of a configuration so far, a fraction; None before the first result.
+        failed: trial -> last line of its error; of several outer splits, with the name of the study before the trial.
+        best: smallest mean validation error of a configuration so far, a fraction; None before the first result. Of
+            several outer splits, its mean over them, once each has one.
         seconds: seconds spent on the runs that are done.
         runs: all runs that are done, including final runs of a configuration that is no longer selected.
         stopped: configurations that were stopped early.
@@ -51,15 +55,39 @@ class StudyStatus:
     stopped: int
 
     @property
+    def task_name(self) -> str:
+        """The task, with its outer split if the status is of one."""
+        return self.study.rpartition("/")[0]
+
+    @property
     def task(self) -> str:
         """The task without its outer split."""
-        return self.study.rpartition("/")[0].partition("@")[0]
+        return self.task_name.partition("@")[0]
+
+    @property
+    def method(self) -> str:
+        return self.study.rpartition("/")[2]
+
+    @property
+    def done(self) -> int:
+        """The number of planned runs that are done."""
+        return self.search_done + self.final_done
+
+    @property
+    def planned(self) -> int:
+        """The number of runs in total."""
+        return self.search_planned + self.final_planned
 
     @property
     def missing(self) -> int:
         """The number of runs that are neither done nor in progress."""
-        left = self.search_planned - self.search_done + self.final_planned - self.final_done
-        return max(0, left - self.running)
+        return max(0, self.planned - self.done - self.running)
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of `studies` in what `status --json` prints."""
+        split = self.task_name.partition("@")[2]
+        place = {"task": self.task, "outer_split": int(split) if split else None, "method": self.method}
+        return place | {name: value for name, value in asdict(self).items() if name != "study"}
 
 
 def study_status(
@@ -95,30 +123,78 @@ def study_status(
     )
 
 
+def merge_splits(studies: Iterable[StudyStatus]) -> list[StudyStatus]:
+    """One status per task and method, of all its outer splits together.
+
+    Args:
+        studies: status of each study.
+    """
+    groups: dict[str, list[StudyStatus]] = {}
+    for study in studies:
+        groups.setdefault(f"{study.task}/{study.method}", []).append(study)
+    return [merged(name, group) for name, group in groups.items()]
+
+
+def merged(name: str, splits: Sequence[StudyStatus]) -> StudyStatus:
+    best = [split.best for split in splits if split.best is not None]
+    return StudyStatus(
+        study=name,
+        search_done=sum(split.search_done for split in splits),
+        search_planned=sum(split.search_planned for split in splits),
+        final_done=sum(split.final_done for split in splits),
+        final_planned=sum(split.final_planned for split in splits),
+        running=sum(split.running for split in splits),
+        failed={f"{split.study}/{trial}": error for split in splits for trial, error in split.failed.items()},
+        best=sum(best) / len(best) if len(best) == len(splits) else None,
+        seconds=sum(split.seconds for split in splits),
+        runs=sum(split.runs for split in splits),
+        stopped=sum(split.stopped for split in splits),
+    )
+
+
 @dataclass(frozen=True)
 class LaunchStatus:
     """The status of a launch.
 
     Attributes:
-        studies: one status per study of the suite.
-        slots: trials that run at once, or GPUs if trials have shares of GPUs; 0 before the first launch.
+        studies: one status per study of the suite; none while a launch starts that has not written its suite yet.
+        slots: trials that can run at once, or GPUs if trials have shares of GPUs, as of the last heartbeat; 0 before
+            the first launch.
         shares: task without its split -> share of a slot that a trial takes; 1 for a task without an entry.
-        state: `starting`, `running`, `ended`, `interrupted` or `not launched`.
+        state: what the launch is doing.
+        trials_running: trials in progress.
         busy: see `busy_share`.
         options: options of the last launch, for `resume_command`.
+        holder: which launch it is while it starts, in words; empty otherwise.
     """
 
     studies: list[StudyStatus]
     slots: float
     shares: Mapping[str, float]
-    state: str
+    state: State
+    trials_running: int
     busy: float | None
     options: Sequence[str]
+    holder: str
 
     @property
     def seconds_left(self) -> float | None:
         """See the function `seconds_left`."""
         return seconds_left(self.studies, self.slots, self.shares)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `status --json` prints; docs/cluster.md describes its fields."""
+        return {
+            "state": self.state,
+            "slots": self.slots,
+            "trials_running": self.trials_running,
+            "trials_failed": sum(len(study.failed) for study in self.studies),
+            "runs_done": sum(study.done for study in self.studies),
+            "runs_planned": sum(study.planned for study in self.studies),
+            "seconds_left": self.seconds_left,
+            "busy": self.busy,
+            "studies": [study.to_json() for study in self.studies],
+        }
 
 
 def seconds_left(studies: list[StudyStatus], slots: float, shares: Mapping[str, float]) -> float | None:
@@ -132,15 +208,17 @@ def seconds_left(studies: list[StudyStatus], slots: float, shares: Mapping[str, 
     Returns:
         Seconds, 0 if nothing is left to run; None if there are no slots, or a task with work left has no finished run.
     """
+    done: dict[str, tuple[int, float]] = {}  # task -> runs and seconds, over all its studies
+    for study in studies:
+        runs, seconds = done.get(study.task, (0, 0.0))
+        done[study.task] = (runs + study.runs, seconds + study.seconds)
     slot_seconds = 0.0
     for study in studies:
-        same_task = [other for other in studies if other.task == study.task]
-        runs_done = sum(other.runs for other in same_task)
-        if study.missing + study.running:
-            if not runs_done or not slots:
+        if todo := study.missing + study.running:
+            runs, seconds = done[study.task]
+            if not runs or not slots:
                 return None
-            seconds = (study.missing + study.running) * sum(other.seconds for other in same_task) / runs_done
-            slot_seconds += seconds * shares.get(study.task, 1.0)
+            slot_seconds += todo * seconds / runs * shares.get(study.task, 1.0)
     return slot_seconds / slots if slot_seconds else 0.0
 
 
@@ -151,10 +229,35 @@ def launch_status(run: RunDir) -> LaunchStatus:
         run: its run directory.
 
     Raises:
-        BadInput: if the run directory holds no suite, or cannot be read.
+        BadInput: if the run directory holds no suite and no launch is starting there, or it cannot be read.
     """
     with run.local_copy() as local:
         return local_launch_status(local, run.holder())
+
+
+def follow(run: RunDir) -> Iterator[LaunchStatus]:
+    """Watches a launch.
+
+    Args:
+        run: its run directory.
+
+    Yields:
+        Its status now, and whenever a trial has started or ended since, until no launch runs there.
+
+    Raises:
+        BadInput: see `launch_status`.
+    """
+    pause = WATCH_STORE_SECONDS if files.is_remote(run.path) else HEARTBEAT_SECONDS
+    before = None
+    while True:
+        status = launch_status(run)
+        news = replace(status, busy=None)  # that share changes with every heartbeat
+        if news != before:
+            yield status
+        if status.state not in ("starting", "running"):
+            return
+        before = news
+        time.sleep(pause)
 
 
 def describe_holder(holder: Mapping[str, Any]) -> str:
@@ -186,32 +289,45 @@ def is_dead(holder: Mapping[str, Any]) -> bool:
 def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
     launch = run.launch()
     starting = is_starting(holder, launch)
-    if starting and not run.exists():
-        raise BadInput(
-            f"run_dir={str(run.display_path)!r} holds no suite.json yet: it is being launched by "
-            f"{describe_holder(holder)}. Ask again in a minute."
-        )
-    suite = run.suite()
-    if starting:
-        state = "starting"
-    elif not launch:
-        state = "not launched"
-    elif launch["ended"]:
-        state = "ended"
-    else:
-        state = "running" if is_alive(launch) else "interrupted"
-    running: dict[str, list[int]] = {}
+    state = "starting" if starting else launch_state(launch)
+    running: dict[str, list[int]] = {}  # study -> seeds of each trial
     for name, trial in (launch.get("running", {}) if state == "running" else {}).items():
         running.setdefault(name.rpartition("/")[0], []).append(trial["seeds"])
+    studies = [] if starting and not run.exists() else study_statuses(run, running)
+    return LaunchStatus(
+        studies=studies,
+        slots=launch.get("slots", 0),
+        shares=launch.get("shares", {}),
+        state=state,
+        trials_running=sum(map(len, running.values())),
+        busy=busy_share(launch, [(study.task, study.seconds) for study in studies]),
+        options=launch.get("options", []),
+        holder=describe_holder(holder) if starting else "",
+    )
+
+
+def launch_state(launch: Mapping[str, Any]) -> State:
+    """The state of the launch that wrote this heartbeat."""
+    if not launch:
+        return "not launched"
+    if launch["ended"]:
+        return "ended"
+    return "running" if is_alive(launch) else "interrupted"
+
+
+def study_statuses(run: RunDir, running: Mapping[str, Collection[int]]) -> list[StudyStatus]:
+    """The status of each study of a run directory on disk.
+
+    Args:
+        run: the run directory.
+        running: study -> number of seeds of each trial in progress.
+    """
+    suite = run.suite()
     results = run.results(suite)
-    studies = [
-        study_status(suite, s, results[s.name].rows, results[s.name].failures, running.get(s.name, []))
+    return [
+        study_status(suite, s, results[s.name].rows, results[s.name].failures, running.get(s.name, ()))
         for s in suite.studies
     ]
-    run_seconds = [(study.task, study.seconds) for study in studies]
-    busy = busy_share(launch, run_seconds)
-    slots, shares, options = launch.get("slots", 0), launch.get("shares", {}), launch.get("options", [])
-    return LaunchStatus(studies, slots, shares, state, busy, options)
 
 
 def resume_command(run_dir: Path, options: Iterable[str]) -> str:

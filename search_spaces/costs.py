@@ -1,0 +1,33 @@
+"""COSTS: measured seconds of one run of a task on one CPU core. `plan` estimates hours from them.
+
+`benchmarks/costs.py` takes them from docs/results and docs/data.md; the comment of a line says from where. All were
+measured on x86_64 with two cores, with the recipes of TASKS. A task that is not listed has not been measured. On a GPU
+none has.
+"""
+
+COSTS: dict[str, float] = {
+    "one_ring/mlp": 0.34,  # cpu
+    "four_bars/mlp": 0.32,  # cpu
+    "swiss_roll/mlp": 0.33,  # cpu
+    "two_spirals/mlp": 0.27,  # cpu-random
+    "iris/mlp": 0.036,  # cpu-tuned
+    "wine/mlp": 0.065,  # cpu-tuned
+    "wine-40/mlp": 0.065,  # cpu-tuned
+    "breast_cancer/mlp": 0.2,  # cpu-tuned
+    "breast_cancer-40/mlp": 0.065,  # cpu-tuned
+    "abalone/mlp": 0.41,  # cpu-tuned
+    "abalone-300/mlp": 0.17,  # cpu-tuned
+    "phishing/mlp": 1.1,  # cpu-tuned
+    "phishing-300/mlp": 0.17,  # cpu-tuned
+    "digits/small_cnn": 1.3,  # cpu-tuned
+    "digits-200/small_cnn": 0.25,  # cpu-tuned
+    "mnist-250/mlp": 1.1,  # comparison/comparison-mnist-250-mlp
+    "mnist/lenet": 9.3,  # data.md
+    "mnist-2000/lenet": 4.2,  # cpu-tuned
+    "fashion_mnist/lenet": 43,  # data.md
+    "fashion_mnist-2000/lenet": 4.5,  # cpu-tuned
+    "cifar10-2000/lenet": 53,  # data.md
+    "cifar10-2000/small_resnet": 160,  # data.md
+    "spoken_digits/lenet": 20,  # cpu
+    "spoken_digits_speakers/lenet": 22,  # data.md
+}
