@@ -63,7 +63,8 @@ def made_up(
                 gain = effect * (1 + 0.3 * rng.normal())
                 error = level - gain + 0.004 * rng.normal(size=count) + np.where(final, 0, 0.02 * rng.random(count))
                 error[final] += shared
-                columns["val_error"], columns["test_error"] = error.clip(0, 1), np.where(final, error.clip(0, 1), np.nan)
+                columns["val_error"] = error = error.clip(0, 1)
+                columns["test_error"] = np.where(final, error, np.nan)
                 columns |= {"task": task, "outer_split": split, "method": method, "selected": final}
                 parts.append({name: np.broadcast_to(values, count) for name, values in columns.items()})
     # One table from whole columns: a table per part takes ten times as long.

@@ -244,9 +244,8 @@ def test_a_disk_that_fails_ends_a_command_in_a_line(
     assert shlex.split(again.removeprefix("To go on: ")) == ["tune-kmixup", args[0], str(run.path), *args[1:]]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_cannot_show_a_character_gets_it_spelled_out(encoding: str) -> None:
-    env = {**os.environ, "PYTHONIOENCODING": encoding}
+def test_a_terminal_that_cannot_show_a_character_gets_it_spelled_out() -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     args = command("plan", "iris/mlp@0", "--gpus-per-trial", "-1")
-    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=120, encoding=encoding)
+    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=120, encoding="ascii")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "is not a number >= 0" in done.stderr
