@@ -79,22 +79,22 @@ def test_another_recipe_and_another_configuration_under_one_number_in_a_report(l
     assert not (tmp_path / "report").exists()
 
 
-@pytest.mark.parametrize("damage", ["a result that holds []", "a missing proposal"])
-def test_a_result_without_rows_and_a_missing_proposal(
-    damage: str, launch: Launch, ray_address: str, tmp_path: Path
-) -> None:
+def test_a_result_without_rows_and_a_missing_proposal(launch: Launch, ray_address: str, tmp_path: Path) -> None:
+    """One after the other, on the run directory of one launch."""
     run = launch("run", "iris/mlp@0", "--method", "mixup", "--epochs", "2")
     before, folder = reproducible(run), run.folder("iris/mlp@0/mixup")
-    if damage == "a missing proposal":
-        (folder / "proposal-0001.json").unlink()
-    else:
-        (folder / "search-0001.json").write_text("[]")
-    for command in (["status"], ["resume"], ["report", "--out", tmp_path / "report"]):
-        line = refused(command[0], run.path, *command[1:])
-        assert "search-0001.json cannot be read (" in line
-    advice = re.search(r"delete (it|all files (\S+) of its folder) and launch again", line)
-    assert advice
-    for path in folder.glob(advice[2] or "search-0001.json"):
-        path.unlink()
-    run_cli_in_process("resume", run.path, "--address", ray_address)
-    assert reproducible(run) == before
+    damages: list[Callable[[], object]] = [
+        lambda: (folder / "search-0001.json").write_text("[]"),
+        lambda: (folder / "proposal-0001.json").unlink(),
+    ]
+    for damage in damages:
+        damage()
+        for command in (["status"], ["resume"], ["report", "--out", tmp_path / "report"]):
+            line = refused(command[0], run.path, *command[1:])
+            assert "search-0001.json cannot be read (" in line
+        advice = re.search(r"delete (it|all files (\S+) of its folder) and launch again", line)
+        assert advice
+        for path in folder.glob(advice[2] or "search-0001.json"):
+            path.unlink()
+        run_cli_in_process("resume", run.path, "--address", ray_address)
+        assert reproducible(run) == before

@@ -1,6 +1,22 @@
 """The status of a launch: how busy its slots were, and how long it will still take."""
 
+import subprocess
+import sys
+
+from tests.helpers.reports import filled
+from tune_kmixup.core.config import Suite
+from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import StudyStatus, busy_share, seconds_left
+
+
+def test_status_needs_no_ray(run_dir: RunDir, suite: Suite) -> None:
+    filled(run_dir, suite)
+    code = "import sys; from tune_kmixup.cli.commands import app; app(sys.argv[1:], standalone_mode=False); "
+    code += "assert not {'ray', 'torch', 'optuna'} & sys.modules.keys(), 'imported'"
+    status = [sys.executable, "-c", code, "status", str(run_dir.path)]
+    done = subprocess.run(status, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "iris/mlp@1/kmixup" in done.stdout and "8/8" in done.stdout and "3/3" in done.stdout
 
 
 def test_busy_share_of_all_launches() -> None:
