@@ -120,16 +120,25 @@ def judge(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
     Returns:
         The verdicts; none for a claim whose methods or metrics no task of its family has.
     """
-    found = [
-        *judge_claim_1(rows, claims, "1", claims.endpoint),
-        *judge_claim_2(rows, claims, "2", claims.endpoint),
-        *judge_claim_3(rows, claims),
-    ]
+    found = judge_claims(rows, claims, claims.endpoint, ("1", "2", "3"))
     columns = [c for c in rows.columns if c.startswith(("test_error_noise_", "test_error_fgsm_"))]
     if columns and rows[columns].notna().to_numpy().any():
         shifted = rows.assign(**{SHIFTED: rows[columns].mean(axis=1, skipna=False)})
-        found += judge_claim_1(shifted, claims, "4.1", SHIFTED)
-        found += judge_claim_2(shifted, claims, "4.2", SHIFTED)
+        found += judge_claims(shifted, claims, SHIFTED, ("4.1", "4.2"))
+    return found
+
+
+def judge_claims(rows: pd.DataFrame, claims: Claims, metric: str, numbers: Sequence[str]) -> list[Verdict]:
+    """Judges claims that are about one metric. Those of the same family read its errors once."""
+    judges = {"1": judge_claim_1, "2": judge_claim_2, "3": judge_claim_3, "4.1": judge_claim_1, "4.2": judge_claim_2}
+    families: dict[tuple[str, ...], Family] = {}
+    found = []
+    for claim in numbers:
+        tasks = tuple(claims.families.get(claim[0], gains.tasks(rows)))
+        if tasks not in families:
+            families[tasks] = family_of(rows, tasks, metric)
+        if families[tasks].errors:
+            found += judges[claim](rows, families[tasks], claims, claim)
     return found
 
 
@@ -138,11 +147,13 @@ class Family:
     """The tasks that can decide a claim.
 
     Attributes:
+        metric: column of the rows that the claims are about.
         tasks: names of all of them, reported or not.
         errors: of the reported tasks on which the three methods share runs, by name.
         comparable: those of `errors` that enter the mean over data sets.
     """
 
+    metric: str
     tasks: Sequence[str]
     errors: dict[str, TaskErrors]
     comparable: Sequence[str]
@@ -164,9 +175,8 @@ class Family:
         return Verdicts(whole.outcome[present], whole.p[present])
 
 
-def family_of(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> Family | None:
-    """The family of a claim; None where no task of it has runs of the three methods."""
-    tasks = claims.families.get(claim[0], tuple(gains.tasks(rows)))
+def family_of(rows: pd.DataFrame, tasks: Sequence[str], metric: str) -> Family:
+    """These tasks as a family; without `errors` where no task of it has runs of the three methods."""
     found = {
         task: gains.final_errors(rows, task, CLAIM_METHODS, metric) for task in tasks if (rows["task"] == task).any()
     }
@@ -177,25 +187,19 @@ def family_of(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> Fa
         and gains.have_same_runs(rows, task, CLAIM_METHODS, metric)  # else a study is not finished
     }
     comparable = cross_task.comparable_tasks(rows[rows["task"].isin(errors)], CLAIM_METHODS)
-    return Family(tasks, errors, [task for task in errors if task in comparable]) if errors else None
+    return Family(metric, tasks, errors, [task for task in errors if task in comparable])
 
 
-def judge_claim_1(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> list[Verdict]:
-    family = family_of(rows, claims, claim, metric)
-    if family is None:
-        return []
+def judge_claim_1(rows: pd.DataFrame, family: Family, claims: Claims, claim: str) -> list[Verdict]:
     found = judge_improvement(family.gains(KMIXUP_OVER_MIXUP), claims.level)
     reasons = [f"gain of k-mixup over mixup {text}" for text in family.texts(KMIXUP_OVER_MIXUP, claims.level)]
     by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
-    over = gains_by_data_set(rows, KMIXUP_OVER_MIXUP, family.comparable, metric)
+    over = gains_by_data_set(rows, KMIXUP_OVER_MIXUP, family.comparable, family.metric)
     outcome = judge_improvement(over.over.deciding, claims.level)
     return [overall_verdict(claim, outcome, f"mean gain {mean_text(over, claims.level)}", by_task), *by_task]
 
 
-def judge_claim_2(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -> list[Verdict]:
-    family = family_of(rows, claims, claim, metric)
-    if family is None:
-        return []
+def judge_claim_2(rows: pd.DataFrame, family: Family, claims: Claims, claim: str) -> list[Verdict]:
     found = judge_at_least_half(
         family.gains(MIXUP_OVER_ERM), family.gains(KMIXUP_OVER_MIXUP), family.gains(AT_LEAST_HALF), claims.level
     )
@@ -206,7 +210,7 @@ def judge_claim_2(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -
     ]
     by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
     mixup, kmixup, contrast = (
-        gains_by_data_set(rows, weights, family.comparable, metric)
+        gains_by_data_set(rows, weights, family.comparable, family.metric)
         for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP, AT_LEAST_HALF)
     )
     outcome = judge_at_least_half(mixup.over.deciding, kmixup.over.deciding, contrast.over.deciding, claims.level)
@@ -215,10 +219,7 @@ def judge_claim_2(rows: pd.DataFrame, claims: Claims, claim: str, metric: str) -
     return [overall_verdict(claim, outcome, reason, by_task), *by_task]
 
 
-def judge_claim_3(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
-    family = family_of(rows, claims, "3", claims.endpoint)
-    if family is None:
-        return []
+def judge_claim_3(rows: pd.DataFrame, family: Family, claims: Claims, claim: str) -> list[Verdict]:
     judged = [judge_where_mixup_fails(errors, claims.delta, claims.level) for errors in family.errors.values()]
     found = Verdicts(np.array([one.outcome for one in judged]), np.array([one.p for one in judged], dtype=float))
     texts = [family.texts(weights, claims.level) for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP)]
@@ -227,12 +228,12 @@ def judge_claim_3(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
         f"mixup over ERM {mixup}, δ is {margin:.2f}; k-mixup over mixup {kmixup}"
         for mixup, kmixup, margin in zip(*texts, margins, strict=True)
     ]
-    by_task = verdicts_by_task("3", family, found, claims.level, reasons)
+    by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
     supporting = [verdict.task for verdict in by_task if verdict.outcome == "supported"]
     smallest_p = min((verdict.p for verdict in by_task if not math.isnan(verdict.p)), default=math.nan)
     outcome = Verdicts(np.asarray("supported" if supporting else "undecided"), np.asarray(smallest_p))
     reason = f"supported by {len(supporting)} of the {len(family.tasks)} tasks of the family"
-    return [overall_verdict("3", outcome, reason, by_task), *by_task]
+    return [overall_verdict(claim, outcome, reason, by_task), *by_task]
 
 
 def verdicts_by_task(

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,17 +55,21 @@ def made_up(
                 searched = (trials if method != "erm" else 1) * search_seeds
                 count = searched + seeds
                 final = np.arange(count) >= searched
-                table = pd.DataFrame({"phase": np.where(final, "final", "search")})
-                table["trial"] = np.where(final, 0, np.arange(count) // search_seeds)
-                table["seed"] = np.where(final, 1_000_000 + np.arange(count) - searched, np.arange(count) % 2)
-                table["alpha"] = 0.0 if method == "erm" else 10 ** rng.uniform(-2, 1.8, count)[table["trial"]]
-                table["k"] = 2 ** rng.integers(1, 6, count)[table["trial"]] if method == "kmixup" else 1
+                columns: dict[str, Any] = {"phase": np.where(final, "final", "search")}
+                columns["trial"] = trial = np.where(final, 0, np.arange(count) // search_seeds)
+                columns["seed"] = np.where(final, 1_000_000 + np.arange(count) - searched, np.arange(count) % 2)
+                columns["alpha"] = 0.0 if method == "erm" else 10 ** rng.uniform(-2, 1.8, count)[trial]
+                columns["k"] = 2 ** rng.integers(1, 6, count)[trial] if method == "kmixup" else 1
                 gain = effect * (1 + 0.3 * rng.normal())
                 error = level - gain + 0.004 * rng.normal(size=count) + np.where(final, 0, 0.02 * rng.random(count))
                 error[final] += shared
-                table["val_error"], table["test_error"] = error.clip(0, 1), np.where(final, error.clip(0, 1), np.nan)
-                parts.append(table.assign(task=task, outer_split=split, method=method, selected=final))
-    rows = pd.concat(parts, ignore_index=True).reindex(columns=[*TABLE_COLUMNS])
+                columns["val_error"] = error = error.clip(0, 1)
+                columns["test_error"] = np.where(final, error, np.nan)
+                columns |= {"task": task, "outer_split": split, "method": method, "selected": final}
+                parts.append({name: np.broadcast_to(values, count) for name, values in columns.items()})
+    # One table from whole columns: a table per part takes ten times as long.
+    rows = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    rows = rows.reindex(columns=[*TABLE_COLUMNS])
     return with_other_columns(rows, rng)
 
 

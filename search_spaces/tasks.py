@@ -87,12 +87,14 @@ def task_entry(
     return {tasks[0].base: tasks}
 
 
-def holdout_entry(dataset: str, architecture: str, recipe: Recipe, train_size: int) -> dict[str, tuple[Task, ...]]:
+def holdout_entry(
+    dataset: str, architecture: str, recipe: Recipe, train_size: int, label_noise: float = 0.0
+) -> dict[str, tuple[Task, ...]]:
     """One entry of TASKS: half of the rows are test rows, and each repeat draws its training rows from the others.
 
     It selects on as many validation rows as it trains on.
     """
-    task = Task(dataset, architecture, recipe, train_size, val_rows=train_size, holdout=True)
+    task = Task(dataset, architecture, recipe, train_size, val_rows=train_size, holdout=True, label_noise=label_noise)
     return {task.base: (task,)}
 
 
@@ -124,6 +126,8 @@ TASKS: dict[str, tuple[Task, ...]] = {
     **holdout_entry("satimage", "mlp", TABLE, 500),
     **holdout_entry("letter", "mlp", TABLE, 1000),
     **task_entry(FOLDS, "digits", "small_cnn", DIGITS),
+    **holdout_entry("digits", "mlp", DIGITS, 200),
+    **holdout_entry("digits", "mlp", DIGITS, 200, label_noise=0.2),
     **holdout_entry("digits", "small_cnn", DIGITS, 100),
     **holdout_entry("digits", "small_cnn", DIGITS, 200),
     **task_entry(None, "mnist", "mlp", SMALL_IMAGES, 250),

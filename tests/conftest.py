@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.helpers.suites import small_suite
 from tune_kmixup.core.config import Suite
 from tune_kmixup.store.run_dir import RunDir
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell script's background processes ignore it
+settings.register_profile("no deadline", deadline=None)  # a test may wait where the cores are shared
+settings.load_profile("no deadline")
 torch.set_num_threads(1)  # small networks: several threads wait for each other where the cores are shared
 
 

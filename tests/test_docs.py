@@ -1,6 +1,7 @@
 """The documentation agrees with the code, the tests and the published results."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from search_spaces import methods, tasks
 from tune_kmixup.analysis import claims, cross_task, gains, search_budget
-from tune_kmixup.analysis.load import load
+from tune_kmixup.analysis.load import Runs, load
 from tune_kmixup.analysis.report import conclusions, render
 from tune_kmixup.analysis.report.formats import format_estimate, format_gain
 from tune_kmixup.core.config import Claims, Draft
@@ -22,6 +23,13 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 
 
+@cache
+def loaded(folder: Path) -> Runs:
+    """A report of docs/results, read and checked once."""
+    return load([folder])
+
+
+@cache
 def published(name: str) -> pd.DataFrame:
     """The rows of one of the reports in docs/results."""
     return pd.read_parquet(RESULTS / name / "results.parquet")
@@ -116,7 +124,7 @@ def test_the_figures_of_a_further_experiment_are_those_of_its_rows(beside: str, 
 )
 def test_what_is_published_can_be_reported_again(folder: Path) -> None:
     """Its rows are those of its launches, and whole."""
-    runs = load([folder])
+    runs = loaded(folder)
     assert runs.missing.empty and {suite.name for suite in runs.suites} == set(runs.rows["suite"])
 
 
@@ -143,7 +151,7 @@ def test_what_is_said_of_the_ends_of_ranges_is_in_the_rows() -> None:
     text = re.sub(r"\s+", " ", (RESULTS / "README.md").read_text())
     shares = {}
     for name in ("cpu", "cpu-tuned"):
-        runs = load([RESULTS / name])
+        runs = loaded(RESULTS / name)
         ends = search_budget.range_ends(runs.rows, runs.suites)
         alpha = ends[ends["coordinate"] == "alpha"].set_index("method")["at low"]
         shares[name] = [f"{100 * alpha[method]:.0f}" for method in ("mixup", "kmixup")]

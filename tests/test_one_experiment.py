@@ -27,12 +27,18 @@ Launch = Callable[..., RunDir]
 
 
 @pytest.fixture
-def launch(ray_address: str, tmp_path: Path) -> Launch:
+def on_ray(ray_address: str) -> list[str]:
+    """On the Ray that the tests share, with one worker: a further one takes longer to start than it saves."""
+    return ["--address", ray_address, "--max-concurrent", "1"]
+
+
+@pytest.fixture
+def launch(on_ray: list[str], tmp_path: Path) -> Launch:
     """Launches into a folder of this name, and returns the run directory."""
 
     def run(name: str, *args: str | Path) -> RunDir:
         budget = ["--trials", "2", "--search-seeds", "1", "--final-seeds", "1", "--shortlist", "1"]
-        run_cli_in_process("launch", *args, *budget, "--address", ray_address, "--out", tmp_path / name)
+        run_cli_in_process("launch", *args, *budget, *on_ray, "--out", tmp_path / name)
         return RunDir(tmp_path / name)
 
     return run
@@ -50,13 +56,13 @@ def write_data(folder: Path, y: np.ndarray) -> None:
 
 
 def test_labels_or_a_network_that_change_between_launch_and_resume(
-    launch: Launch, ray_address: str, tmp_path: Path
+    launch: Launch, on_ray: list[str], tmp_path: Path
 ) -> None:
     labels, mine, data = np.arange(60) % 3, tmp_path / "mine.py", tmp_path / "data"
     write_data(data, labels)
     mine.write_text(MINE.replace("WIDTH", "8"))
     run = launch("run", "mine/mine", "--method", "erm", "--load", mine, "--data-dir", data)
-    resume = ["resume", run.path, "--final-seeds", "2", "--address", ray_address]
+    resume = ["resume", run.path, "--final-seeds", "2", *on_ray]
     before = reproducible(run)
     write_data(data, np.random.default_rng(1).permutation(labels))
     assert "holds results of other data: mine (was " in refused(*resume)
@@ -79,22 +85,22 @@ def test_another_recipe_and_another_configuration_under_one_number_in_a_report(l
     assert not (tmp_path / "report").exists()
 
 
-@pytest.mark.parametrize("damage", ["a result that holds []", "a missing proposal"])
-def test_a_result_without_rows_and_a_missing_proposal(
-    damage: str, launch: Launch, ray_address: str, tmp_path: Path
-) -> None:
+def test_a_result_without_rows_and_a_missing_proposal(launch: Launch, on_ray: list[str], tmp_path: Path) -> None:
+    """One after the other, on the run directory of one launch."""
     run = launch("run", "iris/mlp@0", "--method", "mixup", "--epochs", "2")
     before, folder = reproducible(run), run.folder("iris/mlp@0/mixup")
-    if damage == "a missing proposal":
-        (folder / "proposal-0001.json").unlink()
-    else:
-        (folder / "search-0001.json").write_text("[]")
-    for command in (["status"], ["resume"], ["report", "--out", tmp_path / "report"]):
-        line = refused(command[0], run.path, *command[1:])
-        assert "search-0001.json cannot be read (" in line
-    advice = re.search(r"delete (it|all files (\S+) of its folder) and launch again", line)
-    assert advice
-    for path in folder.glob(advice[2] or "search-0001.json"):
-        path.unlink()
-    run_cli_in_process("resume", run.path, "--address", ray_address)
-    assert reproducible(run) == before
+    damages: list[Callable[[], object]] = [
+        lambda: (folder / "search-0001.json").write_text("[]"),
+        lambda: (folder / "proposal-0001.json").unlink(),
+    ]
+    for damage in damages:
+        damage()
+        for command in (["status"], ["resume"], ["report", "--out", tmp_path / "report"]):
+            line = refused(command[0], run.path, *command[1:])
+            assert "search-0001.json cannot be read (" in line
+        advice = re.search(r"delete (it|all files (\S+) of its folder) and launch again", line)
+        assert advice
+        for path in folder.glob(advice[2] or "search-0001.json"):
+            path.unlink()
+        run_cli_in_process("resume", run.path, *on_ray)
+        assert reproducible(run) == before

@@ -20,9 +20,9 @@ def verdicts(rows: pd.DataFrame, claims: Claims = USUAL) -> dict[tuple[str, str]
     return {(verdict.claim, verdict.task): verdict for verdict in judge(rows, claims)}
 
 
-def outcome(effects: dict[str, float], claim: str, task: str = "a/mlp", splits: int = 100) -> str:
-    rows = made_up(np.random.default_rng(0), effects, tasks=["a/mlp"], splits=splits)
-    return verdicts(rows)[claim, task].outcome
+def outcomes(effects: dict[str, float]) -> dict[tuple[str, str], str]:
+    rows = made_up(np.random.default_rng(0), effects, tasks=["a/mlp"], splits=100, trials=1)
+    return {key: verdict.outcome for key, verdict in verdicts(rows).items()}
 
 
 @pytest.mark.parametrize(
@@ -37,26 +37,29 @@ def outcome(effects: dict[str, float], claim: str, task: str = "a/mlp", splits: 
 )
 def test_verdicts_follow_the_effects(mixup: float, kmixup: float, claim_1: str, claim_2: str) -> None:
     effects = {"erm": 0.0, "mixup": mixup, "kmixup": kmixup}
-    assert (outcome(effects, "1"), outcome(effects, "2")) == (claim_1, claim_2)
+    found = outcomes(effects)
+    assert (found["1", "a/mlp"], found["2", "a/mlp"]) == (claim_1, claim_2)
 
 
 def test_claim_3_is_supported_where_mixup_gains_nothing_and_kmixup_does() -> None:
-    assert outcome({"erm": 0.0, "mixup": 0.0, "kmixup": 0.03}, "3", OVERALL) == "supported"
-    assert outcome({"erm": 0.0, "mixup": 0.03, "kmixup": 0.06}, "3", OVERALL) == "undecided"
+    assert outcomes({"erm": 0.0, "mixup": 0.0, "kmixup": 0.03})["3", OVERALL] == "supported"
+    assert outcomes({"erm": 0.0, "mixup": 0.03, "kmixup": 0.06})["3", OVERALL] == "undecided"
 
 
-@pytest.mark.parametrize("mixup", [0.0, 0.02, 0.04, 0.09, -0.1])
-def test_a_kmixup_that_is_mixup_is_rarely_supported(mixup: float) -> None:
-    """From rows to verdicts; mixup's gain is a share of ERM's error. `test_verdicts` has many more studies."""
+def test_a_kmixup_that_is_mixup_is_rarely_supported() -> None:
+    """From rows to verdicts; mixup's gain is a share of ERM's error. `test_verdicts` has many more studies.
+
+    Each study has noise of its own, so that all of them count for claim 1, whatever mixup gains.
+    """
     rows = made_up(np.random.default_rng(0), tasks=["a/mlp", "b/mlp", "c/mlp", "d/mlp"], splits=8, seeds=2, trials=1)
     rows = rows.loc[rows["selected"], ["task", "dataset", "method", "outer_split", "seed", "selected", "test_rows"]]
-    means = rows["method"].map({"erm": 0.1, "mixup": 0.1 * (1 - mixup), "kmixup": 0.1 * (1 - mixup)})
     supported: list[str] = []
-    for study in range(60):
+    for study, mixup in enumerate([0.0, 0.02, 0.04, 0.09, -0.1] * 20):
+        means = rows["method"].map({"erm": 0.1, "mixup": 0.1 * (1 - mixup), "kmixup": 0.1 * (1 - mixup)})
         rows = rows.assign(test_error=means + 0.005 * np.random.default_rng(study).normal(size=len(rows)))
         supported += [v.claim for v in judge(rows, Claims()) if v.outcome == "supported" and v.task == OVERALL]
-    assert supported.count("1") <= 6  # three standard errors above 2.5 %
-    assert supported.count("2") + supported.count("3") <= 2
+    assert supported.count("1") <= 7  # three standard errors above 2.5 %
+    assert supported.count("2") + supported.count("3") <= 3
 
 
 def test_overall_the_units_are_data_sets() -> None:

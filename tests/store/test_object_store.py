@@ -239,7 +239,7 @@ LAUNCH = [
 
 @pytest.mark.slow
 def test_a_launch_into_a_store_from_the_command_line(run: RunDir, ray_address: str, tmp_path: Path) -> None:
-    url, on_ray = str(run.path), ["--address", ray_address, "--batch-seeds", "off"]
+    url, on_ray = str(run.path), ["--address", ray_address, "--max-concurrent", "1", "--batch-seeds", "off"]
     assert f"Done: every run in {url} is finished" in run_cli_in_process(*LAUNCH, *on_ray, "--out", url)
     assert "Nothing to do" in run_cli_in_process("resume", url)
     assert "3/3" in run_cli_in_process("status", url) and "2/2" in run_cli_in_process("status", url)

@@ -1,5 +1,7 @@
 """The status of a launch: how busy its slots were, how long it will still take, and how it is watched."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from tests.helpers.reports import filled
 from tests.helpers.suites import made_up_rows, small_suite
+from tune_kmixup.core.config import Suite
 from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import (
@@ -20,6 +24,16 @@ from tune_kmixup.store.status import (
     merge_splits,
     seconds_left,
 )
+
+
+def test_status_needs_no_ray(run_dir: RunDir, suite: Suite) -> None:
+    filled(run_dir, suite)
+    code = "import sys; from tune_kmixup.cli.commands import app; app(sys.argv[1:], standalone_mode=False); "
+    code += "assert not {'ray', 'torch', 'optuna'} & sys.modules.keys(), 'imported'"
+    status = [sys.executable, "-c", code, "status", str(run_dir.path), "--splits"]
+    done = subprocess.run(status, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "iris/mlp@1" in done.stdout and "8/8" in done.stdout and "3/3" in done.stdout
 
 
 def test_busy_share_of_all_launches() -> None:

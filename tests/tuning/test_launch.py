@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return RunDir(out)
 
 
+@pytest.mark.slow
 def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
     planned = run_cli_in_process("plan", *SMALL)
     assert f"6 studies, 14 configurations, {RUNS} runs; sampler qmc" in planned
@@ -67,27 +67,21 @@ def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
         assert compared == (set() if study.method == "erm" else set(ranking(rows)[:2]))
 
 
+@pytest.mark.slow
 def test_a_second_launch_has_nothing_to_do(whole: RunDir) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.path.rglob("studies/**/*.json")}
     assert "Nothing to do" in run_cli_in_process(*LAUNCH, "--out", whole.path)
     assert before == {path: path.stat().st_mtime_ns for path in whole.path.rglob("studies/**/*.json")}
 
 
-def test_status_needs_no_ray(whole: RunDir) -> None:
-    code = "import sys; from tune_kmixup.cli.commands import app; app(sys.argv[1:], standalone_mode=False); "
-    code += "assert not {'ray', 'torch', 'optuna'} & sys.modules.keys(), 'imported'"
-    status = [sys.executable, "-c", code, "status", str(whole.path), "--splits"]
-    done = subprocess.run(status, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "iris/mlp@1" in done.stdout and "14/14" in done.stdout and "3/3" in done.stdout
-
-
+@pytest.mark.slow
 def test_report_of_a_real_run(whole: RunDir, tmp_path: Path) -> None:
     printed = run_cli_in_process("report", whole.path, "--out", tmp_path / "report", "--format", "html")
     assert "iris/mlp" in printed and "report.html" in printed
     assert (tmp_path / "report" / "report.html").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_suite_files_are_plain_json(whole: RunDir) -> None:
     for path in whole.path.rglob("*.json"):
         json.loads(path.read_text())
@@ -194,7 +188,7 @@ TASKS[f"{NAME}/mlp"] = (Task(NAME, "mlp", Recipe(epochs=2, batch_size=50, lr=0.1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("named_by", ["option", "environment"])
+@pytest.mark.parametrize("named_by", ["environment", pytest.param("option", marks=pytest.mark.thorough)])
 def test_own_data_and_files_may_be_named_from_the_working_directory(
     named_by: str, ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

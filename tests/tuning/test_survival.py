@@ -106,7 +106,7 @@ def test_a_worker_that_dies_is_replaced_and_goes_on_from_its_checkpoint(alone: R
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
-@pytest.mark.parametrize("name", ["search-0000.json", "proposal-0000.json"])
+@pytest.mark.parametrize("name", ["search-0000.json", pytest.param("proposal-0000.json", marks=pytest.mark.thorough)])
 def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(name: str, alone: RunDir, tmp_path: Path) -> None:
     """By the advice of the message: the file alone, or all files of its configuration."""
     out = tmp_path / "run"

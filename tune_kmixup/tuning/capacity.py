@@ -74,7 +74,7 @@ class Capacity:
             self.ask(bundles)
             seconds = self.wait_seconds()
             if time.monotonic() - since >= seconds:
-                raise BadInput(self.too_small(nodes, seconds))
+                raise BadInput(misfit(self.resources, nodes, seconds))
             on_phase(f"Waiting for a node with {self.resources.to_start}: the cluster has {present(nodes)}")
             time.sleep(POLL_SECONDS)
         return nodes
@@ -87,14 +87,29 @@ class Capacity:
             return self.resources.wait
         return WAIT_FOR_AUTOSCALER_SECONDS if has_autoscaler() else WAIT_SECONDS
 
-    def too_small(self, nodes: Sequence[Node], seconds: float) -> str:
-        """What to say if no node carries a trial."""
-        resources, waited = self.resources, f" after {seconds:g} s" if seconds else ""
-        larger = "--wait longer, or add nodes" if resources.address else "or --address of a larger cluster"
-        return (
-            f"cpus_per_trial={resources.cpus_per_trial:g} and gpus_per_trial={resources.gpus_per_trial} fit on no "
-            f"node{waited}: Ray has {present(nodes)}. Choose smaller ones, {larger}."
-        )
+
+def misfit(resources: Resources, nodes: Sequence[Node], seconds: float = 0.0) -> str:
+    """Why no trial fits on any of these nodes, and what to do.
+
+    Args:
+        resources: those of a trial.
+        nodes: the nodes that are there.
+        seconds: how long a larger one was waited for.
+    """
+    cpus, gpus = max((node.cpus for node in nodes), default=0), max((node.gpus for node in nodes), default=0)
+    if resources.cpus_per_trial > cpus:
+        problem = f"cpus_per_trial={resources.cpus_per_trial:g} does not fit: no node has more than {cpus:g} CPUs"
+        choices = [f"cpus_per_trial ≤ {cpus:g}"] if cpus else []
+    elif resources.gpus_to_start > gpus:
+        needed = "'auto'" if resources.gpus_per_trial == "auto" else f"{resources.gpus_per_trial:g}"
+        problem = f"gpus_per_trial={needed} does not fit: no node has more than {gpus:g} GPUs"
+        choices = [f"gpus_per_trial ≤ {gpus:g}" if gpus else "gpus_per_trial=0 to train on CPUs"]
+    else:
+        problem = f"no node has {resources.to_start}: {present(nodes)}"
+        choices = ["smaller cpus_per_trial or gpus_per_trial"]
+    waited = f" after {seconds:g} s" if seconds else ""
+    choices += ["a longer --wait", "more nodes"] if resources.address else ["--address of a larger cluster"]
+    return f"{problem}{waited}. Choose {', or '.join(choices)}."
 
 
 def present(nodes: Sequence[Node]) -> str:

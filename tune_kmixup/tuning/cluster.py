@@ -20,6 +20,7 @@ import tune_kmixup
 from tune_kmixup.core.checks import MOST
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.planning.resources import Resources
+from tune_kmixup.tuning.capacity import misfit
 from tune_kmixup.tuning.slots import Node
 
 ANSWER_SECONDS = 30.0  # for the address of a cluster to answer
@@ -41,12 +42,12 @@ def ray_connection(resources: Resources, on_death: Callable[[LaunchError], None]
             this process: Ray ends it seconds later without a word, or waits for minutes.
 
     Raises:
-        BadInput: if the cluster refuses the connection.
+        BadInput: if no trial fits on this machine, or the cluster refuses the connection.
         LaunchError: if Ray does not start, or the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if resources.address is None:
-        start_private_ray()
+        start_private_ray(resources)
     else:
         join_cluster(resources.address)
     ended = Event()
@@ -92,9 +93,11 @@ def this_machine() -> Node:
     return Node("this machine", cpus, torch.cuda.device_count())
 
 
-def start_private_ray() -> None:
+def start_private_ray(resources: Resources) -> None:
     """Starts a Ray that only this launch uses. It never attaches to one that is already running on the machine."""
     machine = this_machine()
+    if not machine.carries(resources.cpus_per_trial, resources.gpus_to_start):
+        raise BadInput(misfit(resources, [machine]))
     # Ray's ports are open to the network, so it asks for a token. If we set none, Ray writes one to the home directory,
     # which may be read-only, and from then on every `ray start` on this machine asks for that token.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

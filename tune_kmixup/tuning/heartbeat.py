@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial as RayTrial
 from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import HEARTBEAT_SECONDS
-from tune_kmixup.tuning.capacity import MOST_BUNDLES, POLL_SECONDS, Capacity
+from tune_kmixup.tuning.capacity import MOST_BUNDLES, POLL_SECONDS, Capacity, misfit
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.signals import StopSignals
 
@@ -85,7 +85,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         if slots.slots:
             self.last_slot = now
         elif now - self.last_slot > (seconds := self.capacity.wait_seconds()):
-            self.error = LaunchError(self.capacity.too_small(self.capacity.nodes(), seconds))
+            self.error = LaunchError(misfit(self.capacity.resources, self.capacity.nodes(), seconds))
 
     def write(self, ended: bool = False) -> None:
         """Writes launch.json.

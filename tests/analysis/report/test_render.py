@@ -20,7 +20,7 @@ from benchmarks.report import made_up
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
 from tune_kmixup.analysis.load import Runs, load
-from tune_kmixup.analysis.report import render, tables
+from tune_kmixup.analysis.report import render, style, tables
 from tune_kmixup.analysis.report.sections import Section, make_sections
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
@@ -46,10 +46,19 @@ def markdown(runs: Runs, level: float = 0.95, metric: str = "test_error") -> str
     return render.markdown(make_sections(runs, level, metric))
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and not drawn, for tests of what is written beside them."""
+    monkeypatch.setattr(style, "finish", lambda figure: None)
+    monkeypatch.setattr(style, "svg", lambda figure: "<svg></svg>")
+    monkeypatch.setattr(style, "png", lambda figure: b"")
+
+
 def write_html(runs: Runs, out: Path) -> str:
     return render.write(runs, out, ("html",))["html"].read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_can_be_written_again_from_its_own_files(tmp_path: Path, suite: Suite) -> None:
     """From one report or several it equals the report of the run directories."""
     suites = [
@@ -68,6 +77,7 @@ def test_a_report_can_be_written_again_from_its_own_files(tmp_path: Path, suite:
         assert (tmp_path / "from-report" / name).read_text() == expected, name
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_sections_without_measurements_are_left_out(run_dir: RunDir, tmp_path: Path) -> None:
     """`filled` writes neither calibration nor robustness, as an earlier version did."""
     page = write_html(load([filled(run_dir, small_suite()).path]), tmp_path / "out")
@@ -144,6 +154,7 @@ def test_bad_options_are_refused(options: dict[str, object], message: str, tmp_p
         render.write(Runs(one_task()), tmp_path, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_gains_are_compared_with_an_earlier_report(report: dict[str, Path], tmp_path: Path) -> None:
     earlier = report["html"].parent
     page = render.write(Runs(one_task(seed=1)), tmp_path, ("md",), compare=earlier)["md"].read_text()
@@ -156,6 +167,7 @@ ERM, MIXUP, KMIXUP = {"erm": 0.0}, {"mixup": 0.0}, {"kmixup": 0.0}
 ALL_METHODS = ERM | MIXUP | KMIXUP
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("effects", "splits", "seeds", "compared"),
     [
@@ -176,6 +188,18 @@ def test_a_report_needs_no_particular_methods_splits_or_seeds(
     page = write_html(Runs(rows), tmp_path)
     assert ("nothing can be compared" in page) == (not compared)
     assert "Was the budget enough" in page
+
+
+@pytest.mark.parametrize(("effects", "splits", "seeds"), [(ERM, 1, 3), (ALL_METHODS, 1, 0), (ALL_METHODS, 2, 1)])
+def test_figures_of_few_runs_can_be_drawn(effects: dict[str, float], splits: int, seeds: int) -> None:
+    rows = made_up(np.random.default_rng(0), effects, tasks=["a/mlp"], splits=splits, seeds=seeds)
+    figures = [
+        figure for section in make_sections(Runs(rows), 0.95, "test_error") for figure in section.figures.values()
+    ]
+    assert figures
+    for figure in figures:
+        style.finish(figure)
+        assert style.svg(figure).startswith("<svg")
 
 
 def test_diverged_runs_are_counted() -> None:
