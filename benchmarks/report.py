@@ -94,6 +94,8 @@ def with_other_columns(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataF
         "test_error_by_class": [(found, 0.1) if found == found else None for found in error.where(final)],
         "rungs": [()] * len(rows),
         "loaded": [()] * len(rows),
+        "train_loss_by_epoch": [None] * len(rows),
+        "val_error_by_epoch": [None] * len(rows),
     }.items():
         rows[name] = pd.Series(values, dtype=object, index=rows.index)
     rows["matched_distance"] = (10 / rows["k"] ** 0.5).where(rows["alpha"] > 0)

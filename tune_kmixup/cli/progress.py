@@ -33,6 +33,7 @@ class ProgressDisplay:
         self.interval = REFRESH_SECONDS if console.is_terminal else LINE_SECONDS
         self.started = self.last_shown = self.count_due = time.monotonic()
         self.text = ""  # of the phase, or how far the trials are
+        self.news = False  # whether there is another phase to show
         self.studies: list[StudyStatus] = []  # empty before the first trial
         self.seconds_left: float | None = None
         self.searcher: SuiteSearcher | None = None
@@ -61,12 +62,12 @@ class ProgressDisplay:
     def tick(self) -> None:
         """Shows what there is at every interval, until the display ends."""
         while not self.ended.wait(REFRESH_SECONDS):
-            if time.monotonic() - self.last_shown >= self.interval:
+            if self.news or time.monotonic() - self.last_shown >= self.interval:
                 self.show()
 
     def show(self) -> None:
         """Prints a line, or refreshes the table."""
-        self.last_shown = time.monotonic()
+        self.last_shown, self.news = time.monotonic(), False
         if self.console.is_terminal:
             self.live.refresh()
         elif self.text:
@@ -83,10 +84,8 @@ class ProgressDisplay:
         return progress_table(self.studies, self.line()) if self.studies else self.line()
 
     def phase(self, text: str) -> None:
-        """Shows what the launch is doing before its first trial."""
-        changed, self.text = text != self.text, text
-        if changed:
-            self.show()
+        """Takes note of what the launch is doing before its first trial. It is shown if it lasts for a second."""
+        self.news, self.text = self.news or text != self.text, text
 
     def progress(self, searcher: "SuiteSearcher") -> None:
         """Takes note of how far the trials are, and shows it when that is due."""
