@@ -56,7 +56,7 @@ def autoscaling_cluster(
         node_types: `available_node_types` of a file for Ray's cluster launcher, without that of the head.
         most: largest number of nodes beside the head.
         idle_seconds: after which a node without work leaves.
-        env: more environment variables of its processes.
+        env: more environment variables of its processes; RAY_enable_autoscaler_v2=1 chooses the second version.
     """
     with tempfile.TemporaryDirectory(prefix="as", ignore_cleanup_errors=True) as folder, socket.socket() as free:
         free.bind(("", 0))
