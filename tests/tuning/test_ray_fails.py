@@ -98,6 +98,19 @@ def test_an_address_where_nothing_listens_is_refused(monkeypatch: pytest.MonkeyP
         cluster.check_answers("10.0.0.1:6379")
 
 
+def test_a_ray_of_ones_own_takes_the_cpus_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_CPUS_ON_NODE", raising=False)
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cluster.this_machine().cpus == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert 1 <= cluster.this_machine().cpus <= len(allowed), "a container may allow less"
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "1")
+    assert cluster.this_machine().cpus == 1
+
+
 @pytest.mark.parametrize(("kind", "dies"), [("raylet", True), ("gcs_server", True), ("log_monitor", False)])
 def test_a_launch_hears_of_processes_that_it_cannot_do_without(
     kind: str, dies: bool, monkeypatch: pytest.MonkeyPatch

@@ -86,6 +86,24 @@ def test_a_run_directory_that_is_read_only_is_refused_in_a_line(alone: RunDir, t
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.thorough)])
+def test_sigterm_and_sighup_do_what_ctrl_c_does(number: signal.Signals, tmp_path: Path) -> None:
+    """The signal goes to the launch alone, as Kubernetes, Ray's jobs and deploy/slurm.sh send it."""
+    out = tmp_path / "run"
+    process = begun(out)
+    ours = descendants(process.pid)
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=25)
+    assert process.returncode == 128 + number, printed
+    assert printed.endswith(f"Stopped before the end.\nTo go on: tune-kmixup resume {out}\n")
+    assert "Traceback" not in printed and "SIGTERM" not in printed
+    assert list((out / "checkpoints").rglob("*.pt")) and RunDir(out).launch()["ended"]
+    until = time.monotonic() + 5
+    while left := [title(pid) for pid in ours if title(pid)]:
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
+
+
 def test_ctrl_c_twice_ends_at_once(tmp_path: Path) -> None:
     process = begun(tmp_path / "run")
     os.killpg(process.pid, signal.SIGINT)
