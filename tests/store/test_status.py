@@ -18,11 +18,13 @@ from tune_kmixup.store.status import (
     HEARTBEAT_SECONDS,
     WATCH_STORE_SECONDS,
     LaunchStatus,
+    RunningTrial,
     StudyStatus,
     busy_share,
     follow,
     merge_splits,
     seconds_left,
+    study_status,
 )
 
 
@@ -137,3 +139,12 @@ def test_the_fields_of_json_are_described() -> None:
     status = LaunchStatus([of_split(0)], 1, {}, "running", 1, None, [], "").to_json()
     for name in (*status, *status["studies"][0]):
         assert f"`{name}`" in page, name
+
+
+def test_a_trial_of_hours_has_an_estimate_before_it_ends() -> None:
+    """Two seeds together, a quarter trained in 100 s: what is left, five and a half runs, takes 1,100 s."""
+    suite = small_suite(search_seeds=2, final_seeds=4, shortlist=1)
+    study = suite.studies[0]  # erm: one configuration
+    status = study_status(suite, study, [], {}, [RunningTrial(2, 0.25, 100.0)])
+    assert seconds_left([status], 1, {}) == pytest.approx((6 - 0.5) * 100 / 0.5)
+    assert seconds_left([study_status(suite, study, [], {}, [RunningTrial(2)])], 1, {}) is None, "nothing is known"

@@ -98,8 +98,7 @@ class ProgressDisplay:
         began = time.monotonic()
         queues, slots = searcher.queues.values(), searcher.slots
         self.studies = [
-            study_status(self.suite, q.study, q.rows, q.failed, [len(trial.seeds) for trial in q.running.values()])
-            for q in queues
+            study_status(self.suite, q.study, q.rows, q.failed, list(searcher.running(q).values())) for q in queues
         ]
         self.seconds_left = seconds_left(self.studies, slots.slots, slots.shares)
         self.text = counts(self.studies)

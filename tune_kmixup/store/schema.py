@@ -83,7 +83,7 @@ PERIOD = {
 }
 HEARTBEAT = HOLDER | PERIOD | {"ended": Field(bool)}
 OPTION = re.compile("--(address|cpus-per-trial|gpus-per-trial|max-concurrent|wait|batch-seeds|log-to)=.+")
-RUNNING = {"since": TIME, "seeds": Field(int, 1, MOST)}
+RUNNING = {"since": TIME, "seeds": Field(int, 1, MOST), "share": Field(float, 0, 1, optional=True)}
 
 
 def check_holder(content: Any) -> None:

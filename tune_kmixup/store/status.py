@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.core.progress import left
@@ -21,6 +21,20 @@ State = Literal["starting", "running", "ended", "interrupted", "not launched"]
 HEARTBEAT_SECONDS = 5.0  # between two heartbeats of a launch
 DEAD_AFTER = 30.0  # seconds without a heartbeat after which a launch counts as dead
 WATCH_STORE_SECONDS = 30.0  # between two looks at a run directory in an object store, all of which is read each time
+
+
+class RunningTrial(NamedTuple):
+    """A trial in progress.
+
+    Attributes:
+        seeds: its runs.
+        share: share of its training that is done, 0 to 1.
+        seconds: since it was handed out.
+    """
+
+    seeds: int
+    share: float = 0.0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,8 @@ class StudyStatus:
         seconds: seconds spent on the runs that are done.
         runs: all runs that are done, including final runs of a configuration that is no longer selected.
         stopped: configurations that were stopped early.
+        part_runs: what trials in progress have trained, in runs.
+        part_seconds: seconds spent on that.
     """
 
     study: str
@@ -53,6 +69,8 @@ class StudyStatus:
     seconds: float
     runs: int
     stopped: int
+    part_runs: float = 0.0
+    part_seconds: float = 0.0
 
     @property
     def task_name(self) -> str:
@@ -91,7 +109,7 @@ class StudyStatus:
 
 
 def study_status(
-    suite: Suite, study: Study, rows: list[Row], failed: dict[str, str], running: Collection[int]
+    suite: Suite, study: Study, rows: list[Row], failed: dict[str, str], running: Collection[RunningTrial]
 ) -> StudyStatus:
     """The status of one study.
 
@@ -100,7 +118,7 @@ def study_status(
         study: one of its studies.
         rows: rows of the study.
         failed: trial -> last line of its error.
-        running: number of seeds of each trial in progress.
+        running: the trials in progress.
     """
     todo, search_runs, order = left(suite, study, rows), by_configuration(rows), ranking(rows)
     compared = [row for row in rows if row.phase == "shortlist" and row.trial in todo.shortlisted]
@@ -114,12 +132,14 @@ def study_status(
         search_planned=search_done + len(todo.search) * suite.search_seeds + shortlist * suite.shortlist_seeds,
         final_done=suite.final_seeds - len(todo.final),
         final_planned=suite.final_seeds,
-        running=sum(running),
+        running=sum(trial.seeds for trial in running),
         failed=failed,
         best=validation_score(search_runs[order[0]])[0] if order else None,
         seconds=sum(row.seconds for row in rows),
         runs=len(rows),
         stopped=len(stopped_configurations(rows)),
+        part_runs=sum(trial.seeds * trial.share for trial in running),
+        part_seconds=sum(trial.seconds for trial in running if trial.share),
     )
 
 
@@ -149,6 +169,8 @@ def merged(name: str, splits: Sequence[StudyStatus]) -> StudyStatus:
         seconds=sum(split.seconds for split in splits),
         runs=sum(split.runs for split in splits),
         stopped=sum(split.stopped for split in splits),
+        part_runs=sum(split.part_runs for split in splits),
+        part_seconds=sum(split.part_seconds for split in splits),
     )
 
 
@@ -198,7 +220,7 @@ class LaunchStatus:
 
 
 def seconds_left(studies: list[StudyStatus], slots: float, shares: Mapping[str, float]) -> float | None:
-    """Estimates the seconds until a launch ends, from the mean duration of the finished runs of each task.
+    """Estimates the seconds until a launch ends, from what each task has trained so far: finished runs and parts.
 
     Args:
         studies: status of each study.
@@ -206,18 +228,19 @@ def seconds_left(studies: list[StudyStatus], slots: float, shares: Mapping[str, 
         shares: task without its split -> share of a slot that a trial takes; 1 for a task without an entry.
 
     Returns:
-        Seconds, 0 if nothing is left to run; None if there are no slots, or a task with work left has no finished run.
+        Seconds, 0 if nothing is left to run; None without slots, or if a task with work left has trained nothing yet.
     """
-    done: dict[str, tuple[int, float]] = {}  # task -> runs and seconds, over all its studies
+    done: dict[str, tuple[float, float]] = {}  # task -> runs and seconds, over all its studies
     for study in studies:
-        runs, seconds = done.get(study.task, (0, 0.0))
-        done[study.task] = (runs + study.runs, seconds + study.seconds)
+        runs, seconds = done.get(study.task, (0.0, 0.0))
+        done[study.task] = (runs + study.runs + study.part_runs, seconds + study.seconds + study.part_seconds)
     slot_seconds = 0.0
     for study in studies:
-        if todo := study.missing + study.running:
+        if study.missing + study.running:
             runs, seconds = done[study.task]
             if not runs or not slots:
                 return None
+            todo = study.missing + study.running - study.part_runs
             slot_seconds += todo * seconds / runs * shares.get(study.task, 1.0)
     return slot_seconds / slots if slot_seconds else 0.0
 
@@ -251,7 +274,9 @@ def follow(run: RunDir) -> Iterator[LaunchStatus]:
     before = None
     while True:
         status = launch_status(run)
-        news = replace(status, busy=None)  # that share changes with every heartbeat
+        # What changes with every heartbeat is no news.
+        studies = [replace(study, part_runs=0.0, part_seconds=0.0) for study in status.studies]
+        news = replace(status, busy=None, studies=studies)
         if news != before:
             yield status
         if status.state not in ("starting", "running"):
@@ -290,9 +315,10 @@ def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
     launch = run.launch()
     starting = is_starting(holder, launch)
     state = "starting" if starting else launch_state(launch)
-    running: dict[str, list[int]] = {}  # study -> seeds of each trial
+    running: dict[str, list[RunningTrial]] = {}  # by study
     for name, trial in (launch.get("running", {}) if state == "running" else {}).items():
-        running.setdefault(name.rpartition("/")[0], []).append(trial["seeds"])
+        part = RunningTrial(trial["seeds"], trial.get("share", 0.0), launch["updated"] - trial["since"])
+        running.setdefault(name.rpartition("/")[0], []).append(part)
     studies = [] if starting and not run.exists() else study_statuses(run, running)
     return LaunchStatus(
         studies=studies,
@@ -315,12 +341,12 @@ def launch_state(launch: Mapping[str, Any]) -> State:
     return "running" if is_alive(launch) else "interrupted"
 
 
-def study_statuses(run: RunDir, running: Mapping[str, Collection[int]]) -> list[StudyStatus]:
+def study_statuses(run: RunDir, running: Mapping[str, Collection[RunningTrial]]) -> list[StudyStatus]:
     """The status of each study of a run directory on disk.
 
     Args:
         run: the run directory.
-        running: study -> number of seeds of each trial in progress.
+        running: study -> its trials in progress.
     """
     suite = run.suite()
     results = run.results(suite)

@@ -93,16 +93,17 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         Args:
             ended: whether this is the last heartbeat of the launch.
         """
+        now = time.time()
         running = {
-            f"{trial.study}/{trial.name}": {"since": self.searcher.start_times[ray_id], "seeds": len(trial.seeds)}
+            f"{queue.study.name}/{name}": {"since": now - trial.seconds, "seeds": trial.seeds, "share": trial.share}
             for queue in self.searcher.queues.values()
-            for ray_id, trial in queue.running.items()
+            for name, trial in self.searcher.running(queue).items()
         }
         heartbeat = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": self.launched,
-            "updated": time.time(),
+            "updated": now,
             "ended": ended,
             "options": self.options,
             "slots": self.searcher.slots.slots,

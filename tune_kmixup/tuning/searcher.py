@@ -20,6 +20,7 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.status import RunningTrial
 from tune_kmixup.tuning.slots import EqualSlots, Slots
 
 
@@ -47,6 +48,7 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         for queue in self.queues.values():
             self.queues_by_task.setdefault(queue.study.task.base, []).append(queue)
         self.start_times: dict[str, float] = {}  # Ray's trial id -> Unix time
+        self.progress: dict[str, float] = {}  # Ray's trial id -> share of the training that is done, once reported
         self.on_suggest: Callable[[], None] = lambda: None  # called first: Ray Tune may do nothing else for minutes
         self.stopping = False  # if set, no further trial is handed out
         self.disk_error: OSError | None = None  # why a file could not be written
@@ -101,11 +103,13 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         return [self.slots.request(task) for task in islice(tasks, most)]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Ignores intermediate results: the rows come with the last one."""
+        """Takes note of how far a trial is. Its rows come with the last result."""
+        self.progress[trial_id] = result.get("progress", 0.0)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Keeps the rows of a trial. After an error, Ray Tune tells the cause to `Heartbeat.on_trial_error`."""
         self.start_times.pop(trial_id, None)
+        self.progress.pop(trial_id, None)
         self.slots.release(trial_id)
         queue = self.queue_of(trial_id)
         stopped_row = queue.stopped_rows.pop(trial_id, None)
@@ -135,6 +139,15 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
             queue.failed[trial.name] = error
             with self.stop_on_disk_error():
                 self.run.write_failure(trial, error)
+
+    def running(self, queue: StudyQueue) -> dict[str, RunningTrial]:
+        """How far the trials of a study are, by the name of the trial."""
+        return {
+            trial.name: RunningTrial(
+                len(trial.seeds), self.progress.get(ray_id, 0.0), time.time() - self.start_times[ray_id]
+            )
+            for ray_id, trial in queue.running.items()
+        }
 
     def failures(self) -> dict[str, str]:
         """study/trial -> last line of its error, for trials that failed in this launch."""
