@@ -155,7 +155,7 @@ def job_file() -> tuple[dict[str, Any], str]:
 def test_the_launch_of_a_file_runs_on_the_cluster_of_the_file(
     read: Callable[[], tuple[dict[str, Any], str]], second: str, tmp_path: Path
 ) -> None:
-    """It begins without a worker. Ray's cluster launcher has the first version of the autoscaler, KubeRay the second."""
+    """It begins without a worker. Ray's cluster launcher has version 1 of the autoscaler, KubeRay version 2."""
     kinds, launch = read()
     (kind,) = kinds.values()
     assert (kind["resources"], kind["min_workers"], kind["max_workers"]) == ({"CPU": 8, "GPU": 1}, 0, 4)
