@@ -46,7 +46,7 @@ class AutoscalingCluster:
 
 @contextmanager
 def autoscaling_cluster(
-    node_types: Mapping[str, Any], most: int, idle_seconds: float = 30.0, **env: str
+    node_types: Mapping[str, Any], most: int, idle_seconds: float = 30.0
 ) -> Iterator[AutoscalingCluster]:
     """Starts a cluster with Ray's real autoscaler, whose provider starts nodes as processes of this machine.
 
@@ -56,7 +56,6 @@ def autoscaling_cluster(
         node_types: `available_node_types` of a file for Ray's cluster launcher, without that of the head.
         most: largest number of nodes beside the head.
         idle_seconds: after which a node without work leaves.
-        env: more environment variables of its processes; RAY_enable_autoscaler_v2=1 chooses the second version.
     """
     with tempfile.TemporaryDirectory(prefix="as", ignore_cleanup_errors=True) as folder, socket.socket() as free:
         free.bind(("", 0))
@@ -94,7 +93,7 @@ def autoscaling_cluster(
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
         }
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        head = subprocess.Popen(start, env={**os.environ, **fake, **env}, start_new_session=True, **quiet)  # type: ignore[call-overload]
+        head = subprocess.Popen(start, env={**os.environ, **fake}, start_new_session=True, **quiet)  # type: ignore[call-overload]
         try:
             until = time.monotonic() + 60
             while socket.socket().connect_ex((host, port)) and time.monotonic() < until:

@@ -123,13 +123,11 @@ def heartbeat(out: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["1", pytest.param("2", marks=pytest.mark.thorough)])
-def test_a_launch_breathes_with_its_cluster(version: str, tmp_path: Path) -> None:
+def test_a_launch_breathes_with_its_cluster(tmp_path: Path) -> None:
     """It begins on an empty cluster that grows to three nodes, loses one to SIGKILL, is stopped by SIGTERM, and is
     resumed on one node. Its rows are those of a launch left alone."""
-    env = {"RAY_enable_autoscaler_v2": "1"} if version == "2" else {}
     out = tmp_path / "run"
-    with autoscaling_cluster(WORKER, most=3, idle_seconds=5.0, **env) as cluster:
+    with autoscaling_cluster(WORKER, most=3, idle_seconds=5.0) as cluster:
         launch = command(*SUITE, "--address", cluster.address, "--out", out)
         process = subprocess.Popen(launch, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
