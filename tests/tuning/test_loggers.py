@@ -1,6 +1,7 @@
 """`--log-to`: what TensorBoard, MLflow and Weights & Biases were sent is read back from their files."""
 
 import struct
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -239,3 +240,16 @@ def test_a_trial_that_is_stopped_early_logs_the_curve_up_to_its_rung(suite: Suit
     background.finish()
     names = [call[0] for call in logger.calls]
     assert names == ["log_trial_start", "log_trial_result", "log_trial_end", "on_experiment_end"]
+
+
+def test_a_server_that_is_down_holds_up_the_end_no_longer_than_said(
+    suite: Suite, run_dir: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hanging = threading.Event()
+    logger = SimpleNamespace(on_experiment_end=lambda trials: hanging.wait(30))
+    background = loggers.BackgroundLogger("mlflow", logger, suite, run_dir)
+    began = time.monotonic()
+    background.finish(0.2)
+    hanging.set()
+    assert time.monotonic() - began < 5
+    assert "has not sent everything within 0.2 s and is abandoned" in capsys.readouterr().err

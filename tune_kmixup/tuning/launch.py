@@ -144,7 +144,7 @@ def launch(
         finally:
             heartbeat.write(ended=True)
         for logger in background_loggers:
-            logger.finish()
+            logger.finish(loggers.STOPPED_FLUSH_SECONDS if signals.received else loggers.FLUSH_SECONDS)
     if heartbeat.error:
         raise heartbeat.error
     return Outcome(searcher.failures(), searcher.finished(), searcher.disk_error, signals.received)

@@ -33,6 +33,7 @@ from tune_kmixup.tuning.cluster import first_line
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}  # what each logger imports
 METRICS = ("train_loss", "val_error", "val_nll", "test_error", "test_nll", "seconds")
 FLUSH_SECONDS = 300.0  # how long the end of a launch waits for a logger to send what is queued
+STOPPED_FLUSH_SECONDS = 5.0  # the same if a signal stopped it: it may be killed soon
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -242,12 +243,15 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
         if logged := self.running.pop(trial_id, None):  # absent if its worker was lost before the trial started
             self.enqueue(partial(self.logger.log_trial_end, logged, failed=failed))
 
-    def finish(self) -> None:
-        """Waits until everything is sent. Call it before Ray shuts down: W&B's logging processes are Ray actors."""
+    def finish(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Waits until everything is sent, but no longer than so many seconds.
+
+        Call it before Ray shuts down: W&B's logging processes are Ray actors.
+        """
         for trial_id in list(self.running):  # the launch was interrupted
             self.end_trial(trial_id, failed=True)
         self.enqueue(partial(self.logger.on_experiment_end, trials=[]))
         self.calls.put(None)
-        self.thread.join(FLUSH_SECONDS)
+        self.thread.join(seconds)
         if self.thread.is_alive():
-            self.warn(f"has not sent everything within {FLUSH_SECONDS:.0f} s and is abandoned")
+            self.warn(f"has not sent everything within {seconds:g} s and is abandoned")
