@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune.experiment import Trial as RayTrial
 
 from tune_kmixup.core.errors import LaunchError
@@ -79,9 +80,12 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         slots = self.searcher.slots
         self.slot_seconds += slots.slots * (now - self.beaten)
         self.beaten = now
-        slots.follow(self.capacity.nodes())
         most = min(MOST_BUNDLES, self.capacity.resources.max_concurrent or MOST_BUNDLES)
-        self.capacity.ask(self.searcher.demand(most))
+        try:
+            slots.follow(self.capacity.nodes())
+            self.capacity.ask(self.searcher.demand(most))
+        except RayError:  # a cluster's server that is away may come back; `cluster.watch_cluster` knows when it is lost
+            return
         if slots.slots:
             self.last_slot = now
         elif now - self.last_slot > (seconds := self.capacity.wait_seconds()):
