@@ -21,7 +21,7 @@ lint: install
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
-# What CI runs besides: real launches, four kills, mutations, the wheel, a browser; real data sets if in DATA_DIR.
+# What CI runs besides: real launches, kills, mutations, the wheel, a browser; real data sets if in DATA_DIR.
 slow: install
 	$(BIN)/python -m pytest -m "slow and not thorough" $(SIDE_BY_SIDE) --durations 15 --durations-min 5
 

@@ -122,8 +122,8 @@ def test_a_cluster_whose_server_dies_ends_the_launch_in_a_line(tmp_path: Path) -
 VICTIMS = ("worker", "node", "driver", "worker")
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.thorough)])
-def test_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tmp_path: Path, kills: int) -> None:
+@pytest.mark.thorough
+def test_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tmp_path: Path) -> None:
     """Each strikes once a further result exists or some seconds have passed. The runs at the end are those of a launch
     without kills, bit for bit, none twice."""
     chance = random.Random(0)
@@ -133,7 +133,7 @@ def test_kills_of_driver_workers_and_nodes_lose_nothing(alone: RunDir, tmp_path:
     launch = command(*SUITE, "--address", cluster.address, "--out", out)
     process = begin(launch)
     try:
-        for number in range(kills):
+        for number in range(20):
             results, until = len(result_files(out)), time.monotonic() + chance.uniform(5, 15)
             while len(result_files(out)) == results and time.monotonic() < until:
                 time.sleep(0.1)
