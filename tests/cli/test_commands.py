@@ -19,6 +19,7 @@ from tune_kmixup.planning.resources import Resources, repeated_options
 from tune_kmixup.store.files import parse_location
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import resume_command
+from tune_kmixup.tuning import launch as launch_module
 
 WHOLE = ("trials", "search-seeds", "shortlist", "final-seeds", "epochs", "seed", "max-concurrent")
 FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format1" / "tables"
@@ -249,3 +250,14 @@ def test_a_terminal_that_cannot_show_a_character_gets_it_spelled_out() -> None:
     args = command("plan", "iris/mlp@0", "--gpus-per-trial", "-1")
     done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=120, encoding="ascii")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "is not a number >= 0" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(None, 130), (15, 143)])
+def test_a_launch_that_ended_early_is_never_called_done(
+    number: int | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray Tune stops on SIGUSR1 too, of which we hear nothing."""
+    early = launch_module.Outcome(failures={}, finished=False, disk_error=None, stopped_by=number)
+    monkeypatch.setattr(launch_module, "launch", lambda *args: early)
+    printed = run_cli_in_process("launch", "iris/mlp@0", "--out", tmp_path / "run", code=code)
+    assert "Stopped before the end." in printed and "Done" not in printed

@@ -354,8 +354,8 @@ def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
         console.print(line, soft_wrap=True)
     if outcome.failures or outcome.disk_error:
         raise typer.Exit(1)
-    if outcome.stopped_by and not outcome.finished:
-        raise typer.Exit(128 + outcome.stopped_by)
+    if not outcome.finished:  # a signal of ours, or SIGUSR1, with which Ray Tune stops by itself
+        raise typer.Exit(128 + (outcome.stopped_by or signal.SIGINT))
     console.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
 
 
