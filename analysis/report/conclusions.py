@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from tune_kmixup.core.config import Claims
+from tune_kmixup.core.text import plural
 
 from .. import gains
 from ..cross_task import DataSetGains
@@ -23,8 +24,7 @@ def summary(rows: pd.DataFrame, claims: Claims) -> str:
             counts = ", ".join(f"{words} on {len(names)}" for words, names in tasks.items())
             total = sum(map(len, tasks.values()))
             parts.append(
-                f"{method_label(method)}'s gain over {method_label(reference)}, of {total} "
-                f"task{'' if total == 1 else 's'}: {counts}"
+                f"{method_label(method)}'s gain over {method_label(reference)}, of {plural(total, 'task')}: {counts}"
             )
     if not parts:
         return "No two methods have final runs yet, so nothing can be compared."
@@ -78,7 +78,7 @@ def comparison_sentences(rows: pd.DataFrame, claims: Claims) -> Iterator[str]:
             yield f"{label}: not compared; at least one of the two has no final run."
             continue
         parts = [f"{words} on {len(names)} ({', '.join(names)})" for words, names in tasks.items()]
-        yield f"{label}, of {total} task{'' if total == 1 else 's'}: {'; '.join(parts)}."
+        yield f"{label}, of {plural(total, 'task')}: {'; '.join(parts)}."
 
 
 def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Claims) -> Mapping[str, Sequence[str]]:

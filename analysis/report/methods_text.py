@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tune_kmixup.core.config import Recipe, Suite, Task
+from tune_kmixup.core.text import plural
 
 from .. import gains
 from .formats import escape_markdown, method_label
@@ -184,7 +185,3 @@ def recipe_text(task: Task) -> str:
     if task.label_noise:
         parts.append(f"{task.label_noise:.0%} of the training labels replaced by a random other class")
     return ", ".join(parts) + f" (source: {recipe.source or 'not given'})"
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

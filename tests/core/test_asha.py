@@ -8,11 +8,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.suites import without_clock
+from tests.helpers.suites import dropout_network, without_clock
 from tune_kmixup.core.asha import StudyRungs, rung_epochs, should_continue
 from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.core.rows import Row
@@ -96,11 +95,7 @@ def train_through_rungs(training: Generator[TrainingProgress, None, list[Row]]) 
 def test_judging_changes_no_bit_of_the_training(
     iris: Data, batched: bool, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dropout(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-        layers = (torch.nn.Flatten(), torch.nn.Linear(4, 32), torch.nn.BatchNorm1d(32), torch.nn.Dropout(0.3))
-        return torch.nn.Sequential(*layers, torch.nn.Linear(32, classes))
-
-    monkeypatch.setitem(ARCHITECTURES, "dropout", dropout)
+    monkeypatch.setitem(ARCHITECTURES, "dropout", dropout_network)
     task = dataclasses.replace(TASK, architecture=architecture)
     expected = train_to_end(task, make_trial(batched=batched, rungs=()), iris)
     rung_rows, rows = train_through_rungs(train(task, make_trial(batched=batched), iris))

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from search_spaces.methods import make_study
 from tune_kmixup.core.config import Recipe, Suite, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
@@ -31,6 +33,12 @@ def one_row(**changes: Any) -> Row:
 def without_clock(rows: Iterable[Row], **changes: Any) -> list[Row]:
     """The rows without what a clock filled."""
     return [replace(row, seconds=0, pairing_seconds=None, started=None, **changes) for row in rows]
+
+
+def dropout_network(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+    """A network whose output depends on random numbers, and on statistics of earlier batches."""
+    layers = (torch.nn.Flatten(), torch.nn.Linear(4, 32), torch.nn.BatchNorm1d(32), torch.nn.Dropout(0.3))
+    return torch.nn.Sequential(*layers, torch.nn.Linear(32, classes))
 
 
 def ray_result(rows: Iterable[Row]) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests.helpers.suites import without_clock
+from tests.helpers.suites import dropout_network, without_clock
 from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data, prepare
@@ -40,11 +39,7 @@ def test_curves_change_nothing_else_of_a_row(
 ) -> None:
     """Layers whose output depends on random numbers, or on statistics of earlier batches, would notice a scoring."""
 
-    def dropout(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-        layers = (torch.nn.Flatten(), torch.nn.Linear(4, 32), torch.nn.BatchNorm1d(32), torch.nn.Dropout(0.3))
-        return torch.nn.Sequential(*layers, torch.nn.Linear(32, classes))
-
-    monkeypatch.setitem(ARCHITECTURES, "dropout", dropout)
+    monkeypatch.setitem(ARCHITECTURES, "dropout", dropout_network)
     task = dataclasses.replace(TASK, architecture=architecture)
     plain = train_to_end(task, make_trial(batched, curves=False), iris)
     rows = train_to_end(task, make_trial(batched), iris)

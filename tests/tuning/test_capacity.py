@@ -1,13 +1,11 @@
 """A launch that follows its cluster: waits for nodes, asks for them, uses those that join, and gives them back."""
 
-import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -117,11 +115,6 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 120.
     return time.monotonic() - began
 
 
-def heartbeat(out: Path) -> dict[str, Any]:
-    path = out / "launch.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
 @pytest.mark.slow
 def test_a_launch_breathes_with_its_cluster(tmp_path: Path) -> None:
     """It begins on an empty cluster that grows to three nodes, loses one to SIGKILL, is stopped by SIGTERM, and is
@@ -141,7 +134,7 @@ def test_a_launch_breathes_with_its_cluster(tmp_path: Path) -> None:
         assert process.returncode == 128 + signal.SIGTERM, printed
         assert "Waiting for a node with 1 CPU: the cluster has 1 node, 0 CPUs, 0 GPUs" in printed
         assert f"To go on: tune-kmixup resume {out} --address={cluster.address} --batch-seeds=off" in printed
-        assert "Traceback" not in printed and heartbeat(out)["ended"]
+        assert "Traceback" not in printed and RunDir(out).launch()["ended"]
         assert list((out / "checkpoints").rglob("*.pt")), "the trials in progress were saved"
         assert not workers(cluster.pid), "no process of the launch is left"
         wait_until(lambda: not cluster.raylets(), "the nodes are given back")
@@ -156,9 +149,9 @@ def breathe(process: "subprocess.Popen[str]", cluster: AutoscalingCluster, out: 
     wait_until(lambda: len(cluster.raylets()) == 3, "three nodes")
     seconds = wait_until(lambda: len(workers(cluster.pid)) == 3, "a trial on each node, all on this machine")
     print(f"{seconds:.1f} s from the third of three nodes on this machine to a trial on each")
-    wait_until(lambda: heartbeat(out).get("slots") == 3, "three slots")
+    wait_until(lambda: RunDir(out).launch().get("slots") == 3, "three slots")
     cluster.kill_node()
-    wait_until(lambda: heartbeat(out)["slots"] < 3, "two slots")
+    wait_until(lambda: RunDir(out).launch()["slots"] < 3, "two slots")
     wait_until(lambda: result_files(out) and len(workers(cluster.pid)) >= 2, "results, and a trial on each node left")
     time.sleep(1)  # in the middle of a run
     process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Text that may come from anywhere, made safe to show."""
+"""Text that may come from anywhere, made safe to show; and numbers of things in words."""
 
 
 def printable(text: str) -> str:
@@ -14,3 +14,9 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`printable` text without line breaks."""
     return printable(" ".join(text.splitlines()))
+
+
+def plural(count: float, noun: str) -> str:
+    """A number with its noun: `1 node`, `2 CPUs`, `0.5 GPUs`."""
+    number = count if isinstance(count, int) else f"{count:g}"
+    return f"{number} {noun}{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from tune_kmixup.core.checks import MOST, check_range
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.text import plural
 
 BatchSeeds = Literal["auto", "on", "off"]
 
@@ -96,7 +97,7 @@ class Resources:
     def to_start(self) -> str:
         """What a node must have for a trial in words: `1 CPU`, `2 CPUs and 0.5 GPUs`."""
         needs = [(self.cpus_per_trial, "CPU"), (self.gpus_to_start, "GPU")]
-        return " and ".join(f"{need:g} {name}{'' if need == 1 else 's'}" for need, name in needs if need)
+        return " and ".join(plural(need, name) for need, name in needs if need)
 
 
 def repeated_options(resources: Resources, log_to: Iterable[str] = ()) -> list[str]:

@@ -11,6 +11,7 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.experimental.internal_kv import _internal_kv_get
 
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.text import plural
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.tuning.slots import Node
 
@@ -35,6 +36,11 @@ class Capacity:
         self.asked: list[Bundle] | None = None  # None: nothing has been asked
         self.asked_at = 0.0
 
+    @property
+    def most(self) -> int:
+        """Trials that are asked for at once, at most."""
+        return min(MOST_BUNDLES, self.resources.max_concurrent or MOST_BUNDLES)
+
     def nodes(self) -> list[Node]:
         """The nodes that are alive."""
         alive = [(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
@@ -50,7 +56,7 @@ class Capacity:
         Args:
             bundles: resources of each trial that could run now, of those that run too.
         """
-        wanted = sorted(bundles[:MOST_BUNDLES], key=lambda bundle: sorted(bundle.items()))
+        wanted = sorted(bundles, key=lambda bundle: sorted(bundle.items()))
         due = time.monotonic() - self.asked_at > ASK_AGAIN_SECONDS
         if self.resources.address and (wanted != self.asked or due):
             sdk.request_resources(bundles=[dict(bundle) for bundle in wanted])
@@ -115,8 +121,7 @@ def misfit(resources: Resources, nodes: Sequence[Node], seconds: float = 0.0) ->
 def present(nodes: Sequence[Node]) -> str:
     """What nodes have in words: `2 nodes, 4 CPUs, 1 GPU`."""
     cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
-    counts = ((len(nodes), "node"), (cpus, "CPU"), (gpus, "GPU"))
-    return ", ".join(f"{count:g} {name}{'' if count == 1 else 's'}" for count, name in counts)
+    return ", ".join((plural(len(nodes), "node"), plural(cpus, "CPU"), plural(gpus, "GPU")))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial as RayTrial
 from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import HEARTBEAT_SECONDS
-from tune_kmixup.tuning.capacity import MOST_BUNDLES, POLL_SECONDS, Capacity, misfit
+from tune_kmixup.tuning.capacity import POLL_SECONDS, Capacity, misfit
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.signals import StopSignals
 
@@ -80,16 +80,15 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         slots = self.searcher.slots
         self.slot_seconds += slots.slots * (now - self.beaten)
         self.beaten = now
-        most = min(MOST_BUNDLES, self.capacity.resources.max_concurrent or MOST_BUNDLES)
         try:
-            slots.follow(self.capacity.nodes())
-            self.capacity.ask(self.searcher.demand(most))
+            slots.follow(nodes := self.capacity.nodes())
+            self.capacity.ask(self.searcher.demand(self.capacity.most))
         except RayError:  # a cluster's server that is away may come back; `cluster.watch_cluster` knows when it is lost
             return
         if slots.slots:
             self.last_slot = now
         elif now - self.last_slot > (seconds := self.capacity.wait_seconds()):
-            self.error = LaunchError(misfit(self.capacity.resources, self.capacity.nodes(), seconds))
+            self.error = LaunchError(misfit(self.capacity.resources, nodes, seconds))
 
     def write(self, ended: bool = False) -> None:
         """Writes launch.json.

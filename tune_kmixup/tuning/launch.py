@@ -22,14 +22,14 @@ from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources, repeated_options
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import loggers
-from tune_kmixup.tuning.capacity import Bundle, capacity_of
+from tune_kmixup.tuning.capacity import capacity_of
 from tune_kmixup.tuning.cluster import first_line, ray_connection
 from tune_kmixup.tuning.heartbeat import Heartbeat
 from tune_kmixup.tuning.profiling import load_or_measure_speedups, make_slots
 from tune_kmixup.tuning.scheduler import SuiteScheduler
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.signals import StopSignals
-from tune_kmixup.tuning.slots import bundle
+from tune_kmixup.tuning.slots import EqualSlots
 from tune_kmixup.tuning.worker import TrialActor
 
 
@@ -99,7 +99,8 @@ def launch(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
     data_dir = data_dir.absolute()  # workers have other working directories
-    searcher = SuiteSearcher(suite, run)
+    # Before shares of GPUs are measured, a trial needs a whole one.
+    searcher = SuiteSearcher(suite, run, slots=EqualSlots(resources.cpus_per_trial, resources.gpus_to_start))
     if searcher.finished():
         return None
     background_loggers = loggers.start_loggers(log_to, suite, run)
@@ -116,7 +117,7 @@ def launch(
         temporary_folder() as scratch,
     ):
         signals.install()
-        nodes = capacity.wait_for_node(first_demand(searcher, resources), listeners.phase)
+        nodes = capacity.wait_for_node(searcher.demand(capacity.most), listeners.phase)
         listeners.phase("Measuring how trials train fastest")
         speedups = load_or_measure_speedups(suite, run, data_dir, plugins, resources)
         slots = make_slots(suite, run, data_dir, plugins, resources, speedups)
@@ -148,12 +149,6 @@ def launch(
     if heartbeat.error:
         raise heartbeat.error
     return Outcome(searcher.failures(), searcher.finished(), searcher.disk_error, signals.received)
-
-
-def first_demand(searcher: SuiteSearcher, resources: Resources) -> list[Bundle]:
-    """What to ask of an autoscaler before the first trial, where shares of GPUs may not be measured yet."""
-    ready = sum(queue.ready() for queue in searcher.queues.values())
-    return [bundle(resources.cpus_per_trial, resources.gpus_to_start)] * min(ready, resources.max_concurrent or ready)
 
 
 @contextmanager
