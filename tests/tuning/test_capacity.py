@@ -101,8 +101,9 @@ def test_a_first_node_is_waited_for_and_no_longer_than_said(monkeypatch: pytest.
 
 # On a real autoscaler
 
-SUITE = ["launch", "iris/mlp@0", "--method", "erm", "--method", "mixup", "--trials", "4", "--search-seeds", "1"]
-SUITE += ["--shortlist", "1", "--final-seeds", "1", "--epochs", "1500", "--sampler", "qmc", "--batch-seeds", "off"]
+# Long enough to outlast the eight seconds that Ray takes to notice a dead node, also where trials are fast.
+SUITE = ["launch", "iris/mlp@0", "--method", "mixup", "--trials", "6", "--search-seeds", "1", "--shortlist", "1"]
+SUITE += ["--final-seeds", "1", "--epochs", "4000", "--sampler", "qmc", "--batch-seeds", "off"]
 WORKER = {"worker": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 3}}
 
 
@@ -139,7 +140,7 @@ def test_a_launch_breathes_with_its_cluster(tmp_path: Path) -> None:
         assert not workers(cluster.pid), "no process of the launch is left"
         wait_until(lambda: not cluster.raylets(), "the nodes are given back")
         assert "its node has died" not in printed and "(raylet)" not in printed, "a node that leaves is no news"
-    run_cli("resume", out, "--batch-seeds", "off", "--max-concurrent", "1")
+    run_cli("resume", out, "--batch-seeds", "off")
     run_cli(*SUITE, "--out", tmp_path / "alone")
     assert reproducible(RunDir(out)) == reproducible(RunDir(tmp_path / "alone"))
 
@@ -152,7 +153,7 @@ def breathe(process: "subprocess.Popen[str]", cluster: AutoscalingCluster, out: 
     wait_until(lambda: RunDir(out).launch().get("slots") == 3, "three slots")
     cluster.kill_node()
     wait_until(lambda: RunDir(out).launch()["slots"] < 3, "two slots")
-    wait_until(lambda: result_files(out) and len(workers(cluster.pid)) >= 2, "results, and a trial on each node left")
+    wait_until(lambda: result_files(out) and workers(cluster.pid), "a result, and trials in progress")
     time.sleep(1)  # in the middle of a run
     process.send_signal(signal.SIGTERM)
 
