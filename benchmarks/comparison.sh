@@ -40,7 +40,11 @@ for name in $names; do
     *lenet | *resnet) batch=off ;;
     *) batch=on ;;
     esac
-    "$bin/tune-kmixup" launch "$name" --out "runs/$name" --batch-seeds $batch ${DATA_DIR:+--data-dir "$DATA_DIR"}
+    if [ -e "runs/$name/suite.json" ]; then
+        "$bin/tune-kmixup" resume "runs/$name" --batch-seeds $batch ${DATA_DIR:+--data-dir "$DATA_DIR"}
+    else
+        "$bin/tune-kmixup" launch "$name" --out "runs/$name" --batch-seeds $batch ${DATA_DIR:+--data-dir "$DATA_DIR"}
+    fi
     rm -rf "reports/$name"
     "$bin/tune-kmixup" report "runs/$name" --format csv --out "reports/$name"
     mkdir -p "$results/$name"

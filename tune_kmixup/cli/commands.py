@@ -145,7 +145,7 @@ def launch(
         --gpus-per-trial 0.5 --out /shared/cifar10
     """
     load_plugins(load)
-    run_suite(make_suite(locals()), out_dir, locals())
+    run_suite(make_suite(locals(), fetch=True), out_dir, locals())
 
 
 @app.command()
@@ -263,7 +263,7 @@ def demo(
 
     options = {"names": ["demo"], "gpus_per_trial": gpus_per_trial, "data_dir": data_dir, "load": None}
     options |= {"batch_seeds": "on"}  # it pays for so small a network, and measuring that takes a while
-    run_suite(make_suite(options), out_dir, options)
+    run_suite(make_suite(options, fetch=True), out_dir, options)
     show_comparison(console, load([out_dir]), out_dir / "report")
 
 
@@ -281,8 +281,15 @@ def load_plugins(load: list[Path] | None) -> "Plugins":
     return plugins
 
 
-def make_suite(options: dict[str, Any]) -> Suite:
-    """The suite of a command, from its options by parameter name."""
+def make_suite(options: dict[str, Any], fetch: bool = False) -> Suite:
+    """The suite of a command, from its options by parameter name.
+
+    Args:
+        options: by parameter name.
+        fetch: whether to fetch the data sets, so that their rows are counted. Otherwise the registry's figures are used
+            for those that are not there, which can be off by a few rows.
+    """
+    from tune_kmixup.data.download import fetch_missing
     from tune_kmixup.planning.suite import build_suite, make_draft, parse_families
 
     fields = (
@@ -301,7 +308,11 @@ def make_suite(options: dict[str, Any]) -> Suite:
     )
     given = {name: options.get(name) for name in fields} | {"methods": options.get("method")}
     given["families"] = parse_families(options.get("family") or ())
-    return build_suite(make_draft(options["names"] or [], given), resolve_data_dir(options["data_dir"]))
+    draft, data_dir = make_draft(options["names"] or [], given), resolve_data_dir(options["data_dir"])
+    suite = build_suite(draft, data_dir)  # refuses what is typed wrong before anything is downloaded
+    if fetch and fetch_missing({study.task.dataset for study in suite.studies}, data_dir, console.print):
+        suite = build_suite(draft, data_dir)
+    return suite
 
 
 def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
@@ -385,8 +396,9 @@ def main() -> None:
     except BadInput as error:
         print_error(f"error: {error}")
         sys.exit(2)
-    except OSError as error:  # a disk is full or fails, a temporary folder cannot be written
-        print_error(f"error: {error}: check the disks and their permissions.")
+    except (LaunchError, OSError) as error:  # a disk is full or fails, a temporary folder cannot be written
+        remedy = ": check the disks and their permissions." if isinstance(error, OSError) else ""
+        print_error(f"error: {error}{remedy}")
         print_error(f"To go on: {shlex.join(['tune-kmixup', *sys.argv[1:]])}")
         sys.exit(1)
 

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,23 @@ def fetch(name: str, data_dir: Path) -> None:
             f"dataset={name!r} {problem}: {error}). Offline: put {path.name}"
             f"{''.join(f', or {raw_name},' for raw_name in dataset.raw_paths)} into {data_dir}, as docs/data.md says."
         ) from error
+
+
+def fetch_missing(names: Iterable[str], data_dir: Path, tell: Callable[[str], None]) -> bool:
+    """Fetches the data sets that are not in the data directory yet, and tells of each. Returns whether there were any.
+
+    Raises:
+        BadInput: see `fetch`, as for LaunchError.
+    """
+    missing = [
+        name
+        for name in sorted(names)
+        if name in DATASETS and DATASETS[name].load and not npz_path(name, data_dir).exists()
+    ]
+    for name in missing:
+        tell(f"Reading {needs_download(name, data_dir) or name}")
+        fetch(name, data_dir)
+    return bool(missing)
 
 
 def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:

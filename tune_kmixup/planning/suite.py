@@ -225,8 +225,9 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
         )
     differences = [f"{field} (was {a}, now {b})" for field, a, b in suite_differences(old, suite)]
     if differences:
+        more = f" and {len(differences) - 2} more" if len(differences) > 2 else ""
         raise BadInput(
-            f"out={str(run.path)!r} holds another suite; these differ: {'; '.join(differences)}. "
+            f"out={str(run.path)!r} holds another suite; these differ: {'; '.join(differences[:2])}{more}. "
             "Choose another --out, or the same options; only --trials, --final-seeds and --repeats may grow."
         )
     if suite.sampler == "grid" and suite.trials != old.trials:
