@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import torch
 from ray import tune
 
 from tune_kmixup.core.config import Identity, Task, Trial
+from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.download import fetch
+from tune_kmixup.data.fingerprint import fingerprint
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
@@ -47,6 +51,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         torch.set_num_threads(resources.threads)
         trial = Trial(**{**config, "seeds": tuple(config["seeds"]), "rungs": tuple(config["rungs"])})
         data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
+        check_copy(tasks[trial.study].dataset, data_dir, identity)
         self.columns = identity.columns(tasks[trial.study].dataset)
         self.training = train(tasks[trial.study], trial, data, checkpoint_path=run.checkpoint(trial))
 
@@ -71,6 +76,26 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Saves nothing: `train` keeps its own checkpoint in the run directory, which outlives this experiment."""
+
+
+@cache
+def check_copy(dataset: str, data_dir: Path, identity: Identity) -> None:
+    """Checks that a node reads the data that the launch has read. Nodes may have copies of their own.
+
+    Args:
+        dataset: name of the data set.
+        data_dir: folder of the data sets.
+        identity: of the suite.
+
+    Raises:
+        BadInput: if they are others.
+    """
+    expected, found = identity.data[dataset], fingerprint(dataset, data_dir)
+    if found != expected:
+        raise BadInput(
+            f"dataset={dataset!r} is another on {gethostname()} ({found[:8]}) than where the launch runs "
+            f"({expected[:8]}): copy {data_dir} from there, or share it between the nodes."
+        )
 
 
 # Bytes that each process keeps of data prepared before. The repeats of a task take turns, and preparing one of MNIST
