@@ -156,26 +156,39 @@ def test_a_location_with_other_files_is_refused(run: RunDir, suite: Suite) -> No
 def test_one_launch_at_a_time(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.1)
     with run_lock(run):
-        first = lock.read_lease(run.path / "launch.lock")
+        first = run.holder()
         with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on "), run_lock(run):
             pass
         deadline = time.monotonic() + 10
-        while lock.read_lease(run.path / "launch.lock")["updated"] == first["updated"] and time.monotonic() < deadline:
+        while run.holder()["updated"] == first["updated"] and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert lock.read_lease(run.path / "launch.lock")["updated"] > first["updated"], "the lease is renewed"
+        assert run.holder()["updated"] > first["updated"], "the lease is renewed"
     assert keys(run) == set()
     with run_lock(run):
         pass
 
 
-def test_of_many_at_once_one_holds_it(run: RunDir) -> None:
-    holders, refused, all_tried = [], [], threading.Barrier(8)
+DEAD = {"host": "another", "pid": 1, "since": 0.0, "updated": 0.0, "by": "it"}
+
+
+def lease(run: RunDir, number: int, **changes: object) -> None:
+    """Another launch takes a lease."""
+    assert files.create(run.path / f"launch-{number}.lock", json.dumps(DEAD | changes).encode())
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_many_at_once_one_holds_it(run: RunDir, stale: bool) -> None:
+    """Also where all of them find a lease that nobody renews: none removes that of the one that took over."""
+    if stale:
+        lease(run, 7)
+    holders: list[set[str]] = []
+    refused, all_tried = [], threading.Barrier(8)
 
     def acquire(number: int) -> None:
         try:
             with run_lock(run):
-                holders.append(number)
                 all_tried.wait(30)
+                holders.append(keys(run))
         except BadInput:
             refused.append(number)
             all_tried.wait(30)
@@ -185,24 +198,36 @@ def test_of_many_at_once_one_holds_it(run: RunDir) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(holders) == 1 and len(refused) == 7
+    assert holders == [{f"launch-{8 if stale else 1}.lock"}] and len(refused) == 7
+    assert keys(run) == set(), "it is released"
 
 
-def test_a_lock_left_by_a_dead_process_is_taken_over(run: RunDir) -> None:
-    lease = {"host": "another", "pid": 1, "since": 0.0, "updated": time.time() - 60, "by": "it"}
-    files.create(run.path / "launch.lock", json.dumps(lease).encode())
+def test_a_lease_left_by_a_dead_process_is_taken_over(run: RunDir) -> None:
+    lease(run, 3)
     with run_lock(run):
-        assert lock.read_lease(run.path / "launch.lock")["pid"] == os.getpid()
+        assert run.holder()["pid"] == os.getpid() and keys(run) == {"launch-4.lock"}
+
+
+def test_a_launch_that_paused_while_others_came_and_went_is_refused(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It read that lease 3 is dead. Then another launch took 4 and died, and a third one took 5."""
+    lease(run, 3)
+    lease(run, 5, updated=time.time())
+    numbers = [3]  # what it had read
+    listed = lock.lease_numbers
+    monkeypatch.setattr(lock, "lease_numbers", lambda folder: [numbers.pop()] if numbers else listed(folder))
+    with pytest.raises(BadInput, match="in use"), run_lock(run):
+        pass
+    assert keys(run) == {"launch-3.lock", "launch-5.lock"}
 
 
 def test_a_launch_that_was_taken_over_stops(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt), run_lock(run):
-        for _ in range(20):  # a renewal that has just read its own lease writes it once more
-            with files.atomic_write(run.path / "launch.lock") as file:
-                file.write(json.dumps({"host": "another", "pid": 1, "by": "it", "since": 0, "updated": 0}).encode())
-            time.sleep(0.5)
-    assert lock.read_lease(run.path / "launch.lock")["by"] == "it", "the other launch keeps its lease"
+        lease(run, 2, updated=time.time())
+        time.sleep(10)
+    assert keys(run) == {"launch-2.lock"}, "the other launch keeps its lease"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 
 # A launch that ends early leaves only these.
-FILES_BEFORE_SUITE = ("launch.lock", "holder.json", "speedups.json", "memory.json")
+FILES_BEFORE_SUITE = ("launch*.lock", "holder.json", "speedups.json", "memory.json")
 MAY_GROW = ("trials", "final_seeds")  # fields that a later launch may increase
 
 
@@ -208,13 +209,13 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
     """
     if not run.exists():
         try:
-            other_files = files.has_other_files(run.path, FILES_BEFORE_SUITE)
+            names = files.names_in(run.path)
         except OSError as error:
             reason = error.strerror or error
             raise BadInput(
                 f"out={str(run.path)!r} cannot be read ({reason}): choose an empty or a new folder."
             ) from error
-        if other_files:
+        if not all(any(fnmatch(name, pattern) for pattern in FILES_BEFORE_SUITE) for name in names):
             raise BadInput(f"out={str(run.path)!r} holds something else: choose an empty or a new folder.")
         return suite
     old = run.suite()

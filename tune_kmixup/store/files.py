@@ -8,7 +8,7 @@ import errno
 import io
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -113,9 +113,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def has_other_files(folder: Path, names: Collection[str]) -> bool:
-    """Whether a folder exists and holds anything but files of these names."""
-    return exists(folder) and any(path.name not in names for path in call_store(list, folder.iterdir()))
+def names_in(folder: Path) -> list[str]:
+    """The names of what a folder holds; none if it does not exist."""
+    return [path.name for path in call_store(list, folder.iterdir())] if exists(folder) else []
 
 
 def create(path: Path, content: bytes) -> bool:

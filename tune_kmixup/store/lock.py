@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from tune_kmixup.core.errors import BadInput, LaunchError, is_disk_failure
 from tune_kmixup.store import files
-from tune_kmixup.store.run_dir import RunDir, encode_json, read_note
+from tune_kmixup.store.run_dir import RunDir, encode_json, lease_numbers, lease_path, newest_lease, read_note
 from tune_kmixup.store.schema import check_lease
 from tune_kmixup.store.status import DEAD_AFTER, HEARTBEAT_SECONDS, describe_holder, is_alive
 
@@ -26,8 +26,7 @@ def run_lock(run: RunDir) -> Iterator[None]:
     """Holds a run directory for one launch.
 
     On disk this is a lock of the operating system, which ends with the process that took it. In an object store it is
-    a lease: a file that its holder renews. Another launch may take the lease over if it was not renewed for
-    `DEAD_AFTER` seconds.
+    a lease: a file that its holder renews. Another launch may take over if it was not renewed for `DEAD_AFTER` seconds.
 
     Args:
         run: the run directory; on disk it is created if it does not exist.
@@ -82,16 +81,27 @@ def current_holder(run: RunDir) -> Mapping[str, Any]:
 
 @contextmanager
 def store_lease(run: RunDir) -> Iterator[None]:
-    path, now = run.path / "launch.lock", time.time()
+    """Holds the lease of a run directory in a store: the file `launch-N.lock` with the largest N.
+
+    A lease that is not renewed any more is taken over by creating the next number, which only one of several launches
+    can do. Nobody removes a lease that may be in use: only its holder does, and the holder of a larger number.
+    """
+    now = time.time()
     lease = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "updated": now, "by": uuid.uuid4().hex}
     try:
+        last = max(lease_numbers(run.path), default=0)
+        holder = read_note(lease_path(run.path, last), check_lease)
+        if holder and is_alive(holder):
+            raise in_use_error(run, holder)
+        path = lease_path(run.path, last + 1)
         if not files.create(path, encode_json(lease)):
-            holder = run.holder()
-            if holder and is_alive(holder):
-                raise in_use_error(run, holder)
+            raise in_use_error(run, run.holder())
+        if max(lease_numbers(run.path)) > last + 1:  # several launches came and went since `last` was read
             files.remove(path)
-            if not files.create(path, encode_json(lease)):  # another launch was faster
-                raise in_use_error(run, run.holder())
+            raise in_use_error(run, run.holder())
+        for number in lease_numbers(run.path):
+            if number <= last:
+                files.remove(lease_path(run.path, number))
     except OSError as error:
         raise unwritable_error(run, error) from error
     released = Event()
@@ -103,29 +113,22 @@ def store_lease(run: RunDir) -> Iterator[None]:
         released.set()
         renewal.join()
         with suppress(OSError):
-            if read_lease(path).get("by") == lease["by"]:
-                files.remove(path)
+            files.remove(path)
 
 
 def renew_lease(path: Path, lease: dict[str, Any], released: Event) -> None:
     """Renews a lease until it is released. If another launch has taken it over, stops this launch like Ctrl-C.
 
-    That happens to a launch that could not renew for long, e.g. because it was suspended. If it renews in the moment
-    when another launch takes over, the other one finds itself replaced and stops. In either case one continues.
+    That happens to a launch that could not renew for long, e.g. because it was suspended.
     """
     while not released.wait(HEARTBEAT_SECONDS):
         with suppress(OSError):  # the next renewal may succeed; results that cannot be written end the launch anyway
-            if read_lease(path).get("by", lease["by"]) != lease["by"]:
+            if path != newest_lease(path.parent):
                 print(f"{path.parent} has been taken over by another launch: this one stops.", file=sys.stderr)
                 signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # interrupts a blocking call
                 return
             with files.atomic_write(path) as file:
                 file.write(encode_json(lease | {"updated": time.time()}))
-
-
-def read_lease(path: Path) -> dict[str, Any]:
-    """The current lease; empty if there is none, or it is corrupt. Raises OSError if the store cannot be read."""
-    return read_note(path, check_lease)
 
 
 def in_use_error(run: RunDir, holder: Mapping[str, Any]) -> BadInput:

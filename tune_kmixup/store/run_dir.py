@@ -8,7 +8,8 @@ under a name that says what it holds. If it exists, its runs are done.
     speedups.json                                 measured speedups of training seeds together, per task
     memory.json                                   measured GPU memory of a trial, per size of GPU and task
     launch.json                                   heartbeat: who launched, since when, and what is running
-    launch.lock                                   held by the launch that uses the directory
+    launch.lock                                   held by the launch that uses the directory; in a store the lease
+                                                  launch-N.lock with the largest N
     holder.json                                   on disk: which launch that is
     studies/<task>/<method>/proposal-0003.json    a configuration, written before its trial starts
     studies/<task>/<method>/search-0003.json      rows of its search runs
@@ -76,6 +77,21 @@ def read_note(path: Path, check: Callable[[Any], None]) -> dict[str, Any]:
         return dict(content)
     except (FileNotFoundError, files.NotRegular, ValueError):
         return {}
+
+
+def lease_numbers(folder: Path) -> list[int]:
+    """The numbers of the leases of a run directory in a store, see `lock.store_lease`."""
+    found = (re.fullmatch(r"launch-(\d+)\.lock", name) for name in files.names_in(folder))
+    return [int(match[1]) for match in found if match]
+
+
+def lease_path(folder: Path, number: int) -> Path:
+    return folder / f"launch-{number}.lock"
+
+
+def newest_lease(folder: Path) -> Path | None:
+    numbers = lease_numbers(folder)
+    return lease_path(folder, max(numbers)) if numbers else None
 
 
 def trial_remedy(index: int) -> str:
@@ -300,7 +316,8 @@ class RunDir:
     def holder(self) -> dict[str, Any]:
         """The launch that holds the run directory (pid, host, since, in a store updated too); empty if none does."""
         if files.is_remote(self.path):
-            return self._read_note("launch.lock", schema.check_lease)
+            lease = newest_lease(self.path)
+            return self._read_note(lease.name, schema.check_lease) if lease else {}
         return self._read_note("holder.json", schema.check_holder)
 
     def speedups(self) -> dict[str, dict[int, float]]:

@@ -92,7 +92,7 @@ def check_holder(content: Any) -> None:
 
 
 def check_lease(content: Any) -> None:
-    """launch.lock in an object store."""
+    """launch-N.lock in an object store."""
     check_record(content, LEASE)
 
 
