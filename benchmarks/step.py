@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
@@ -28,9 +29,8 @@ from benchmarks.timing import describe_machine, print_header, print_row, ratio, 
 from tune_kmixup.core.config import Recipe, Task, configuration
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.mixing.step import mix, mixed_cross_entropy
-from tune_kmixup.training.batches import Batch, batches
+from tune_kmixup.training.batches import MEASURED_STEPS, batches
 from tune_kmixup.training.loop import steps
-from tune_kmixup.training.record import MEASURED_STEPS
 from tune_kmixup.training.state import initial_state
 
 FOREVER = 1_000_000  # epochs
@@ -63,32 +63,30 @@ def suite_steps(task: Task, data: Data, alpha: float, k: int) -> Iterator[object
     return steps(initial_state(task, chosen, data, [0]), chosen, data)
 
 
-def other_steps(task: Task, data: Data, alpha: float, loss_of: Callable[..., torch.Tensor]) -> Iterator[object]:
+def other_steps(task: Task, data: Data, alpha: float, loss_of: Callable[..., Tensor]) -> Iterator[object]:
     """The same network, optimiser and clean batches with another way of mixing. α = 0 draws no partner batch."""
     state = initial_state(task, configuration(task.recipe, {}), data, [0])
     bfloat16 = task.recipe.precision == "bfloat16"
-    for batch in batches(data, alpha, task.recipe, [0]):
-        with torch.autocast(data.train.x.device.type, torch.bfloat16, enabled=bfloat16):
-            loss = loss_of(state.network, single_run(batch))
-        state.optimizer.zero_grad()
-        loss.backward()
-        state.optimizer.step()
-        yield batch.step
+    for drawn in batches(data, alpha, task.recipe, [0]):
+        runs = [tensor[:, 0] for tensor in drawn[1:] if tensor is not None]
+        for batch in zip(*runs, strict=True):
+            with torch.autocast(data.train.x.device.type, torch.bfloat16, enabled=bfloat16):
+                loss = loss_of(state.network, *batch)
+            state.optimizer.zero_grad()
+            loss.backward()
+            state.optimizer.step()
+            yield
 
 
-def single_run(batch: Batch) -> Batch:
-    """The batch of the only run, without the dimension of runs."""
-    return Batch(batch.step, *(tensor if tensor is None else tensor[0] for tensor in batch[1:]))
-
-
-def naive_loss(model: torch.nn.Module, batch: Batch, k: int = 16) -> torch.Tensor:
-    x, partner, y_partner = batch.x, batch.partner, batch.y_partner
-    assert partner is not None and y_partner is not None
+def naive_loss(
+    model: torch.nn.Module, _: Tensor, x: Tensor, y: Tensor, lam: Tensor, __: Tensor, partner: Tensor, y_partner: Tensor
+) -> Tensor:
+    """Of k = 16."""
     with torch.no_grad():
         model(x)
-    sigma = torch.from_numpy(masked_assignment(x.flatten(1).cpu(), partner.flatten(1).cpu(), k)).to(x.device)
-    logits = model(mix(x, partner[sigma], float(batch.lam)))
-    return mixed_cross_entropy(logits, batch.y, y_partner[sigma], float(batch.lam))
+    sigma = torch.from_numpy(masked_assignment(x.flatten(1).cpu(), partner.flatten(1).cpu(), 16)).to(x.device)
+    logits = model(mix(x, partner[sigma], float(lam)))
+    return mixed_cross_entropy(logits, y, y_partner[sigma], float(lam))
 
 
 def compare_steps(
@@ -99,8 +97,8 @@ def compare_steps(
         task, data = random_data(Path(folder), network, shape, batch, device)
     torchvision_mixup = v2.MixUp(alpha=1.0, num_classes=10)
 
-    def torchvision_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        x, y = torchvision_mixup(batch.x, batch.y)
+    def torchvision_loss(model: torch.nn.Module, _: Tensor, x: Tensor, y: Tensor, __: Tensor) -> Tensor:
+        x, y = torchvision_mixup(x, y)
         return F.cross_entropy(model(x), y)
 
     runs = {"ERM": suite_steps(task, data, 0.0, 1)} | {

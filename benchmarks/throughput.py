@@ -38,7 +38,7 @@ from tune_kmixup.data.download import default_data_dir
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.training import loop, profile
-from tune_kmixup.training.batches import batches, pair_batches
+from tune_kmixup.training.batches import batches
 from tune_kmixup.training.record import make_row
 from tune_kmixup.training.state import initial_state
 
@@ -152,7 +152,7 @@ def measure_parts(task: Task, prepared: Data, runs: int) -> list[str]:
     rows, total = timed(lambda: loop.train_to_end(task, trial, prepared))
     state, starting = timed(lambda: initial_state(task, chosen, prepared, trial.seeds))
     drawn = batches(prepared, chosen.alpha, task.recipe, trial.seeds)
-    _, drawing = timed(lambda: sum(1 for _ in pair_batches(drawn, 1, "sqeuclidean")))
+    _, drawing = timed(lambda: sum(1 for _ in drawn))
     state.step = 1
     _, evaluating = timed(lambda: [make_row(state, run, task, chosen, trial, prepared) for run in range(runs)])
     pairing = sum(row.pairing_seconds for row in rows)

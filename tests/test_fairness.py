@@ -11,6 +11,7 @@ import torch
 
 from search_spaces import methods
 from search_spaces.methods import METHODS
+from tests.helpers.batches import joined
 from tests.helpers.suites import made_up_rows, ray_result, small_suite, without_clock
 from tune_kmixup.core.config import Draft, Phase, Recipe, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
@@ -124,11 +125,10 @@ def test_same_seed_same_weights_and_batches(values: dict[str, float]) -> None:
         strict=True,
     ):
         assert torch.equal(erm_weights, other_weights)
-    clean = list(batches(data, 0.0, RECIPE, [7]))
-    mixed = list(batches(data, values["alpha"], RECIPE, [7]))
-    assert [b.rows.tolist() for b in clean] == [b.rows.tolist() for b in mixed]
-    assert all(torch.equal(a.x, b.x) for a, b in zip(clean, mixed, strict=True))
-    assert clean[0].rows.tolist() != next(batches(data, 0.0, RECIPE, [8])).rows.tolist()
+    clean = joined(batches(data, 0.0, RECIPE, [7]))
+    mixed = joined(batches(data, values["alpha"], RECIPE, [7]))
+    assert torch.equal(clean.rows, mixed.rows) and torch.equal(clean.x, mixed.x)
+    assert not torch.equal(clean.rows, joined(batches(data, 0.0, RECIPE, [8])).rows)
 
 
 def test_outer_splits_are_disjoint() -> None:
@@ -172,7 +172,9 @@ def test_partner_is_independent() -> None:
     """Rule 9: the partner batch is drawn independently, so rows are in both batches only by chance."""
     data = prepare(TASK, Path("nowhere"), test=False)
     recipe = dataclasses.replace(RECIPE, epochs=200)
-    drawn = list(batches(data, 1.0, recipe, [0]))
-    shared = np.mean([len(np.intersect1d(b.rows, b.partner_rows)) / b.rows.numel() for b in drawn])  # type: ignore[arg-type]
+    drawn = joined(batches(data, 1.0, recipe, [0]))
+    assert drawn.partner_rows is not None
+    steps = zip(drawn.rows, drawn.partner_rows, strict=True)
+    shared = np.mean([len(np.intersect1d(rows, partners)) / rows.numel() for rows, partners in steps])
     expected = RECIPE.batch_size / len(data.train.y)
     assert abs(shared - expected) < 0.02, "the overlap is not that of two independent draws"

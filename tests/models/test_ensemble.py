@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from tests.helpers.batches import joined
 from tests.helpers.suites import without_clock
 from tune_kmixup.core.config import Recipe, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
@@ -17,7 +18,7 @@ from tune_kmixup.data.prepare import Data, Part, input_transforms, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.models.ensemble import Ensemble, NotBatchable, can_batch
 from tune_kmixup.training import loop
-from tune_kmixup.training.batches import Batch, batches, pair_batches
+from tune_kmixup.training.batches import batches, pair_batches
 from tune_kmixup.training.loop import train, train_to_end
 from tune_kmixup.training.state import TrainingState, initial_state
 
@@ -94,10 +95,6 @@ def test_an_ensemble_refuses_dropout() -> None:
         Ensemble([nn.Sequential(nn.Linear(2, 2), nn.Dropout()) for _ in range(2)])
 
 
-def tensors(batch: Batch) -> list[Tensor]:
-    return [value for value in batch if isinstance(value, Tensor)]
-
-
 @pytest.mark.parametrize("k", [1, 4, 7])
 def test_the_batches_of_a_run_do_not_depend_on_the_other_runs(k: int) -> None:
     """Rows, augmentation, partners, λ and pairings are equal bit for bit. k = 7 leaves a remainder in each batch."""
@@ -106,13 +103,14 @@ def test_the_batches_of_a_run_do_not_depend_on_the_other_runs(k: int) -> None:
     decode, normalise, shape = input_transforms(images)
     data = Data(part, part, None, 3, shape, decode, normalise, crop_flip)
     recipe = Recipe(epochs=2, batch_size=10, lr=0.1)
-    batched = list(pair_batches(batches(data, 0.7, recipe, SEEDS), k, "sqeuclidean"))
-    assert len(batched) == 6
+    drawn = batches(data, 0.7, recipe, SEEDS)
+    batched = joined(pair_batches(part, k, "sqeuclidean") for part in drawn)
+    assert len(batched.x) == 6
     for run, seed in enumerate(SEEDS):
-        alone = pair_batches(batches(data, 0.7, recipe, [seed]), k, "sqeuclidean")
-        for (all_runs, _), (one_run, _) in zip(batched, alone, strict=True):
-            for a, b in zip(tensors(all_runs), tensors(one_run), strict=True):
-                assert torch.equal(a[run], b[0])
+        drawn = batches(data, 0.7, recipe, [seed])
+        alone = joined(pair_batches(part, k, "sqeuclidean") for part in drawn)
+        for all_runs, one_run in zip(batched[1:], alone[1:], strict=True):
+            assert torch.equal(all_runs[:, run], one_run[:, 0])
 
 
 def task_of(architecture: str) -> Task:

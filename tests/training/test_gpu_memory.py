@@ -15,9 +15,8 @@ from tune_kmixup.core.batched_seeds import largest_batch
 from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import prepare
-from tune_kmixup.mixing import prefetch
 from tune_kmixup.planning.resources import Resources
-from tune_kmixup.training import loop, profile
+from tune_kmixup.training import batches, loop, prefetch, profile
 from tune_kmixup.tuning import worker
 from tune_kmixup.tuning.gpu_sharing import MEMORY_MARGIN
 
@@ -27,13 +26,14 @@ TASK = Task("iris", "mlp", Recipe(epochs=300, batch_size=30, lr=0.05), outer_spl
 def test_the_short_trial_is_a_final_trial_of_k_mixup_that_sees_no_test_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[Row] = []
     monkeypatch.setattr(profile, "train_to_end", lambda *args: rows.extend(loop.train_to_end(*args)))
-    monkeypatch.setattr(prefetch, "THREAD_PAYS", 0.0)  # as on a GPU
+    monkeypatch.setattr(batches, "prefetch", prefetch.in_thread)  # as on a GPU
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 3 * 30 * 4 * 4 * 2)  # two steps
     data = prepare(TASK, Path("nowhere"), test=True)
     assert data.test is not None
     data.test.x.fill_(float("nan"))  # scores would show it if a network saw test rows
     profile.short_trial(TASK, data, 3)
     assert [row.batched for row in rows] == [3, 3, 3] and {row.k for row in rows} == {30}
-    assert {row.epochs for row in rows} == {3}, "eight steps need three epochs of three steps"
+    assert {row.epochs for row in rows} == {2}, "three chunks of two steps need two epochs of three"
     assert all(row.test_nll is not None and row.test_error_fgsm_0_1 is not None for row in rows)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import threading
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,20 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.helpers.batches import joined
 from tests.helpers.suites import without_clock
 from tune_kmixup.core.config import Recipe, Task, Trial, configuration, derived_seed
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
 from tune_kmixup.data.prepare import Data, prepare
-from tune_kmixup.mixing import prefetch
+from tune_kmixup.mixing.pairing import pair
+from tune_kmixup.mixing.step import mean_cross_entropy, mix, mixed_cross_entropy
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.models.ensemble import Ensemble, can_batch
-from tune_kmixup.training import checkpoint, loop
-from tune_kmixup.training.batches import batches, pair_batches
-from tune_kmixup.training.loop import learning_rate, step_losses, train, train_to_end
+from tune_kmixup.training import batches as training_batches
+from tune_kmixup.training import checkpoint, loop, prefetch
+from tune_kmixup.training.batches import batches, make_chunk
+from tune_kmixup.training.loop import learning_rate, train, train_to_end
 from tune_kmixup.training.state import initial_state
 
 RECIPE = Recipe(epochs=3, batch_size=30, lr=0.05)
@@ -64,10 +68,11 @@ def plain_training(iris: Data, seed: int) -> torch.nn.Module:
     model = ARCHITECTURES["mlp"](iris.shape, iris.classes)
     optimizer = torch.optim.SGD(model.parameters(), lr=RECIPE.lr, momentum=0.9, fused=True)
     per_epoch = len(iris.train.y) // 30
-    for step, batch in enumerate(batches(iris, 0.0, RECIPE, [seed])):
+    drawn = joined(batches(iris, 0.0, RECIPE, [seed]))
+    for step, (x, y) in enumerate(zip(drawn.x, drawn.y, strict=True)):
         optimizer.param_groups[0]["lr"] = learning_rate(RECIPE, step, per_epoch)
         optimizer.zero_grad()
-        F.cross_entropy(model(batch.x[0]), batch.y[0]).backward()
+        F.cross_entropy(model(x[0]), y[0]).backward()
         optimizer.step()
     return model
 
@@ -82,15 +87,47 @@ def test_alpha_zero_is_training_without_mixing_bit_for_bit(iris: Data) -> None:
         assert torch.equal(weights, expected_weights)
 
 
-def test_a_step_with_lambda_one_is_a_clean_step_bit_for_bit(iris: Data) -> None:
-    """This tests the mixing itself, which α = 0 skips."""
+def test_lambda_one_trains_on_the_clean_batch(iris: Data) -> None:
+    """This tests the mixing itself, which α = 0 skips. Inputs and labels are equal bit for bit, losses to rounding."""
     model = Ensemble([ARCHITECTURES["mlp"](iris.shape, iris.classes)])
     clean = next(batches(iris, 0.0, RECIPE, [0]))
-    mixed, _ = next(pair_batches(batches(iris, 1.0, RECIPE, [0]), 8, "sqeuclidean"))
-    losses = [step_losses(model, clean), step_losses(model, mixed._replace(lam=torch.ones(1)))]
-    assert torch.equal(*losses)
-    grads = [torch.autograd.grad(loss.sum(), list(model.parameters())) for loss in losses]
-    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+    drawn = next(batches(iris, 1.0, RECIPE, [0]))
+    config = configuration(RECIPE, {"alpha": 1.0, "k": 8})
+    mixed = make_chunk(drawn._replace(lam=torch.ones_like(drawn.lam)), config, iris.classes)
+    assert torch.equal(mixed.x, clean.x) and torch.equal(mixed.y, F.one_hot(clean.y, iris.classes).float())
+    losses = [mean_cross_entropy(model(batch.x[0]), batch.y[0]) for batch in (clean, mixed)]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*(torch.autograd.grad(loss.sum(), list(model.parameters())) for loss in losses))
+
+
+def test_a_chunk_is_the_mixing_step_of_each_of_its_steps(iris: Data) -> None:
+    """Its losses are those of the functions `pair`, `mix` and `mixed_cross_entropy`, step by step."""
+    config = configuration(RECIPE, {"alpha": 1.0, "k": 8})
+    model = ARCHITECTURES["mlp"](iris.shape, iris.classes)
+    (drawn, *_) = batches(iris, 1.0, RECIPE, [0, 1])
+    chunk = make_chunk(drawn, config, iris.classes)
+    assert drawn.partner is not None and drawn.y_partner is not None and len(drawn.x) > 3
+    for step, (x, y) in enumerate(zip(chunk.x, chunk.y, strict=True)):
+        for run in range(2):
+            batch, partner, lam = drawn.x[step, run], drawn.partner[step, run], drawn.lam[step, run].item()
+            sigma = pair(batch, partner, 8)
+            y_partner = drawn.y_partner[step, run, sigma]
+            expected = mixed_cross_entropy(model(mix(batch, partner[sigma], lam)), drawn.y[step, run], y_partner, lam)
+            torch.testing.assert_close(F.cross_entropy(model(x[run]), y[run]), expected)
+
+
+@pytest.mark.parametrize("first_step", [0, 1, 7])
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+def test_how_steps_are_cut_into_chunks_changes_nothing(
+    iris: Data, first_step: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = joined(batches(iris, 1.0, RECIPE, [0, 1]))
+    monkeypatch.setattr(training_batches, "chunk_steps", lambda *args: size)
+    parts = list(batches(iris, 1.0, RECIPE, [0, 1], first_step))
+    assert all(len(part.x) <= size for part in parts)
+    assert [part.step for part in parts] == list(accumulate([first_step, *(len(part.x) for part in parts[:-1])]))
+    for part, whole in zip(joined(parts)[1:], expected[1:], strict=True):
+        assert torch.equal(part, whole[first_step:])
 
 
 def test_k_one_is_mixup(iris: Data) -> None:
@@ -110,8 +147,8 @@ def test_learning_rate_warms_up_and_ends_at_zero() -> None:
 
 
 def test_the_incomplete_last_batch_is_dropped(iris: Data) -> None:
-    drawn = list(batches(iris, 1.0, dataclasses.replace(RECIPE, batch_size=50), [0]))
-    assert len(iris.train.y) == 96 and len(drawn) == 3 and all(batch.y.shape == (1, 50) for batch in drawn)
+    drawn = joined(batches(iris, 1.0, dataclasses.replace(RECIPE, batch_size=50), [0]))
+    assert len(iris.train.y) == 96 and drawn.y.shape == (3, 1, 50)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -206,7 +243,7 @@ def test_training_on_a_cpu_neither_initialises_nor_queries_cuda(
         produce(*args)
 
     monkeypatch.setattr(prefetch, "produce", recording_produce)
-    monkeypatch.setattr(prefetch, "THREAD_PAYS", 0.0)
+    monkeypatch.setattr(training_batches, "prefetch", prefetch.in_thread)  # as on a GPU
     monkeypatch.setattr(loop, "REPORT_SECONDS", float("inf"))
     can_batch.cache_clear()
     data = prepare(TASK, Path("nowhere"), test=True)

@@ -1,6 +1,8 @@
 """Optimal pairing of two batches within consecutive blocks of rows: the costs of a block, and solvers for them."""
 
+import itertools
 from collections.abc import Callable
+from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,8 +17,10 @@ Cost = Literal["sqeuclidean", "euclidean"]
 Solver = Literal["hungarian", "emd", "sinkhorn"]
 
 SINKHORN_REGULARISATION = 0.01  # relative to the mean cost: a smaller value is closer to the optimum and slower
-# Float32 products are off by about 1e-6 of their size. Differences larger than this share of it are exact to 1e-4.
-MIN_CONTRAST = 0.01
+# Products are exact enough if the nearest partners of the rows are further away than this multiple of the rounding
+# error of squared norms. It keeps the excess cost of a matching below 1e-4 (tests/mixing/test_pairing.py).
+MIN_DISTANCE_IN_EPS = 1e4
+ALL_PERMUTATIONS = 4  # the largest block whose permutations are all tried: 24
 
 
 @torch.no_grad()
@@ -126,18 +130,20 @@ def block_costs(x: Tensor, partner: Tensor, cost: Cost) -> Tensor:
 def inner_products(x: Tensor, partner: Tensor) -> Tensor:
     """ab within blocks, up to terms that are the same for every permutation. Moving the origin adds only such terms.
 
-    One float32 product is fastest, but loses digits if the data are far from the origin. The optimal permutation
-    depends only on the products minus their row and column means. Where these are small compared with the products, the
-    block is computed again in float64, with the origin moved into it. On CUDA all blocks are computed that way: finding
-    out which ones need it would stall the stream, and float64 costs little there.
+    One product of the rows as they are is fastest. It is off by the rounding error of |a|² and |b|². The cost of any
+    matching is at least the sum of the distances to the nearest partners. Where this sum is not far above the error, as
+    for clusters that lie far apart or data far from the origin, the block is computed again in float64, with the origin
+    moved into it. On CUDA all blocks are computed that way: finding out which ones need it would stall the stream, and
+    float64 costs little there.
     """
     if x.is_cuda:
         a, b = centre_blocks(x, partner)
         return torch.bmm(a, b.mT)
     products = torch.bmm(x, partner.mT)
-    contrasts = products - products.mean(1, keepdim=True)
-    contrasts -= contrasts.mean(2, keepdim=True)
-    exact = contrasts.square_().mean((1, 2)).sqrt_() > MIN_CONTRAST * products.abs().amax((1, 2))
+    squares, partner_squares = (torch.linalg.vector_norm(rows, dim=2).square_() for rows in (x, partner))
+    nearest = squares + (partner_squares[:, None] - 2 * products).amin(2)  # squared distances
+    error = torch.finfo(x.dtype).eps * (squares + partner_squares).sum(1)
+    exact = nearest.sum(1) > MIN_DISTANCE_IN_EPS * error
     inexact = exact.logical_not_().nonzero()[:, 0]  # includes blocks with values that are not finite
     if len(inexact):
         a, b = centre_blocks(x[inexact], partner[inexact])
@@ -170,11 +176,30 @@ def on_host(groups: list[Tensor]) -> list[NDArray[np.float64]]:
 def assignments(
     matrices: NDArray[np.float64], solve: Callable[[NDArray[np.float64]], NDArray[np.int64]]
 ) -> NDArray[np.int64]:
-    """The best permutation for each of N x k x k costs: N x k. For k = 2 both are compared, for all blocks at once."""
-    if matrices.shape[1] == 2:
-        swap = matrices[:, 0, 1] + matrices[:, 1, 0] < matrices[:, 0, 0] + matrices[:, 1, 1]
-        return np.stack([swap, ~swap], axis=1).astype(np.int64)
-    return np.stack([solve(matrix) for matrix in matrices])
+    """The best permutation for each of N x k x k costs: N x k.
+
+    The minima of rows and then of columns are subtracted first, for all blocks at once. That changes the cost of every
+    permutation by the same amount, and shortens the paths of a solver. For small k all permutations are tried, in one
+    product.
+    """
+    reduced = matrices - matrices.min(2, keepdims=True)
+    reduced -= reduced.min(1, keepdims=True)
+    size = matrices.shape[1]
+    if size <= ALL_PERMUTATIONS:
+        permutations, picks = all_permutations(size)
+        # PyTorch's product, because NumPy's may start threads of its own.
+        costs = torch.from_numpy(reduced.reshape(-1, size * size)) @ picks
+        best: NDArray[np.int64] = permutations[costs.argmin(1).numpy()]
+        return best
+    return np.stack([solve(matrix) for matrix in reduced])
+
+
+@cache
+def all_permutations(size: int) -> tuple[NDArray[np.int64], Tensor]:
+    """The size! permutations, and the entries that each picks from a matrix of costs, as columns of ones and zeros."""
+    permutations = np.array(list(itertools.permutations(range(size))))
+    picks = np.eye(size)[permutations].reshape(len(permutations), -1).T
+    return permutations, torch.tensor(picks)
 
 
 def hungarian(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -186,7 +211,7 @@ def emd(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
     """Exact assignment by POT's network simplex. Its optimal plan between uniform weights is a permutation."""
     import ot
 
-    return ot.emd([], [], matrix - matrix.min()).argmax(1)  # type: ignore[no-any-return]
+    return ot.emd([], [], matrix).argmax(1)  # type: ignore[no-any-return]
 
 
 def sinkhorn_costs(costs: Tensor) -> Tensor:

@@ -88,15 +88,15 @@ def mean_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
     Args:
         logits: R x B x C.
-        y: class indices, R x B.
+        y: class indices, R x B, or mixed labels, R x B x C.
 
     Returns:
         Nats, shape (R,).
     """
     if len(y) == 1:
         return F.cross_entropy(logits[0], y[0])[None]
-    losses = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
-    return losses.reshape(y.shape).mean(1)
+    losses = F.cross_entropy(logits.flatten(0, 1), y.flatten(0, 1), reduction="none")
+    return losses.reshape(y.shape[:2]).mean(1)
 
 
 def perturbation_factor(alpha: float) -> float:

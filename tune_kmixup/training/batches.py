@@ -1,34 +1,45 @@
-"""The batches of one or several runs, their partners and λ.
+"""What the training steps read: batches, their partners and λ, drawn, paired and mixed for many steps at once.
 
 All random numbers come from generators named by (seed, purpose, epoch or step). So a seed gives the same clean batches
 for every method and whatever other runs are trained. A run resumes from its step number: no generator state is saved.
+
+Small batches cost calls more than arithmetic. So everything that depends on the data alone is done for as many steps as
+fit into `CHUNK_BYTES`.
 """
 
+import math
+import time
 from collections.abc import Generator, Iterator, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from tune_kmixup.core.config import Recipe, derived_seed
+from tune_kmixup.core.config import Configuration, Recipe, derived_seed
 from tune_kmixup.data.prepare import Data
-from tune_kmixup.mixing.pairing import Cost
-from tune_kmixup.mixing.prefetch import prefetch_pairings
-from tune_kmixup.mixing.step import sample_lambda
+from tune_kmixup.mixing.pairing import Cost, pair_runs
+from tune_kmixup.mixing.step import mix, sample_lambda
+from tune_kmixup.training.prefetch import prefetch
+
+CHUNK_BYTES = 2**20  # of the inputs of a chunk: more gains little, and leaves the processor's cache
+MAX_CHUNK = 128  # steps
+MEASURED_STEPS = 100  # first steps of a run, over which its pairs are measured
 
 
-class Batch(NamedTuple):
-    """One batch for each of R runs, and the independent batch that it is mixed with.
+class Batches(NamedTuple):
+    """The batches of S consecutive steps of R runs, and the independent batches that they are mixed with.
 
     Attributes:
-        step: number of the training step, from 0.
-        rows: indices of the training rows, R x B.
-        x: inputs of the network, R x B x ....
-        y: class indices, R x B.
-        lam: λ of each run, shape (R,).
-        partner_rows: rows of the partner batch; None if α = 0, where nothing is mixed.
-        partner: inputs of the partner batch; None if α = 0.
-        y_partner: class indices of the partner batch; None if α = 0.
+        step: number of the first step, from 0.
+        rows: indices of the training rows, S x R x B.
+        x: inputs of the network, S x R x B x ....
+        y: class indices, S x R x B.
+        lam: λ of each run and step, S x R.
+        partner_rows: rows of the partners; None if α = 0, where nothing is mixed.
+        partner: inputs of the partners; None if α = 0.
+        y_partner: class indices of the partners; None if α = 0.
     """
 
     step: int
@@ -41,12 +52,42 @@ class Batch(NamedTuple):
     y_partner: Tensor | None = None
 
 
+class Chunk(NamedTuple):
+    """S consecutive training steps of R runs, ready to be trained on.
+
+    Attributes:
+        step: number of the first step, from 0.
+        x: inputs, mixed, S x R x B x ....
+        y: their labels: class indices, S x R x B, or the mixed ones, S x R x B x C.
+        pairs: mean squared distance of the pairs, share of pairs of a row with itself, and of pairs of two classes, for
+            each step and run, 3 x S x R; None if nothing is mixed, and after `MEASURED_STEPS`.
+        pairing_seconds: time that a pairing took, per step.
+    """
+
+    step: int
+    x: Tensor
+    y: Tensor
+    pairs: Tensor | None
+    pairing_seconds: float
+
+    def steps(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None, float]]:
+        """For each step x, y, the measured pairs, 3 x R, and the seconds of its pairing."""
+        pairs = repeat(None) if self.pairs is None else self.pairs.unbind(1)
+        return zip(self.x, self.y, pairs, repeat(self.pairing_seconds))
+
+
 def generator_for(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
     """The random generator of one purpose: same seed and purpose, same numbers."""
     return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
 
 
-def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], first_step: int = 0) -> Iterator[Batch]:
+def chunk_steps(data: Data, recipe: Recipe, runs: int) -> int:
+    """How many steps a chunk has: as many as fit into `CHUNK_BYTES`, up to `MAX_CHUNK`, and at least one."""
+    step_bytes = runs * recipe.batch_size * math.prod(data.shape) * 4
+    return min(max(CHUNK_BYTES // step_bytes, 1), MAX_CHUNK)
+
+
+def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], first_step: int = 0) -> Iterator[Batches]:
     """All batches of the runs of these seeds. The incomplete last batch of an epoch is dropped.
 
     A batch and its partner come from two independent permutations of the training rows and are augmented
@@ -60,55 +101,103 @@ def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], firs
         first_step: step to start from, when a run is resumed.
 
     Yields:
-        The batches of one step after another, on the device of the data. Partners are not permuted yet.
+        The batches of consecutive steps, on the device of the data. Partners are not permuted yet.
     """
-    x, y = data.train
-    per_epoch = len(y) // recipe.batch_size
+    train, size = data.train, chunk_steps(data, recipe, len(seeds))
+    per_epoch = len(train.y) // recipe.batch_size
 
-    def permutations(purpose: str, epoch: int) -> Tensor:
-        orders = [torch.randperm(len(y), generator=generator_for(seed, purpose, epoch)) for seed in seeds]
-        return torch.stack(orders).to(y.device)
+    def order(purpose: str, epoch: int) -> Tensor:
+        """The rows of an epoch, steps x R x B."""
+        orders = [torch.randperm(len(train.y), generator=generator_for(seed, purpose, epoch)) for seed in seeds]
+        in_batches = torch.stack(orders)[:, : per_epoch * recipe.batch_size].view(len(seeds), per_epoch, -1)
+        return in_batches.transpose(0, 1)
 
-    def draw(orders: Tensor, step: int, role: str) -> tuple[Tensor, Tensor, Tensor]:
-        start = step % per_epoch * recipe.batch_size
-        rows = orders[:, start : start + recipe.batch_size]
-        stored = x[rows.flatten()]
+    def lambdas(epoch: int) -> Tensor:
+        """λ of an epoch, steps x R."""
+        drawn = [sample_lambda(alpha, per_epoch, generator_for(seed, "lambda", epoch)) for seed in seeds]
+        return torch.stack(drawn, 1).float()
+
+    def draw(rows: Tensor, step: int, role: str) -> tuple[Tensor, Tensor, Tensor]:
+        rows = rows.to(train.y.device)
+        stored = train.x.index_select(0, rows.flatten())
         if data.augment is not None:
-            generators = [generator_for(seed, "augment", role, step, device=x.device) for seed in seeds]
-            runs = zip(stored.split(recipe.batch_size), generators, strict=True)
-            stored = torch.cat([data.augment(run, generator) for run, generator in runs])
+            runs = ((seed, number) for number in range(step, step + len(rows)) for seed in seeds)
+            generators = [generator_for(seed, "augment", role, number, device=stored.device) for seed, number in runs]
+            parts = zip(stored.split(recipe.batch_size), generators, strict=True)
+            stored = torch.cat([data.augment(part, generator) for part, generator in parts])
         inputs = data.inputs(stored)
-        return rows, inputs.view(*rows.shape, *inputs.shape[1:]), y[rows]
+        return rows, inputs.view(*rows.shape, *inputs.shape[1:]), train.y[rows]
 
-    for epoch in range(first_step // per_epoch, recipe.epochs):
-        orders = permutations("order", epoch)
-        partner_orders = permutations("partner", epoch) if alpha > 0 else None
-        lam_by_run = [sample_lambda(alpha, per_epoch, generator_for(seed, "lambda", epoch)) for seed in seeds]
-        lam = torch.stack(lam_by_run, 1).to(x.device, torch.float32)
-        for step in range(max(first_step, epoch * per_epoch), (epoch + 1) * per_epoch):
-            clean = Batch(step, *draw(orders, step, "batch"), lam[step % per_epoch])
-            yield clean if partner_orders is None else Batch(*clean[:5], *draw(partner_orders, step, "partner"))
+    at_once = max(size // per_epoch, 1)  # epochs
+    for first_epoch in range(first_step // per_epoch, recipe.epochs, at_once):
+        epochs = range(first_epoch, min(first_epoch + at_once, recipe.epochs))
+        rows = torch.cat([order("order", epoch) for epoch in epochs])
+        partner_rows = torch.cat([order("partner", epoch) for epoch in epochs]) if alpha > 0 else None
+        lam = torch.cat([lambdas(epoch) for epoch in epochs]).to(train.x.device)
+        start = first_epoch * per_epoch
+        for step in range(max(first_step, start), start + len(rows), size):
+            part = slice(step - start, step - start + size)
+            clean = Batches(step, *draw(rows[part], step, "batch"), lam[part])
+            yield (clean if partner_rows is None else Batches(*clean[:5], *draw(partner_rows[part], step, "partner")))
 
 
-def pair_batches(source: Iterator[Batch], k: int, cost: Cost) -> Generator[tuple[Batch, float], None, None]:
-    """Permutes the partners of each batch by the pairing σ, which is computed ahead of its use.
+def pair_batches(drawn: Batches, k: int, cost: Cost) -> Batches:
+    """Permutes the partners of batches by their pairings σ.
 
     Args:
-        source: batches with partners, see `batches`.
+        drawn: batches with partners, see `batches`.
         k: rows per pairing block, ≥ 1.
         cost: cost of pairing two rows, see `pairing.pair`.
 
-    Yields:
-        Each batch with its partners permuted, and the seconds that its pairings took.
+    Returns:
+        The same batches. Row i of a batch is mixed with row i of its partner.
     """
-    for batch, sigma, seconds in prefetch_pairings(source, k, cost=cost):
-        if k == 1:
-            yield batch, seconds
-            continue
-        assert batch.partner is not None and batch.partner_rows is not None and batch.y_partner is not None
-        partners = (batch.partner_rows, batch.partner, batch.y_partner)
-        if len(sigma) == 1:
-            yield Batch(*batch[:5], *(tensor[:, sigma[0]] for tensor in partners)), seconds
-        else:
-            runs = torch.arange(len(sigma), device=sigma.device)[:, None]
-            yield Batch(*batch[:5], *(tensor[runs, sigma] for tensor in partners)), seconds
+    assert drawn.partner_rows is not None and drawn.partner is not None and drawn.y_partner is not None
+    if k == 1:
+        return drawn
+    sigma = pair_runs(drawn.x.flatten(0, 1), drawn.partner.flatten(0, 1), k, cost=cost)
+    rows = (sigma + torch.arange(len(sigma), device=sigma.device)[:, None] * sigma.shape[1]).flatten()
+    partners = (drawn.partner_rows, drawn.partner, drawn.y_partner)
+    return Batches(*drawn[:5], *(tensor.flatten(0, 2).index_select(0, rows).view_as(tensor) for tensor in partners))
+
+
+def chunks(
+    data: Data, config: Configuration, seeds: Sequence[int], first_step: int = 0
+) -> Generator[Chunk, None, None]:
+    """What the steps of the runs of these seeds are trained on, from `first_step` to the end.
+
+    Args:
+        data: training rows.
+        config: α, k, and the recipe.
+        seeds: one per run.
+        first_step: step to start from, when a run is resumed.
+
+    Yields:
+        Consecutive steps, on the device of the data.
+    """
+    drawn = batches(data, config.alpha, config.recipe, seeds, first_step)
+    return prefetch((make_chunk(part, config, data.classes) for part in drawn), data.train.x.device)
+
+
+def make_chunk(drawn: Batches, config: Configuration, classes: int) -> Chunk:
+    """Pairs and mixes the batches of some steps."""
+    if drawn.partner is None:
+        return Chunk(drawn.step, drawn.x, drawn.y, None, 0.0)
+    start = time.perf_counter()
+    paired = pair_batches(drawn, config.k, config.recipe.cost)
+    seconds = (time.perf_counter() - start) / len(drawn.x)
+    assert paired.partner is not None and paired.partner_rows is not None and paired.y_partner is not None
+    lam = paired.lam.flatten()
+    x = mix(paired.x.flatten(0, 1), paired.partner.flatten(0, 1), lam).view(paired.x.shape)
+    labels, other_labels = (F.one_hot(y.flatten(0, 1), classes).to(x.dtype) for y in (paired.y, paired.y_partner))
+    y = mix(labels, other_labels, lam)
+    pairs = measure_pairs(paired) if drawn.step < MEASURED_STEPS else None
+    return Chunk(drawn.step, x, y.view(*paired.y.shape, classes), pairs, seconds)
+
+
+def measure_pairs(paired: Batches) -> Tensor:
+    """What `Chunk.pairs` holds."""
+    assert paired.partner is not None and paired.partner_rows is not None and paired.y_partner is not None
+    distances = (paired.x - paired.partner).square().flatten(3).sum(3)
+    measures = distances, paired.rows == paired.partner_rows, paired.y != paired.y_partner
+    return torch.stack([measure.double().mean(2) for measure in measures])

@@ -3,22 +3,22 @@
 import math
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tune_kmixup.core.config import Configuration, Recipe, Task, Trial, configuration, derived_seed
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data
-from tune_kmixup.mixing.step import mean_cross_entropy, mix, mixed_cross_entropy
+from tune_kmixup.mixing.step import mean_cross_entropy
 from tune_kmixup.models.ensemble import can_batch
 from tune_kmixup.training import checkpoint
-from tune_kmixup.training.batches import Batch, batches, pair_batches
-from tune_kmixup.training.record import MEASURED_STEPS, extend_curves, make_row, rung_row, steps_per_epoch
+from tune_kmixup.training.batches import MEASURED_STEPS, chunks
+from tune_kmixup.training.record import extend_curves, make_row, rung_row, steps_per_epoch
 from tune_kmixup.training.state import TrainingState, initial_state
 
 REPORT_SECONDS = 1.0  # between two reports of a trial: Ray handles about 50 a second over a whole cluster
@@ -34,14 +34,6 @@ class TrainingProgress(NamedTuple):
 
     share: float
     rung: Row | None = None
-
-
-def step_losses(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean loss of each run on one batch, whose partners are already permuted. Shape (R,)."""
-    if batch.partner is None or batch.y_partner is None:
-        return mean_cross_entropy(model(batch.x), batch.y)
-    logits = model(mix(batch.x, batch.partner, batch.lam))
-    return mixed_cross_entropy(logits, batch.y, batch.y_partner, batch.lam)
 
 
 def learning_rate(recipe: Recipe, step: int, per_epoch: int) -> float:
@@ -68,24 +60,22 @@ def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[l
     device = data.train.x.device
     per_epoch = steps_per_epoch(recipe, data)
     half = recipe.precision == "bfloat16" and device.type == "cuda"
+    precision = torch.autocast(device.type, torch.bfloat16) if half else nullcontext()  # enabled=False would take time
     draws_at_random = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in model.modules())
-    source = batches(data, config.alpha, recipe, state.seeds, state.step)
-    pairs: Generator[tuple[Batch, float], None, None]
-    pairs = pair_batches(source, config.k, recipe.cost) if config.alpha > 0 else ((batch, 0.0) for batch in source)
     ones = torch.ones(len(state.seeds), device=device)
     model.train()
-    with closing(pairs):
-        for batch, pairing_seconds in pairs:
-            if batch.step % per_epoch == 0:
+    with closing(chunks(data, config, state.seeds, state.step)) as source:
+        for x, y, pairs, pairing_seconds in (step for chunk in source for step in chunk.steps()):
+            if state.step % per_epoch == 0:
                 state.loss = torch.zeros_like(state.loss)
-            if batch.step < MEASURED_STEPS:
-                state.measure_pairing(batch)
+            if pairs is not None and state.step < MEASURED_STEPS:
+                state.add_pairs(pairs)
             if draws_at_random:  # a single run: seeds with dropout cannot be batched
-                torch.manual_seed(derived_seed(state.seeds[0], "dropout", batch.step))
+                torch.manual_seed(derived_seed(state.seeds[0], "dropout", state.step))
             for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, batch.step, per_epoch)
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                losses = step_losses(model, batch)
+                group["lr"] = learning_rate(recipe, state.step, per_epoch)
+            with precision:
+                losses = mean_cross_entropy(model(x), y)
             state.optimizer.zero_grad()
             torch.autograd.backward(losses, ones)  # of the sum: each run gets the gradient of its own loss
             state.optimizer.step()

@@ -11,14 +11,16 @@ import torch
 from tune_kmixup.core.config import Task, Trial, configuration
 from tune_kmixup.data.prepare import Data, Part
 from tune_kmixup.models.ensemble import can_batch
+from tune_kmixup.training.batches import chunk_steps
 from tune_kmixup.training.loop import steps, train_to_end
 from tune_kmixup.training.metrics import EVAL_BATCH
+from tune_kmixup.training.prefetch import AHEAD
 from tune_kmixup.training.state import initial_state
 
 LONG_STEP = 0.02  # seconds on a CPU: the arithmetic dominates a longer step, and batching does not reduce that
 TIMED_STEPS = 3
 ROUNDS = 5
-MEMORY_STEPS = 8  # more than the pairings that `prefetch` times first and then keeps ready
+MEMORY_CHUNKS = AHEAD + 2  # one in use, those that are ready, and one that is being made
 
 
 def measure_speedups(task: Task, data: Data, sizes: Iterable[int]) -> dict[int, float]:
@@ -106,11 +108,12 @@ def short_trial(task: Task, data: Data, seeds: int) -> None:
     As in a whole trial the test rows are on the GPU, but no network sees them: validation rows are used instead.
     """
     batch = task.recipe.batch_size
-    train = Part(*(rows[: MEMORY_STEPS * batch] for rows in data.train))
+    measured = MEMORY_CHUNKS * chunk_steps(data, task.recipe, seeds)
+    train = Part(*(rows[: measured * batch] for rows in data.train))
     test = data.val if data.test is None else data.test
     indices = torch.arange(min(len(test.y), EVAL_BATCH["cuda"]), device=data.val.y.device) % len(data.val.y)
     evaluated = Part(*(rows[indices] for rows in data.val))
-    epochs = math.ceil(MEMORY_STEPS / (len(train.y) // batch))
+    epochs = math.ceil(measured / (len(train.y) // batch))
     short_task = replace(task, recipe=replace(task.recipe, epochs=epochs))
     trial = Trial(f"{task.name}/kmixup", 0, "final", {"alpha": 1.0, "k": batch}, tuple(range(seeds)), batched=True)
     train_to_end(short_task, trial, replace(data, train=train, val=evaluated, test=evaluated))

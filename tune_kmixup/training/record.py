@@ -9,11 +9,10 @@ from tune_kmixup.core.config import Configuration, Recipe, Task, Trial
 from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import perturbation_factor
+from tune_kmixup.training.batches import MEASURED_STEPS
 from tune_kmixup.training.metrics import error, evaluate, evaluate_final, predict
 from tune_kmixup.training.provenance import provenance
 from tune_kmixup.training.state import TrainingState
-
-MEASURED_STEPS = 100  # first steps of a run, over which its pairs are measured
 
 
 def steps_per_epoch(recipe: Recipe, data: Data) -> int:

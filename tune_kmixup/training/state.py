@@ -12,7 +12,6 @@ from tune_kmixup.core.config import Configuration, Task, derived_seed
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.models.ensemble import Ensemble
-from tune_kmixup.training.batches import Batch
 
 # The layout of convolution weights, with channels innermost, which is faster (docs/performance.md). Other weights have
 # none. A convolution brings its input into the layout of its weight, so inputs need no conversion of their own.
@@ -87,13 +86,11 @@ class TrainingState:
         self.live = [run for run in self.live if run not in ended]
         return ended
 
-    def measure_pairing(self, batch: Batch) -> None:
-        """Adds the measurements of the pairs of one batch."""
-        if batch.partner is None or batch.partner_rows is None or batch.y_partner is None:
-            return
-        self.distance += (batch.x - batch.partner).square().flatten(2).sum(2).mean(1)
-        self.self_pairs += (batch.rows == batch.partner_rows).double().mean(1)
-        self.cross_class += (batch.y != batch.y_partner).double().mean(1)
+    def add_pairs(self, pairs: Tensor) -> None:
+        """Adds what was measured at the pairs of one step: distance, self pairs and pairs of two classes, 3 x R."""
+        self.distance += pairs[0]
+        self.self_pairs += pairs[1]
+        self.cross_class += pairs[2]
 
 
 def initial_state(task: Task, config: Configuration, data: Data, seeds: Sequence[int]) -> TrainingState:
