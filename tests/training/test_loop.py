@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.helpers.networks import DRAWING, NETWORKS, TOGETHER
 from tests.helpers.suites import without_clock
 from tune_kmixup.core.config import Recipe, Task, Trial, configuration, derived_seed
 from tune_kmixup.core.errors import BadInput
@@ -18,6 +19,7 @@ from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.mixing import prefetch
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.models.ensemble import Ensemble, can_batch
+from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.training import checkpoint, loop
 from tune_kmixup.training.batches import batches, pair_batches
 from tune_kmixup.training.loop import learning_rate, step_losses, train, train_to_end
@@ -56,6 +58,33 @@ def test_the_same_seed_gives_the_same_run(iris: Data, method: str) -> None:
     assert first[0].train_loss != first[1].train_loss
     alone = train_to_end(TASK, trial_of(method, (1,)), iris)
     assert without_clock(alone) == without_clock(first[1:]), "a run does not depend on the other seeds of its trial"
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_seed_gives_the_same_run_of_any_network(
+    iris: Data, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was drawn before, and where the run was interrupted."""
+    monkeypatch.setitem(ARCHITECTURES, name, NETWORKS[name])
+    task, trial = dataclasses.replace(TASK, architecture=name), trial_of("mixup")
+    seed_all(1)
+    expected = train_to_end(task, trial, iris)
+    seed_all(2)
+    assert without_clock(train_to_end(task, trial, iris)) == without_clock(expected)
+    if name not in (*TOGETHER, *DRAWING, "late_noise"):
+        return  # no checkpoint holds what a network keeps in attributes
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    interrupted = train(task, trial, iris, checkpoint_path=tmp_path / "trial.pt")
+    for _ in range(4):
+        next(interrupted)
+    interrupted.close()
+    seed_all(3)
+    resumed = train(task, trial, iris, checkpoint_path=tmp_path / "trial.pt")
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(resumed)
+    assert without_clock(end.value.value) == without_clock(expected)
 
 
 def plain_training(iris: Data, seed: int) -> torch.nn.Module:

@@ -16,6 +16,7 @@ from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import mean_cross_entropy, mix, mixed_cross_entropy
 from tune_kmixup.models.ensemble import can_batch
+from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.training import checkpoint
 from tune_kmixup.training.batches import Batch, batches, pair_batches
 from tune_kmixup.training.record import MEASURED_STEPS, extend_curves, make_row, rung_row, steps_per_epoch
@@ -68,7 +69,6 @@ def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[l
     device = data.train.x.device
     per_epoch = steps_per_epoch(recipe, data)
     half = recipe.precision == "bfloat16" and device.type == "cuda"
-    draws_at_random = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in model.modules())
     source = batches(data, config.alpha, recipe, state.seeds, state.step)
     pairs: Generator[tuple[Batch, float], None, None]
     pairs = pair_batches(source, config.k, recipe.cost) if config.alpha > 0 else ((batch, 0.0) for batch in source)
@@ -80,8 +80,8 @@ def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[l
                 state.loss = torch.zeros_like(state.loss)
             if batch.step < MEASURED_STEPS:
                 state.measure_pairing(batch)
-            if draws_at_random:  # a single run: seeds with dropout cannot be batched
-                torch.manual_seed(derived_seed(state.seeds[0], "dropout", batch.step))
+            # Whatever the network draws, now or in a later step. Of a single run: one that draws is not batched.
+            seed_all(derived_seed(state.seeds[0], "dropout", batch.step))
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, batch.step, per_epoch)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
