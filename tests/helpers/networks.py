@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Builder = Callable[[tuple[int, ...], int], nn.Module]
+from tune_kmixup.models.architectures import Builder
 
 WIDTH = 8
 

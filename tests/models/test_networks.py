@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers.networks import NETWORKS, Builder, applied
+from tests.helpers.networks import NETWORKS, applied
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.models.architectures import ARCHITECTURES, Builder
 from tune_kmixup.models.networks import build_network, checked_network, multiply_adds
 from tune_kmixup.models.randomness import random_states, seed_all, seeded
 
@@ -59,6 +59,14 @@ def test_lazy_layers_are_there_with_clean_statistics(monkeypatch: pytest.MonkeyP
     network = build_network("lazy", (4,), 3, 0)
     assert type(network[0]) is nn.Linear and type(network[1]) is nn.BatchNorm1d  # type: ignore[index]
     assert network.get_buffer("1.num_batches_tracked") == 0 and not network.get_buffer("1.running_mean").any()
+
+
+LARGE = {name: pytest.mark.thorough for name in ("wide_resnet28_10", "wide_resnet101_2", "densenet_bc_190", "vgg11")}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LARGE.get(name, ())) for name in ARCHITECTURES])
+def test_every_architecture_of_the_suite_passes(name: str) -> None:
+    checked_network(name, (4,) if name == "mlp" else (3, 32, 32), 3)
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm")

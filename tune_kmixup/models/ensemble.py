@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from tune_kmixup.models.architectures import Shape
+from tune_kmixup.models.architectures import ARCHITECTURES, Builder, Shape
 from tune_kmixup.models.networks import build_network
 from tune_kmixup.models.randomness import random_states, seeded
 
@@ -143,7 +143,6 @@ def share_and_freeze(body: nn.Module, network: nn.Module) -> None:
         setattr(owner, attribute, combined.requires_grad_(weight.requires_grad))
 
 
-@lru_cache(maxsize=64)
 def can_batch(architecture: str, shape: Shape, classes: int) -> bool:
     """Whether an ensemble trains as its networks do alone. This is tried: a few steps of two networks, in float64.
 
@@ -158,6 +157,12 @@ def can_batch(architecture: str, shape: Shape, classes: int) -> bool:
         True if logits, weights, buffers and the logits in evaluation agree up to rounding, which is far below an error.
         False also if the network draws random numbers, or keeps a state in attributes, which may tell only later.
     """
+    return try_to_batch(architecture, ARCHITECTURES[architecture], shape, classes)
+
+
+@lru_cache(maxsize=64)
+def try_to_batch(architecture: str, build: Builder, shape: Shape, classes: int) -> bool:
+    """`can_batch`, remembered for the present builder of the architecture."""
     with seeded(0), torch.enable_grad():
         try:
             return trains_as_alone(architecture, shape, classes)
