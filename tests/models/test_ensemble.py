@@ -15,7 +15,7 @@ from tune_kmixup.core.config import Recipe, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.augment import crop_flip
 from tune_kmixup.data.prepare import Data, Part, input_transforms, prepare
-from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.models.architectures import ARCHITECTURES, mlp
 from tune_kmixup.models.ensemble import Ensemble, NotBatchable, can_batch
 from tune_kmixup.models.randomness import random_states
 from tune_kmixup.training import loop
@@ -203,15 +203,19 @@ def test_a_diverging_run_does_not_disturb_the_other_runs() -> None:
         assert torch.equal(a[[0, 2]], b[[0, 2]])
 
 
-@pytest.mark.parametrize("resume_batched", [True, False])
+@pytest.mark.parametrize(
+    ("architecture", "resume_batched"), [("mlp", True), ("mlp", False), ("tied_weights", True), ("frozen", True)]
+)
 def test_batched_seeds_resumed_in_the_middle_equal_uninterrupted_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume_batched: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str, resume_batched: bool
 ) -> None:
     """The checkpoint decides that the seeds stay together, whatever the resumed trial says."""
-    task = task_of("mlp")
+    monkeypatch.setitem(ARCHITECTURES, architecture, {"mlp": mlp, **NETWORKS}[architecture])
+    task = dataclasses.replace(task_of("mlp"), architecture=architecture)
     data = prepare(task, Path("nowhere"), test=False)
     trial = Trial("iris-90/mlp@0/kmixup", 0, "search", METHODS["kmixup"], SEEDS, batched=True)  # type: ignore[arg-type]
     expected = train_to_end(task, trial, data)
+    assert {row.batched for row in expected} == {len(SEEDS)}
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
     interrupted = train(task, trial, data, checkpoint_path=path)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers.networks import NETWORKS, applied
+from tests.helpers.networks import NETWORKS, WIDTH, applied
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.models.architectures import ARCHITECTURES, Builder
 from tune_kmixup.models.networks import build_network, checked_network, multiply_adds
@@ -86,6 +86,14 @@ def in_evaluation(change: object) -> Builder:
     return applied(lambda self, x: x if self.training else change(x))  # type: ignore[operator]
 
 
+def unseeded(shape: tuple[int, ...], classes: int) -> nn.Module:
+    network = nn.Linear(*shape, classes)
+    nn.init.constant_(network.bias, np.random.default_rng().random())
+    return network
+
+
+KEPT = nn.Linear(4, 3)
+
 REFUSED: dict[str, tuple[Builder, str]] = {
     "broken": (applied(raising), r"fails on inputs of shape=\(4,\) with classes=3 \(KeyError: 'no\\nsuch layer'\)"),
     "absent": (lambda shape, classes: None, "fails on inputs"),  # type: ignore[arg-type, return-value]
@@ -96,6 +104,8 @@ REFUSED: dict[str, tuple[Builder, str]] = {
     "whole": (lambda *form: nn.Sequential(nn.Linear(4, 3), Round()), "returns a tensor of torch.int64 in training"),
     "nan": (in_evaluation(lambda x: x.sqrt() - x.sqrt().sqrt() - 1 / (0 * x)), "returns NaN or infinity in evaluation"),
     "frozen": (lambda *form: nn.Linear(4, 3).requires_grad_(False), "has no weight to train"),
+    "unseeded": (unseeded, "has other initial weights when it is built again from one seed"),
+    "kept": (lambda *form: KEPT, "shares weights to train between networks"),
 }
 
 
@@ -124,3 +134,4 @@ def test_multiply_adds_of_small_networks() -> None:
     expected = 9 * 16 * 64 + 9 * 16 * 32 * 16 + 128 * 64 + 64 * 10
     network = ARCHITECTURES["small_cnn"]((1, 8, 8), 10)
     assert multiply_adds(network, (1, 8, 8)) == multiply_adds(network, (1, 8, 8)) == expected
+    assert multiply_adds(NETWORKS["batchnorm_without_statistics"]((4,), 3), (4,)) == 4 * WIDTH + WIDTH * 3

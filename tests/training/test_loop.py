@@ -17,8 +17,9 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.mixing import prefetch
+from tune_kmixup.models import ensemble
 from tune_kmixup.models.architectures import ARCHITECTURES
-from tune_kmixup.models.ensemble import Ensemble, try_to_batch
+from tune_kmixup.models.ensemble import Ensemble
 from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.training import checkpoint, loop
 from tune_kmixup.training.batches import batches, pair_batches
@@ -237,7 +238,7 @@ def test_training_on_a_cpu_neither_initialises_nor_queries_cuda(
     monkeypatch.setattr(prefetch, "produce", recording_produce)
     monkeypatch.setattr(prefetch, "THREAD_PAYS", 0.0)
     monkeypatch.setattr(loop, "REPORT_SECONDS", float("inf"))
-    try_to_batch.cache_clear()
+    monkeypatch.setattr(ensemble, "tried", {})
     data = prepare(TASK, Path("nowhere"), test=True)
     trial = dataclasses.replace(trial_of("kmixup", (0, 1), "final"), batched=batched)
     with pytest.raises(StopIteration) as end:

@@ -7,7 +7,6 @@ product. Layers that work channel by channel (ReLU, pooling, sums, flattening) s
 
 import copy
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -157,21 +156,21 @@ def can_batch(architecture: str, shape: Shape, classes: int) -> bool:
         True if logits, weights, buffers and the logits in evaluation agree up to rounding, which is far below an error.
         False also if the network draws random numbers, or keeps a state in attributes, which may tell only later.
     """
-    return try_to_batch(architecture, ARCHITECTURES[architecture], shape, classes)
+    build, key = ARCHITECTURES[architecture], (architecture, shape, classes)
+    if key not in tried or tried[key][0] is not build:
+        with seeded(0), torch.enable_grad():
+            try:
+                tried[key] = build, trains_as_alone(architecture, shape, classes)
+            except Exception:  # a layer cannot be combined, shapes do not fit, or whatever else a user's code raises
+                tried[key] = build, False
+    return tried[key][1]
 
 
-@lru_cache(maxsize=64)
-def try_to_batch(architecture: str, build: Builder, shape: Shape, classes: int) -> bool:
-    """`can_batch`, remembered for the present builder of the architecture."""
-    with seeded(0), torch.enable_grad():
-        try:
-            return trains_as_alone(architecture, shape, classes)
-        except Exception:  # a layer cannot be combined, shapes no longer fit, or whatever else a user's code raises
-            return False
+tried: dict[tuple[str, Shape, int], tuple[Builder, bool]] = {}  # what `can_batch` has found, for which builder
 
 
 def trains_as_alone(architecture: str, shape: Shape, classes: int) -> bool:
-    """`can_batch` without its guards."""
+    """`can_batch`, for a network that lets itself be tried."""
 
     def build(run: int) -> nn.Module:
         # A copy, because a builder may hand out a layer that it keeps, e.g. a pretrained one.
@@ -184,7 +183,7 @@ def trains_as_alone(architecture: str, shape: Shape, classes: int) -> bool:
         network = build(run)
         states, attributes = random_states(), attributes_of(network)
         logits = try_steps(Ensemble([network]), x[run : run + 1], y[run : run + 1])
-        expected.append({"": logits[0], "evaluation": network.eval()(x[run, 0]), **network.state_dict()})
+        expected.append([logits[0], network.eval()(x[run, 0]), *network.state_dict().values()])
         if random_states() != states or not are_same(attributes, attributes_of(network)):
             return False
     network = build(0)
@@ -192,9 +191,9 @@ def trains_as_alone(architecture: str, shape: Shape, classes: int) -> bool:
     batched = try_steps(ensemble, x, y)
     for run, alone in enumerate(expected):
         ensemble.copy_to(network, run)
-        found = {"": batched[run], "evaluation": network.eval()(x[run, 0]), **network.state_dict()}
-        for name, value in alone.items():
-            if found[name].shape != value.shape or not torch.allclose(found[name], value, rtol=1e-6, atol=1e-8):
+        together = [batched[run], network.eval()(x[run, 0]), *network.state_dict().values()]
+        for a, b in zip(alone, together, strict=True):
+            if a.shape != b.shape or not torch.allclose(a, b, rtol=1e-6, atol=1e-8):
                 return False
     return True
 

@@ -47,12 +47,15 @@ def checked_network(architecture: str, shape: Shape, classes: int, rows: int = 2
         rows: of the batch that it is tried on.
 
     Raises:
-        BadInput: if the network cannot be built or applied, or does not return one finite logit per row and class that
-            depends on a weight to train.
+        BadInput: if the network cannot be built or applied, does not return one finite logit per row and class that
+            depends on a weight to train, or has initial weights that do not depend on the seed alone.
     """
     name = f"architecture={architecture!r}"
     try:
-        network = build_network(architecture, shape, classes, 0)
+        network, again = (build_network(architecture, shape, classes, 0) for _ in range(2))
+        weights, other_weights = network.state_dict(), again.state_dict()
+        anew = all(torch.equal(weights[key], other_weights[key]) for key in weights)
+        shared = {id(weight) for weight in again.parameters()}
         with seeded(0), torch.enable_grad():
             x = torch.randn(rows, *shape)
             outputs = {"training": network.train()(x), "evaluation": network.eval()(x)}
@@ -68,6 +71,13 @@ def checked_network(architecture: str, shape: Shape, classes: int, rows: int = 2
             raise BadInput(f"{name} returns {problem} in {mode}: return finite logits, rows x classes.")
     if not outputs["training"].requires_grad:
         raise BadInput(f"{name} has no weight to train: leave requires_grad=True on at least one that it uses.")
+    if not anew:
+        raise BadInput(
+            f"{name} has other initial weights when it is built again from one seed: draw them from the global "
+            "generators of torch, NumPy or Python."
+        )
+    if any(weight.requires_grad and id(weight) in shared for weight in network.parameters()):
+        raise BadInput(f"{name} shares weights to train between networks: create them anew each time it is built.")
     return network
 
 
@@ -97,7 +107,7 @@ def multiply_adds(network: nn.Module, shape: Shape) -> int:
 
     layers = [layer for layer in network.modules() if type(layer) in COUNTED]
     handles = [layer.register_forward_hook(count) for layer in layers]
-    network.eval()(torch.zeros(1, *shape))
+    network.eval()(torch.zeros(2, *shape))  # one row has no batch statistics
     for handle in handles:
         handle.remove()
     return sum(counts)

@@ -109,6 +109,7 @@ def launch(
     for dataset in {study.task.dataset for study in suite.studies}:
         fetch(dataset, data_dir)
     suite = identified(suite, run, data_dir, plugins)
+    listeners.phase("Trying the networks")
     batched = batched_tasks(suite, data_dir, resources.batch_seeds)
     listeners.phase(f"Joining the Ray cluster at {resources.address}" if resources.address else "Starting Ray")
     with (
