@@ -10,7 +10,7 @@ import torch
 
 
 def seed_all(seed: int) -> None:
-    """Seeds them. `torch.manual_seed` does so for torch's alone, and takes 150 times as long where CUDA is not used.
+    """Seeds them. `torch.manual_seed` seeds torch's alone, and takes 30 times as long on a CPU (docs/performance.md).
 
     Args:
         seed: ≥ 0.
