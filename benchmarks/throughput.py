@@ -1,7 +1,7 @@
 """Runs per minute of the suite with and without batched seeds, and of a plain script; where a trial's time goes.
 
     python benchmarks/throughput.py suite      # a whole suite through the command line, in three ways: 8 minutes
-    python benchmarks/throughput.py batched    # R runs together over R in turn, per architecture: 2 minutes
+    python benchmarks/throughput.py batched    # R runs together over R in turn, per architecture: 3 minutes
     python benchmarks/throughput.py parts      # where the time of a trial goes: 1 minute
     python benchmarks/throughput.py sizes      # how the time grows with the number of training rows: 1 minute
     python benchmarks/throughput.py layout     # convolutions in channels_last over contiguous ones: 3 minutes
@@ -29,15 +29,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks.timing import describe_machine, print_header, print_row, ratio, time_arms
 from search_spaces.tasks import TASKS
-from tune_kmixup.core.batched_seeds import MAX_BATCHED, should_batch
+from tune_kmixup.core.batched_seeds import batching_pays
 from tune_kmixup.core.config import Task, Trial, configuration
 from tune_kmixup.data.download import default_data_dir
 from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.models.architectures import ARCHITECTURES, Shape
+from tune_kmixup.models.networks import build_network, multiply_adds
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.training import loop, profile
+from tune_kmixup.training import loop
 from tune_kmixup.training.batches import batches
 from tune_kmixup.training.record import make_row
 from tune_kmixup.training.state import initial_state
@@ -45,6 +48,21 @@ from tune_kmixup.training.state import initial_state
 PLAIN = Path(__file__).with_name("plain_tune.py")
 SUITE = ("breast_cancer/mlp", "digits/small_cnn")
 NETWORKS = ("breast_cancer/mlp", "digits/small_cnn", "mnist-2000/lenet")
+# Task of the data and the recipe, architecture: from the smallest step to the largest.
+BATCHED = (
+    ("breast_cancer/mlp", "mlp"),
+    ("phishing-300/mlp", "mlp_256"),
+    ("digits/small_cnn", "small_cnn"),
+    ("mnist-500/mlp", "mlp"),
+    ("phishing-300/mlp", "mlp_512"),
+    ("mnist-500/lenet", "lenet"),
+    ("mnist-500/mlp", "mlp_512"),
+    ("cifar10-2000/lenet", "lenet"),
+    ("mnist-500/lenet", "small_cnn"),
+    ("mnist-500/mlp", "mlp_1024"),
+    ("cifar10-2000/small_resnet", "small_resnet"),
+)
+TIMED_STEPS = 3
 CONVOLUTIONAL = ("digits/small_cnn", "mnist-2000/lenet", "cifar10-2000/lenet", "cifar10-2000/small_resnet")
 BUDGET = {"trials": 8, "search-seeds": 5, "final-seeds": 20}
 PLAIN_BUDGET = {"trials": 2, "search-seeds": 5, "final-seeds": 5}
@@ -85,7 +103,7 @@ def time_command(command: list[str]) -> float:
 
 
 def overhead(run: RunDir, seconds: float) -> str:
-    """Seconds per trial and slot outside runs, with the start of Ray and the measurements."""
+    """Seconds per trial and slot outside runs, with the start of Ray."""
     busy = sum(row.seconds for study in run.suite().studies for row in run.rows(study.name))
     trials = len([*run.path.glob("studies/**/search-*.json"), *run.path.glob("studies/**/final-*.json")])
     slots = run.launch()["slots"]
@@ -93,20 +111,48 @@ def overhead(run: RunDir, seconds: float) -> str:
 
 
 def compare_batched(quick: bool, device: str, data_dir: Path) -> None:
-    sizes = (1, 2, 5) if quick else (1, 2, 5, 10, 20, 60)
-    rounds = 3 if quick else 25
-    print_header("task", "R", "ms a step of one run", "ms of R together", "faster than in turn", "--batch-seeds auto")
-    for name in NETWORKS[:1] if quick else NETWORKS:
-        task = TASKS[name][0]
+    for width in (256, 512, 1024):
+        ARCHITECTURES[f"mlp_{width}"] = partial(wide_mlp, width)
+    print_header(
+        *("data", "architecture", "B", "million multiply-adds a step", "R"),
+        *("ms a step of one run", "ms of R together", "faster than in turn", "--batch-seeds auto"),
+    )
+    for name, architecture in BATCHED[:1] if quick else BATCHED:
+        task = replace(TASKS[name][0], architecture=architecture)
         prepared = prepare(task, data_dir, test=False, device=device)
-        alone = profile.step_timer(task, prepared, 1)
-        speedups = {task.base: profile.measure_speedups(task, prepared, {5, MAX_BATCHED})}
-        for runs in sizes:
-            seconds = time_arms({"alone": alone, "together": profile.step_timer(task, prepared, runs)}, rounds)
-            milliseconds = [f"{1000 * np.median(arm) / profile.TIMED_STEPS:.3g}" for arm in seconds.values()]
-            speedup = ratio(runs * seconds["alone"], seconds["together"])
-            choice = "together" if should_batch(speedups, task, runs) else "in turn"
-            print_row(name, runs, *milliseconds, speedup, choice)
+        network = build_network(architecture, prepared.shape, prepared.classes, 0)
+        per_row, batch_size = multiply_adds(network, prepared.shape), task.recipe.batch_size
+        choice = "together" if batching_pays(per_row, batch_size) else "in turn"
+        alone = step_timer(task, prepared, 1)
+        for runs in (2, 5, 10):
+            arms = {"alone": alone, "together": step_timer(task, prepared, runs)}
+            seconds = time_arms(arms, 3 if quick else 15)
+            milliseconds = [f"{1000 * np.median(arm) / TIMED_STEPS:.3g}" for arm in seconds.values()]
+            print_row(
+                *(task.dataset, architecture, batch_size, f"{per_row * batch_size / 1e6:.3g}", runs, *milliseconds),
+                *(ratio(runs * seconds["alone"], seconds["together"]), choice),
+            )
+
+
+def wide_mlp(width: int, shape: Shape, classes: int) -> nn.Module:
+    """Two hidden layers with ReLU, like the suite's `mlp`."""
+    inputs = torch.Size(shape).numel()
+    hidden = (nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(width, classes))
+
+
+def step_timer(task: Task, prepared: Data, runs: int) -> Callable[[], object]:
+    """A function that trains so many runs for `TIMED_STEPS` steps of mixup."""
+    chosen = configuration(replace(task.recipe, epochs=10**6), {"alpha": 1.0})
+    training = loop.steps(initial_state(task, chosen, prepared, range(runs)), chosen, prepared)
+
+    def train_steps() -> None:
+        for _ in islice(training, TIMED_STEPS):
+            pass
+        if prepared.train.x.is_cuda:
+            torch.cuda.synchronize()
+
+    return train_steps
 
 
 def compare_layouts(quick: bool, data_dir: Path) -> None:
@@ -119,7 +165,7 @@ def compare_layouts(quick: bool, data_dir: Path) -> None:
         for runs in (1, 5):
             arms = {arm: layout_steps(task, prepared, runs, layout) for arm, layout in layouts.items()}
             seconds = time_arms(arms, rounds=3 if quick else 15, clock=time.process_time)
-            milliseconds = [f"{1000 * np.median(arm) / profile.TIMED_STEPS:.3g}" for arm in seconds.values()]
+            milliseconds = [f"{1000 * np.median(arm) / TIMED_STEPS:.3g}" for arm in seconds.values()]
             print_row(name, runs, *milliseconds, ratio(seconds["contiguous"], seconds["channels_last"]))
 
 
@@ -129,7 +175,7 @@ def layout_steps(task: Task, prepared: Data, runs: int, layout: torch.memory_for
     state = initial_state(task, chosen, prepared, range(runs))
     state.model.to(memory_format=layout)
     training = loop.steps(state, chosen, prepared)
-    return lambda: list(islice(training, profile.TIMED_STEPS))
+    return lambda: list(islice(training, TIMED_STEPS))
 
 
 def print_parts(quick: bool, data_dir: Path) -> None:

@@ -40,7 +40,7 @@ def run_script(*command: str) -> str:
         ("step", "| network | B | arm |"),
         ("structure", "| set | measure | fresh |"),
         ("report", "| rows | seconds |"),
-        ("throughput", "| task | R | ms a step"),
+        ("throughput", "| data | architecture | B | million"),
         ("scale", "| runs | s | overhead"),
         ("coverage", "| repeats | test rows, % | interval"),
     ],

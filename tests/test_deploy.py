@@ -113,8 +113,8 @@ from tune_kmixup.planning.resources import Resources
 from tune_kmixup.study import Recipe, Task
 
 def noted(shape, classes):
-    context = ray.get_runtime_context()
-    if context.worker.mode == ray.WORKER_MODE:
+    context = ray.get_runtime_context() if ray.is_initialized() else None
+    if context and context.worker.mode == ray.WORKER_MODE:
         Path(__file__).with_name(f"trained-on-{context.get_node_id()}").touch()
     return mlp(shape, classes)
 
@@ -244,13 +244,15 @@ mount -t tmpfs tmpfs /tmp/ray
 # Says which node trained.
 NODES = """
 import os
+import sys
 from pathlib import Path
 from search_spaces.tasks import TASKS
 from tune_kmixup.models import ARCHITECTURES, mlp
 from tune_kmixup.study import Recipe, Task
 
 def noted(shape, classes):
-    Path(os.environ["STAND_INS"], f"trained-on-{os.stat('/proc/self/ns/net').st_ino}").touch()
+    if "default_worker" in sys.argv[0]:
+        Path(os.environ["STAND_INS"], f"trained-on-{os.stat('/proc/self/ns/net').st_ino}").touch()
     return mlp(shape, classes)
 
 ARCHITECTURES["noted"] = noted

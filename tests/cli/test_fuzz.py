@@ -142,7 +142,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory, suite: Suite) -> Path:
     now = {"host": "another", "pid": 5, "since": 10.0, "updated": 900.0, "ended": True, "slots": 2}
     now |= {"options": ["--max-concurrent=2"]}
     run.write_launch(now | {"shares": {}, "running": {}, "earlier": [{"since": 1.0, "updated": 2.0, "slots": 1}]})
-    run.write_speedups({"iris/mlp": {2: 1.5}})
     run.write_memory({2**34: {"iris/mlp": {1: 10**9, 10: None}}})
     (root / "report").mkdir()
     save_runs(load([run.path]), root / "report")

@@ -25,6 +25,7 @@ from tune_kmixup.data.prepare import (
     channel_statistics,
     count_rows,
     duplicate_shares,
+    input_form,
     outer_splits,
     prepare,
     split_rows,
@@ -98,6 +99,7 @@ def test_every_small_architecture_that_fits_trains_on_every_data_set(
     name: str, architecture: str, data_dir: Path
 ) -> None:
     data = prepare(make_task(name), data_dir, test=False)
+    assert input_form(name, data_dir) == (data.shape, data.classes)
     if architecture != "mlp" and (len(data.shape) != 3 or (architecture == "lenet" and data.shape[1] < 12)):
         with pytest.raises(BadInput):
             ARCHITECTURES[architecture](data.shape, data.classes)

@@ -10,13 +10,15 @@ import torch
 from torch import nn
 
 from tests.helpers.batches import joined
+from tests.helpers.networks import NETWORKS, TOGETHER
 from tests.helpers.suites import without_clock
 from tune_kmixup.core.config import Recipe, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.augment import crop_flip
 from tune_kmixup.data.prepare import Data, Part, input_transforms, prepare
-from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.models.architectures import ARCHITECTURES, mlp
 from tune_kmixup.models.ensemble import Ensemble, NotBatchable, can_batch
+from tune_kmixup.models.randomness import random_states
 from tune_kmixup.training import loop
 from tune_kmixup.training.batches import batches, pair_batches
 from tune_kmixup.training.loop import train, train_to_end
@@ -28,6 +30,7 @@ SHAPES = {"mlp": (7,), "small_cnn": (1, 8, 8), "lenet": (1, 16, 16)}
 RESNETS = {"small_resnet", "preact_resnet18", "wide_resnet28_10", "resnet18", "wide_resnet101_2"}
 BATCHABLE = {"mlp", "small_cnn", "lenet"} | RESNETS
 LARGE = {"wide_resnet28_10", "wide_resnet101_2", "densenet_bc_190"}
+SLOW = LARGE | {"preact_resnet18", "resnet18", "vgg11"}  # in float64
 
 
 def thorough(names: Iterable[str], thorough_names: Container[str]) -> list[Any]:
@@ -56,7 +59,7 @@ def shape_of(architecture: str) -> tuple[int, ...]:
     return SHAPES.get(architecture, (3, 32, 32) if architecture == "vgg11" else (3, 8, 8))
 
 
-@pytest.mark.parametrize("name", thorough(ARCHITECTURES, LARGE))
+@pytest.mark.parametrize("name", thorough(ARCHITECTURES, SLOW))
 def test_which_architectures_can_be_batched(name: str) -> None:
     """Those with dropout, attention or DenseNet's concatenations cannot."""
     assert can_batch(name, shape_of(name), 3) == (name in BATCHABLE)
@@ -90,9 +93,9 @@ def test_an_ensemble_has_the_logits_gradients_and_statistics_of_its_networks(nam
             torch.testing.assert_close(after_step.get_buffer(key), buffer, rtol=1e-10, atol=1e-10)
 
 
-def test_an_ensemble_refuses_dropout() -> None:
-    with pytest.raises(NotBatchable, match="Dropout"):
-        Ensemble([nn.Sequential(nn.Linear(2, 2), nn.Dropout()) for _ in range(2)])
+def test_an_ensemble_refuses_weights_that_it_cannot_combine() -> None:
+    with pytest.raises(NotBatchable, match="LayerNorm"):
+        Ensemble([nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)) for _ in range(2)])
 
 
 @pytest.mark.parametrize("k", [1, 4, 7])
@@ -144,16 +147,40 @@ def test_batched_runs_end_as_each_does_alone(architecture: str, method: str) -> 
     assert_rows_close(train_to_end(task, dataclasses.replace(trial, batched=True), data), alone)
 
 
-def test_seeds_that_cannot_be_batched_train_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        ARCHITECTURES,
-        "dropout_net",
-        lambda shape, classes: nn.Sequential(nn.Linear(*shape, 8), nn.Dropout(), nn.Linear(8, classes)),
-    )
-    task = dataclasses.replace(task_of("mlp"), architecture="dropout_net")
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_seeds_of_any_network_train_together_right_or_in_turn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, name, NETWORKS[name])
+    task = dataclasses.replace(task_of("mlp"), architecture=name)
     data = prepare(task, Path("nowhere"), test=True)
-    rows = train_to_end(task, Trial("iris/dropout_net/erm", 0, "final", {}, SEEDS, batched=True), data)
-    assert [row.batched for row in rows] == [1, 1, 1]
+    states = random_states()
+    together = can_batch(name, data.shape, data.classes)
+    assert random_states() == states and together == (name in TOGETHER)
+    trial = Trial(f"{task.name}/kmixup", 0, "final", METHODS["kmixup"], SEEDS)  # type: ignore[arg-type]
+    alone = train_to_end(task, trial, data)
+    rows = train_to_end(task, dataclasses.replace(trial, batched=True), data)
+    if together:
+        assert_rows_close(rows, alone)
+    else:
+        assert without_clock(rows) == without_clock(alone) and {row.batched for row in rows} == {1}
+
+
+def test_an_ensemble_keeps_what_its_networks_share_and_freeze() -> None:
+    ensemble = Ensemble([NETWORKS["tied_weights"]((4,), 3) for _ in SEEDS])
+    assert ensemble.body.get_parameter("1.weight") is ensemble.body.get_parameter("3.weight")
+    ensemble = Ensemble([NETWORKS["frozen"]((4,), 3) for _ in SEEDS])
+    trained = {name for name, weight in ensemble.body.named_parameters() if weight.requires_grad}
+    assert trained == {"2.weight", "4.weight", "4.bias"}
+
+
+def test_a_network_that_cannot_even_be_built_cannot_be_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(shape: tuple[int, ...], classes: int) -> nn.Module:
+        torch.rand(1)
+        raise RuntimeError("broken")
+
+    monkeypatch.setitem(ARCHITECTURES, "cannot be built", broken)
+    states = random_states()
+    assert not can_batch("cannot be built", (4,), 3) and random_states() == states
 
 
 def test_a_diverging_run_does_not_disturb_the_other_runs() -> None:
@@ -174,15 +201,19 @@ def test_a_diverging_run_does_not_disturb_the_other_runs() -> None:
         assert torch.equal(a[[0, 2]], b[[0, 2]])
 
 
-@pytest.mark.parametrize("resume_batched", [True, False])
+@pytest.mark.parametrize(
+    ("architecture", "resume_batched"), [("mlp", True), ("mlp", False), ("tied_weights", True), ("frozen", True)]
+)
 def test_batched_seeds_resumed_in_the_middle_equal_uninterrupted_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume_batched: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str, resume_batched: bool
 ) -> None:
     """The checkpoint decides that the seeds stay together, whatever the resumed trial says."""
-    task = task_of("mlp")
+    monkeypatch.setitem(ARCHITECTURES, architecture, {"mlp": mlp, **NETWORKS}[architecture])
+    task = dataclasses.replace(task_of("mlp"), architecture=architecture)
     data = prepare(task, Path("nowhere"), test=False)
     trial = Trial("iris-90/mlp@0/kmixup", 0, "search", METHODS["kmixup"], SEEDS, batched=True)  # type: ignore[arg-type]
     expected = train_to_end(task, trial, data)
+    assert {row.batched for row in expected} == {len(SEEDS)}
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
     interrupted = train(task, trial, data, checkpoint_path=path)

@@ -41,13 +41,13 @@ def test_a_launch_that_starts_is_not_an_interrupted_one(run_dir: RunDir, suite: 
     assert launch_status(run_dir).state == "not launched"
 
 
-@pytest.mark.parametrize("existing", ["nothing", "folder", "measurements", "suite"])
+@pytest.mark.parametrize("existing", ["nothing", "folder", "measurement", "suite"])
 def test_what_is_refused_leaves_nothing_behind(existing: str, tmp_path: Path, suite: Suite) -> None:
     run = RunDir(tmp_path / "a" / "b" / "run")
     if existing != "nothing":
         run.path.mkdir(parents=True)
-    if existing == "measurements":
-        run.write_speedups({})
+    if existing == "measurement":
+        run.write_memory({})
     if existing == "suite":
         run.write_suite(suite)
     before = set(tmp_path.rglob("*"))

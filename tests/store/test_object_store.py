@@ -79,9 +79,9 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
     with pytest.raises(FileExistsError, match="other rows"):
         run.write_rows(trial, rows[:1])
     run.write_launch({"host": "a", "pid": 1, "ended": True, "slots": 2, "since": 0.0, "updated": 1.0})
-    run.write_speedups({"iris/mlp": {2: 1.5}})
+    run.write_memory({2**34: {"iris/mlp": {2: 10**9}}})
     reopened = RunDir(str(run.path))
-    assert reopened.suite() == suite and reopened.speedups() == {"iris/mlp": {2: 1.5}}
+    assert reopened.suite() == suite and reopened.memory() == {2**34: {"iris/mlp": {2: 10**9}}}
     with reopened.local_copy() as local:
         assert local.rows(study.name) == rows and local.failures(study.name) == {}
         assert local.proposals(study.name) == {0: {"alpha": 0.5}}
@@ -90,7 +90,7 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
     assert keys(run) == {
         "suite.json",
         "launch.json",
-        "speedups.json",
+        "memory.json",
         f"studies/{study.name}/proposal-0000.json",
         f"studies/{study.name}/search-0000.json",
     }

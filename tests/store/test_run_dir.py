@@ -99,12 +99,12 @@ def test_a_run_directory_that_vanished_is_not_created_again(run_dir: RunDir, sui
     assert not run_dir.path.exists()
 
 
-@pytest.mark.parametrize("name", ["launch.json", "speedups.json", "memory.json"])
+@pytest.mark.parametrize("name", ["launch.json", "memory.json"])
 @pytest.mark.parametrize("text", ["", "{", "[1]"])
 def test_notes_that_are_garbled_count_as_none(run_dir: RunDir, suite: Suite, name: str, text: str) -> None:
     run_dir.write_suite(suite)
     (run_dir.path / name).write_text(text)
-    assert run_dir.launch() == run_dir.speedups() == run_dir.memory() == {}
+    assert run_dir.launch() == run_dir.memory() == {}
 
 
 def test_written_memory_is_read_back(run_dir: RunDir) -> None:

@@ -130,7 +130,7 @@ def test_only_regular_files_are_read(name: str, kind: str, run_dir: RunDir, suit
     assert "it is no regular file" in refusal(run_dir, suite)
 
 
-@pytest.mark.parametrize("name", ["launch.json", "holder.json", "speedups.json", "memory.json"])
+@pytest.mark.parametrize("name", ["launch.json", "holder.json", "memory.json"])
 @pytest.mark.parametrize(
     "content", ["[]", "{}", '{"a": 1}', '{"a": {"b": []}}', '{"pid": "1"}', "[" * 5000, "NaN", "pipe"]
 )
@@ -139,7 +139,7 @@ def test_what_can_be_made_anew_counts_as_absent_where_it_does_not_fit(
 ) -> None:
     path = filled(run_dir, suite).path / name
     os.mkfifo(path) if content == "pipe" else path.write_text(content)
-    assert run_dir.launch() == run_dir.holder() == run_dir.speedups() == run_dir.memory() == {}
+    assert run_dir.launch() == run_dir.holder() == run_dir.memory() == {}
     assert launch_status(run_dir).state == "not launched"
 
 

@@ -46,12 +46,11 @@ def test_a_trial_that_needs_more_than_the_gpu_has_gives_none(monkeypatch: pytest
 
 
 def test_the_largest_number_of_seeds_that_a_trial_trains_together() -> None:
-    suite = small_suite(search_seeds=3, final_seeds=20)
-    task = suite.studies[0].task
-    assert largest_batch({}, suite, task) == 1
-    assert largest_batch({task.base: {3: 2.0, 10: 1.0}}, suite, task) == 3
-    assert largest_batch({task.base: {3: 1.0, 10: 2.0}}, suite, task) == 10
-    assert largest_batch({task.base: {10: float("inf")}}, small_suite(search_seeds=3, final_seeds=5), task) == 5
+    assert largest_batch(small_suite(search_seeds=3, final_seeds=20)) == 10
+    assert largest_batch(small_suite(search_seeds=3, final_seeds=5)) == 5
+    assert largest_batch(small_suite(search_seeds=12, final_seeds=5)) == 12
+    assert largest_batch(small_suite(search_seeds=1, final_seeds=1, shortlist=2)) == 4
+    assert largest_batch(small_suite(search_seeds=1, final_seeds=1, shortlist=1)) == 1
 
 
 def test_a_worker_caches_the_data_of_one_task_on_a_gpu_and_of_several_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,11 @@ import numpy as np
 import pytest
 
 from tests.helpers.launches import command, descendants, reproducible, result_files, run_cli, run_cli_in_process
-from tune_kmixup.core.batched_seeds import MIN_SPEEDUP
 from tune_kmixup.core.numerics import NUMERICS
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 from tune_kmixup.search import study_queue
 from tune_kmixup.store.run_dir import RunDir
 
-# Not `--batch-seeds auto`: it measures, and two launches may then round differently.
 SMALL = ["iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "2", "--final-seeds", "3"]
 SMALL += ["--shortlist", "2", "--epochs", "20", "--sampler", "qmc"]
 LAUNCH = ["launch", *SMALL, "--batch-seeds", "on"]
@@ -114,27 +112,27 @@ def kill_after(results: int, out: Path) -> None:
 
 
 @pytest.mark.slow
-def test_resume_extends_and_batches_seeds_where_that_was_measured_to_pay(cli: Cli, tmp_path: Path) -> None:
+def test_resume_extends_and_goes_on_where_an_earlier_version_measured(cli: Cli, tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
     budget = ["--trials", "2", "--search-seeds", "2", "--final-seeds", "12", "--epochs", "5", "--shortlist", "1"]
     cli("launch", "iris/mlp@0", *budget, "--out", run.path)
-    before, measured = reproducible(run), run.speedups()["iris/mlp"]
-    assert measured.keys() == {2, 10} and all(ratio > 0 for ratio in measured.values())
-    expected = 10 if measured[10] >= MIN_SPEEDUP else 1
+    before = reproducible(run)
     for study in run.suite().studies:
-        assert {row.batched for row in final_rows(run.rows(study.name), 1)} == {expected, 2 if expected > 1 else 1}
-    run.write_speedups({"iris/mlp": {2: 0.5, 10: 0.5}})
+        assert {row.batched for row in final_rows(run.rows(study.name), 1)} == {10, 2}
+    (run.path / "speedups.json").write_text('{"iris/mlp": {"2": 0.5, "10": 0.5}}')
     cli("resume", run.path, "--trials", "4", "--final-seeds", "15")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ray Tune's handler of Ctrl-C is gone"
     assert before.items() <= reproducible(run).items()
     for study in run.suite().studies:
         rows = run.rows(study.name)
         assert len(by_configuration(rows)) == (1 if study.method == "erm" else 4) and len(final_rows(rows, 1)) == 15
-    assert {row.batched for row in rows if row.trial > 1} <= {1}, "the measurement is remembered"
+    assert all(row.batched > 1 for row in rows), "what was measured then is ignored"
 
 
-# `oom` stands in for a network too large for the device: torch's error can be raised without a GPU.
+# What fails on a node alone passes the check before the launch. `oom` stands in for a network too large for the device:
+# torch's error can be raised without a GPU.
 BROKEN = """
+import sys
 import torch
 from search_spaces.tasks import TASKS
 from tune_kmixup.models import ARCHITECTURES, mlp
@@ -151,7 +149,7 @@ def lacking(shape, classes):
 
 recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
 for name, network in {"broken": broken, "oom": oom, "lacking": lacking, "fine": mlp}.items():
-    ARCHITECTURES[name] = network
+    ARCHITECTURES[name] = network if "default_worker" in sys.argv[0] else mlp
     TASKS[f"iris/{name}"] = (Task("iris", name, recipe, outer_split=0),)
 """
 WHY = {

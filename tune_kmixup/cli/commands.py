@@ -262,7 +262,6 @@ def demo(
     from tune_kmixup.cli.summary import show_comparison
 
     options = {"names": ["demo"], "gpus_per_trial": gpus_per_trial, "data_dir": data_dir, "load": None}
-    options |= {"batch_seeds": "on"}  # it pays for so small a network, and measuring that takes a while
     run_suite(make_suite(options, fetch=True), out_dir, options)
     show_comparison(console, load([out_dir]), out_dir / "report")
 

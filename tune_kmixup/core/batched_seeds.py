@@ -1,35 +1,27 @@
-"""Decides from measured speedups whether the seeds of a trial are trained together as one batch of networks."""
+"""Which seeds of a trial are trained together as one batch of networks."""
 
-from collections.abc import Mapping
+from tune_kmixup.core.config import Suite
 
-from tune_kmixup.core.config import Suite, Task
-
-# Task without its split -> number of seeds -> speedup of training them together over training them one by one.
-Speedups = Mapping[str, Mapping[int, float]]
-
-MIN_SPEEDUP = 1.1  # a smaller one does not justify that sums are rounded in another order
 MAX_BATCHED = 10  # seeds per trial: more gain little, and leave slots idle at the end of a launch
+# Forward, in a step. Most time of a smaller step goes into calls, which batching saves, and of a larger one into
+# arithmetic, which it does not. From `benchmarks/throughput.py batched` (docs/performance.md), on a CPU. On CUDA it was
+# not measured: there the same limit is a cautious one, because a GPU waits for calls in larger steps too.
+MOST_MULTIPLY_ADDS = 10_000_000
 
 
-def should_batch(speedups: Speedups, task: Task, seeds: int) -> bool:
-    """Whether so many seeds of a task are trained together.
+def batching_pays(multiply_adds: int, batch_size: int) -> bool:
+    """Whether seeds train faster together than one after another, by the arithmetic of a step of one of them.
 
-    The speedup of the nearest measured number of seeds decides: it must be at least `MIN_SPEEDUP`.
+    It is a rule and no measurement, so that a command rounds its sums in the same way wherever it runs.
 
     Args:
-        speedups: what was measured. A task without measurements is never batched.
-        task: any split of the task.
-        seeds: seeds of one trial, ≥ 1. A single seed is never batched.
+        multiply_adds: multiplications with additions that the network takes per row, forward.
+        batch_size: rows of a step.
     """
-    measured = speedups.get(task.base, {})
-    return seeds > 1 and bool(measured) and measured[min(measured, key=lambda size: abs(size - seeds))] >= MIN_SPEEDUP
+    return multiply_adds * batch_size <= MOST_MULTIPLY_ADDS
 
 
-def batch_sizes(suite: Suite) -> set[int]:
-    """The numbers of seeds that search and final trials of a suite train together if that is worthwhile."""
-    return {suite.search_seeds, min(MAX_BATCHED, suite.final_seeds)}
-
-
-def largest_batch(speedups: Speedups, suite: Suite, task: Task) -> int:
-    """The largest number of seeds of a task that a trial of the suite trains together; 1 if none are batched."""
-    return max((size for size in batch_sizes(suite) if should_batch(speedups, task, size)), default=1)
+def largest_batch(suite: Suite) -> int:
+    """The largest number of seeds that a trial of the suite trains together, of a task whose seeds are batched."""
+    shortlist_seeds = suite.shortlist_seeds if suite.shortlist > 1 else 1
+    return max(suite.search_seeds, shortlist_seeds, min(MAX_BATCHED, suite.final_seeds))

@@ -309,6 +309,10 @@ class Suite:
         """The study of this name, which must exist."""
         return next(study for study in self.studies if study.name == name)
 
+    def tasks_by_base(self) -> dict[str, Task]:
+        """One task per name without the split: the splits of a task have one network, data set and recipe."""
+        return {study.task.base: study.task for study in self.studies}
+
     def trial_count(self, study: Study) -> int:
         """The number of configurations to search: `trials`, or fewer if the search space has no more."""
         points = point_count(study.space)

@@ -99,6 +99,21 @@ def checked_train_size(task: Task, available: int) -> int:
     return size
 
 
+def input_form(name: str, data_dir: Path) -> tuple[tuple[int, ...], int]:
+    """The shape of one input of the network, and the number of classes, of a data set that has been fetched.
+
+    Raises:
+        BadInput: if it has not been fetched, or does not pass the checks.
+    """
+    dataset = DATASETS.get(name)
+    if dataset is not None and dataset.generate:
+        return dataset.shape, dataset.classes
+    arrays = load_arrays(name, data_dir)
+    suffix = "_train" if "x_train" in arrays else ""
+    shape = tuple(arrays[f"x{suffix}"].shape[1:])
+    return audio.spectrogram_shape(shape[0]) if "rate" in arrays else shape, int(arrays[f"y{suffix}"].max()) + 1
+
+
 class RowCounts(NamedTuple):
     """Rows that a task trains and selects on, and those from which repeats draw the former.
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from tune_kmixup.core.errors import BadInput
 
 Shape = tuple[int, ...]
+Builder = Callable[[Shape, int], nn.Module]
 
 
 def image_shape(shape: Shape, min_side: int = 4) -> Shape:
@@ -211,7 +212,7 @@ def vit_tiny(shape: Shape, classes: int) -> nn.Module:
     return network
 
 
-ARCHITECTURES: dict[str, Callable[[Shape, int], nn.Module]] = {
+ARCHITECTURES: dict[str, Builder] = {
     "mlp": mlp,
     "small_cnn": small_cnn,
     "lenet": lenet,

@@ -23,7 +23,7 @@ class Resources:
         wait: seconds for which a cluster without a node for a trial is waited for, ≥ 0; None: 15 minutes where an
             autoscaler adds nodes, else one.
         batch_seeds: whether the seeds of a trial are trained together: `on`, `off`, or `auto` for tasks where it is
-            measured to be faster.
+            faster (`core.batched_seeds`).
 
     Raises:
         BadInput: if a value is out of range.

@@ -21,7 +21,7 @@ from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 
-# A launch that ends early leaves only these.
+# A launch that ends early leaves only these. Earlier versions wrote speedups.json.
 FILES_BEFORE_SUITE = ("launch*.lock", "holder.json", "speedups.json", "memory.json")
 MAY_GROW = ("trials", "final_seeds")  # fields that a later launch may increase
 

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
 from tune_kmixup.core import asha
-from tune_kmixup.core.batched_seeds import MAX_BATCHED, Speedups, should_batch
+from tune_kmixup.core.batched_seeds import MAX_BATCHED
 from tune_kmixup.core.config import Study, Suite, Trial, derived_seed
 from tune_kmixup.core.progress import left
 from tune_kmixup.core.rows import Row
@@ -49,11 +49,11 @@ class StudyQueue:
         study: one of its studies.
         run: where proposals and rows are written.
         results: the existing ones.
-        speedups: measured speedups of training seeds together.
+        batched: whether the seeds of a trial are trained together.
     """
 
-    def __init__(self, suite: Suite, study: Study, run: RunDir, results: Results, speedups: Speedups):
-        self.suite, self.study, self.run, self.speedups = suite, study, run, speedups
+    def __init__(self, suite: Suite, study: Study, run: RunDir, results: Results, batched: bool):
+        self.suite, self.study, self.run, self.batched = suite, study, run, batched
         self.rows, self.proposals = list(results.rows), dict(results.proposals)
         self.seconds = sum(row.seconds for row in self.rows)
         self.running: dict[str, Trial] = {}  # by Ray's trial id
@@ -119,10 +119,8 @@ class StudyQueue:
             self.finals = []
             todo = left(self.suite, self.study, self.rows)
             if todo.selected is not None:
-                most = min(MAX_BATCHED, self.suite.final_seeds)
                 # If batching gains nothing, a final trial gets as many seeds as a search trial, at the same cost.
-                batched = should_batch(self.speedups, self.study.task, most)
-                seeds_per_trial = most if batched else self.suite.search_seeds
+                seeds_per_trial = MAX_BATCHED if self.batched else self.suite.search_seeds
                 finished = set(self.suite.seeds(self.study, "final")) - set(todo.final)
                 values = self.proposals[todo.selected]
                 self.finals += self.suite.final_trials(self.study, todo.selected, values, finished, seeds_per_trial)
@@ -147,8 +145,7 @@ class StudyQueue:
             stage = self.shortlisted or self.finals
             trial = stage.pop(0) if stage else None
         if trial:
-            batched = should_batch(self.speedups, self.study.task, len(trial.seeds))
-            self.running[ray_id] = trial = replace(trial, batched=batched)
+            self.running[ray_id] = trial = replace(trial, batched=self.batched and len(trial.seeds) > 1)
         return trial
 
     def _next_search_trial(self) -> Trial | None:

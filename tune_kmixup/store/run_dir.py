@@ -5,7 +5,6 @@ derived from `suite.json` and these files, and can be deleted. Each result file 
 under a name that says what it holds. If it exists, its runs are done.
 
     suite.json                                    the suite
-    speedups.json                                 measured speedups of training seeds together, per task
     memory.json                                   measured GPU memory of a trial, per size of GPU and task
     launch.json                                   heartbeat: who launched, since when, and what is running
     launch.lock                                   held by the launch that uses the directory; in a store the lease
@@ -117,7 +116,7 @@ class Results:
 class RunDir:
     """The files of one launch, on disk or in an object store. Reading creates nothing.
 
-    Single files (`suite`, `launch`, `speedups`, `memory`) can be read from a store directly. Result files are many, so
+    Single files (`suite`, `launch`, `memory`) can be read from a store directly. Result files are many, so
     they can be read only on disk: use `local_copy` first. Methods that read raise BadInput if the disk or store cannot
     be read. Methods that write are for the launching process alone. They raise OSError if the disk or store cannot be
     written.
@@ -320,15 +319,6 @@ class RunDir:
             return self._read_note(lease.name, schema.check_lease) if lease else {}
         return self._read_note("holder.json", schema.check_holder)
 
-    def speedups(self) -> dict[str, dict[int, float]]:
-        """The measured speedups so far.
-
-        Returns:
-            Task without its split -> number of seeds -> speedup of training them together over one by one.
-        """
-        by_task = self._read_note("speedups.json", schema.check_speedups)
-        return {task: {int(seeds): speedup for seeds, speedup in sizes.items()} for task, sizes in by_task.items()}
-
     def memory(self) -> dict[int, dict[str, dict[int, int | None]]]:
         """The measured GPU memory of trials so far.
 
@@ -390,10 +380,6 @@ class RunDir:
     def write_failure(self, trial: Trial, error: str) -> None:
         """Writes the last line of the error of a failed trial."""
         self._write(self.rows_path(trial).with_suffix(".failed.json"), {"error": error})
-
-    def write_speedups(self, speedups: Mapping[str, Mapping[int, float]]) -> None:
-        """Writes what `speedups` reads."""
-        self._write(self.path / "speedups.json", speedups)
 
     def write_memory(self, memory: Mapping[int, Mapping[str, Mapping[int, int | None]]]) -> None:
         """Writes what `memory` reads."""

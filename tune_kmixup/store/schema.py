@@ -116,14 +116,6 @@ def check_heartbeat(content: Any) -> None:
             Field(float, 0, 1).check("shares", share)
 
 
-def check_speedups(content: Any) -> None:
-    """speedups.json: task -> number of seeds -> ratio."""
-    for sizes in named(content, "it").values():
-        for seeds, ratio in named(sizes, "seeds").items():
-            check_digits(seeds)
-            Field(float, 0, MOST).check("speedup", ratio)
-
-
 def check_memory(content: Any) -> None:
     """memory.json: bytes of a GPU -> task -> number of seeds -> bytes."""
     for gpu, tasks in named(content, "it").items():

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 from tune_kmixup.core.config import Configuration, Recipe, Task, Trial, configuration, derived_seed
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import mean_cross_entropy
 from tune_kmixup.models.ensemble import can_batch
+from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.training import checkpoint
 from tune_kmixup.training.batches import MEASURED_STEPS, chunks
 from tune_kmixup.training.record import extend_curves, make_row, rung_row, steps_per_epoch
@@ -61,7 +61,6 @@ def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[l
     per_epoch = steps_per_epoch(recipe, data)
     half = recipe.precision == "bfloat16" and device.type == "cuda"
     precision = torch.autocast(device.type, torch.bfloat16) if half else nullcontext()  # enabled=False would take time
-    draws_at_random = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in model.modules())
     ones = torch.ones(len(state.seeds), device=device)
     model.train()
     with closing(chunks(data, config, state.seeds, state.step)) as source:
@@ -70,8 +69,8 @@ def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[l
                 state.loss = torch.zeros_like(state.loss)
             if pairs is not None and state.step < MEASURED_STEPS:
                 state.add_pairs(pairs)
-            if draws_at_random:  # a single run: seeds with dropout cannot be batched
-                torch.manual_seed(derived_seed(state.seeds[0], "dropout", state.step))
+            # Whatever the network draws, now or in a later step. Of a single run: one that draws is not batched.
+            seed_all(derived_seed(state.seeds[0], "dropout", state.step))
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, state.step, per_epoch)
             with precision:

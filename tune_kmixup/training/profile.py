@@ -1,81 +1,18 @@
-"""Short measurements on the device of the trials: the speedup of batched seeds, and the GPU memory of a trial."""
+"""The GPU memory of a trial, measured in a short one."""
 
 import math
-import time
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import islice
 
 import torch
 
-from tune_kmixup.core.config import Task, Trial, configuration
+from tune_kmixup.core.config import Task, Trial
 from tune_kmixup.data.prepare import Data, Part
-from tune_kmixup.models.ensemble import can_batch
 from tune_kmixup.training.batches import chunk_steps
-from tune_kmixup.training.loop import steps, train_to_end
+from tune_kmixup.training.loop import train_to_end
 from tune_kmixup.training.metrics import EVAL_BATCH
 from tune_kmixup.training.prefetch import AHEAD
-from tune_kmixup.training.state import initial_state
 
-LONG_STEP = 0.02  # seconds on a CPU: the arithmetic dominates a longer step, and batching does not reduce that
-TIMED_STEPS = 3
-ROUNDS = 5
 MEMORY_CHUNKS = AHEAD + 2  # one in use, those that are ready, and one that is being made
-
-
-def measure_speedups(task: Task, data: Data, sizes: Iterable[int]) -> dict[int, float]:
-    """How many times faster seeds train together than one after another.
-
-    Times a few steps of mixup on the task's own data, batched and alone in turn, and takes the least time over several
-    rounds. Takes about a second.
-
-    Args:
-        task: its recipe and architecture are used.
-        data: on the device of the trials.
-        sizes: numbers of seeds to try.
-
-    Returns:
-        Number of seeds -> speedup; 0 if they do not fit into memory. Empty if the architecture cannot be batched or a
-        step takes so long that batching cannot pay.
-    """
-    if not can_batch(task.architecture, data.shape, data.classes):
-        return {}
-    time_alone = step_timer(task, data, 1)
-    if time_alone() > LONG_STEP * TIMED_STEPS and data.train.x.device.type == "cpu":
-        return {}
-    return {size: speedup(step_timer(task, data, size), time_alone, size) for size in sizes if size > 1}
-
-
-def speedup(time_batched: Callable[[], float], time_alone: Callable[[], float], size: int) -> float:
-    try:
-        times = [(time_batched(), time_alone()) for _ in range(ROUNDS + 1)][1:]
-    except torch.OutOfMemoryError:
-        return 0.0
-    return size * min(alone for _, alone in times) / min(batched for batched, _ in times)
-
-
-def step_timer(task: Task, data: Data, seeds: int) -> Callable[[], float]:
-    """Makes a function that trains a number of seeds for `TIMED_STEPS` steps and returns the seconds.
-
-    Args:
-        task: its recipe and architecture are used.
-        data: training rows, on the device to be timed.
-        seeds: number of seeds to train together.
-    """
-    recipe = replace(task.recipe, epochs=10**6)
-    config = configuration(recipe, {"alpha": 1.0})
-    training = steps(initial_state(task, config, data, range(seeds)), config, data)
-    device = data.train.x.device
-
-    def time_steps() -> float:
-        start = time.perf_counter()
-        for _ in islice(training, TIMED_STEPS):
-            pass
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - start
-
-    return time_steps
 
 
 def measure_gpu_memory(task: Task, data: Data, seeds: int) -> int | None:

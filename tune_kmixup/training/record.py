@@ -5,10 +5,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from tune_kmixup.core.config import Configuration, Recipe, Task, Trial
+from tune_kmixup.core.config import Configuration, Recipe, Task, Trial, derived_seed
 from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import perturbation_factor
+from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.training.batches import MEASURED_STEPS
 from tune_kmixup.training.metrics import error, evaluate, evaluate_final, predict
 from tune_kmixup.training.provenance import provenance
@@ -34,7 +35,7 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
         Its row, without `data` and `loaded`, which training does not know.
     """
     start = time.perf_counter()
-    state.model.copy_to(state.network, run)
+    prepare_evaluation(state, run)
     scores = {f"val_{name}": value for name, value in evaluate(state.network, data.val, data).items()}
     if data.test is not None:
         scores |= {f"test_{name}": value for name, value in evaluate_final(state.network, data.test, data).items()}
@@ -79,10 +80,16 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
     )
 
 
+def prepare_evaluation(state: TrainingState, run: int) -> None:
+    """Copies the weights of a run into the network of the state, and seeds what that draws while it is scored."""
+    state.model.copy_to(state.network, run)
+    seed_all(derived_seed(state.seeds[run], "evaluation"))
+
+
 def extend_curves(state: TrainingState, data: Data, per_epoch: int) -> None:
     """Adds the epoch to the curves of all runs, if one has just ended.
 
-    Scoring draws no random number and updates no statistic, so the training goes on as without curves.
+    Scoring updates no statistic, and each step seeds what it draws, so the training goes on as without curves.
 
     Args:
         state: state of the runs that are trained together.
@@ -93,7 +100,7 @@ def extend_curves(state: TrainingState, data: Data, per_epoch: int) -> None:
         return
     errors = []
     for run in range(len(state.seeds)):
-        state.model.copy_to(state.network, run)
+        prepare_evaluation(state, run)
         errors.append(error(predict(state.network, data.val.x, data), data.val.y))
     state.model.train()  # an ensemble of one network was evaluated in place
     state.train_losses.append([loss / per_epoch for loss in state.loss.tolist()])

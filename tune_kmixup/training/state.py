@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tune_kmixup.core.config import Configuration, Task, derived_seed
 from tune_kmixup.data.prepare import Data
-from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.models.ensemble import Ensemble
+from tune_kmixup.models.networks import build_network
 
 # The layout of convolution weights, with channels innermost, which is faster (docs/performance.md). Other weights have
 # none. A convolution brings its input into the layout of its weight, so inputs need no conversion of their own.
@@ -108,10 +108,8 @@ def initial_state(task: Task, config: Configuration, data: Data, seeds: Sequence
     device = data.train.x.device
     networks = []
     for seed in seeds:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, "init"))
-            network = ARCHITECTURES[task.architecture](data.shape, data.classes).to(device)
-            networks.append(network.to(memory_format=CONV_LAYOUT))
+        network = build_network(task.architecture, data.shape, data.classes, derived_seed(seed, "init"))
+        networks.append(network.to(device).to(memory_format=CONV_LAYOUT))
     model = Ensemble(networks).to(memory_format=CONV_LAYOUT)
     recipe = config.recipe
     weights, lr, decay = model.parameters(), recipe.lr, recipe.weight_decay

@@ -18,6 +18,7 @@ from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.data.download import fetch
 from tune_kmixup.planning.identity import identified
+from tune_kmixup.planning.networks import batched_tasks
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources, repeated_options
 from tune_kmixup.store.run_dir import RunDir
@@ -25,7 +26,7 @@ from tune_kmixup.tuning import loggers
 from tune_kmixup.tuning.capacity import capacity_of
 from tune_kmixup.tuning.cluster import first_line, ray_connection
 from tune_kmixup.tuning.heartbeat import Heartbeat
-from tune_kmixup.tuning.profiling import load_or_measure_speedups, make_slots
+from tune_kmixup.tuning.profiling import make_slots
 from tune_kmixup.tuning.scheduler import SuiteScheduler
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.signals import StopSignals
@@ -91,8 +92,8 @@ def launch(
         How the launch ended; None if nothing was missing.
 
     Raises:
-        BadInput: if the suite cannot run with these arguments, or the run directory holds results of other data,
-            `--load` files or numbers.
+        BadInput: if the suite cannot run with these arguments, a network cannot be trained, or the run directory holds
+            results of other data, `--load` files or numbers.
         LaunchError: if Ray or a disk fails, or the cluster loses all its nodes.
         KeyboardInterrupt: with the number of a signal (Ctrl-C, SIGTERM, SIGHUP) that arrives before the first trial, or
             of a second one after. The first one after it stops the launch: running trials save their state.
@@ -108,6 +109,8 @@ def launch(
     for dataset in {study.task.dataset for study in suite.studies}:
         fetch(dataset, data_dir)
     suite = identified(suite, run, data_dir, plugins)
+    listeners.phase("Trying the networks")
+    batched = batched_tasks(suite, data_dir, resources.batch_seeds)
     listeners.phase(f"Joining the Ray cluster at {resources.address}" if resources.address else "Starting Ray")
     with (
         StopSignals() as signals,
@@ -118,14 +121,14 @@ def launch(
     ):
         signals.install()
         nodes = capacity.wait_for_node(searcher.demand(capacity.most), listeners.phase)
-        listeners.phase("Measuring how trials train fastest")
-        speedups = load_or_measure_speedups(suite, run, data_dir, plugins, resources)
-        slots = make_slots(suite, run, data_dir, plugins, resources, speedups)
+        if resources.gpus_per_trial == "auto":
+            listeners.phase("Measuring the GPU memory of trials")
+        slots = make_slots(suite, run, data_dir, plugins, resources, batched)
         slots.follow(nodes)
-        run.write_suite(suite)  # not before: a suite that cannot run leaves only its measurements behind
+        run.write_suite(suite)  # not before: a suite that cannot run leaves at most measurements behind
         for study, values in (warm_start or {}).items():
             run.write_proposal(study, 0, values)
-        searcher = SuiteSearcher(suite, run, speedups, slots)
+        searcher = SuiteSearcher(suite, run, batched, slots)
         options = repeated_options(resources, log_to)
         heartbeat = Heartbeat(searcher, run, capacity, signals, options, listeners.progress)
         searcher.on_suggest = heartbeat.beat

@@ -1,53 +1,24 @@
-"""Measurements before the first trial, where trials run: gain of batched seeds, and GPU memory of a trial."""
+"""The GPU memory of a trial, measured before the first one, where trials run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tune_kmixup.core.batched_seeds import MAX_BATCHED, Speedups, batch_sizes, largest_batch
-from tune_kmixup.core.config import Suite, Task
+from tune_kmixup.core.batched_seeds import largest_batch
+from tune_kmixup.core.config import Suite
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.gpu_sharing import GpuSharing, gpu_shares
 from tune_kmixup.tuning.slots import EqualSlots, Slots
-from tune_kmixup.tuning.worker import measure_gpu_memory, measure_speedups, total_gpu_memory
-
-
-def load_or_measure_speedups(
-    suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources
-) -> Speedups:
-    """How much faster batched seeds train, for each task. Measured where trials run, once per run directory.
-
-    Args:
-        suite: its tasks and numbers of seeds are measured.
-        run: holds earlier measurements; new ones are written there.
-        data_dir: folder of the data sets.
-        plugins: the user's own modules.
-        resources: those of a trial; `batch_seeds` "on" or "off" makes measuring unnecessary.
-
-    Returns:
-        Task without its split -> number of seeds -> speedup over training them in turn. Tasks that cannot be trained
-        are left out: their trials report why.
-    """
-    tasks = tasks_by_base(suite)
-    if resources.batch_seeds != "auto":
-        return {base: {MAX_BATCHED: float("inf")} for base in tasks if resources.batch_seeds == "on"}
-    sizes = batch_sizes(suite) - {1}
-    speedups = run.speedups()
-    measure = remote_function(measure_speedups, resources)
-    missing = {base: task for base, task in tasks.items() if base not in speedups and sizes}
-    refs = {base: measure.remote(task, data_dir, plugins, resources, sizes) for base, task in missing.items()}
-    speedups |= collect(refs)
-    run.write_speedups(speedups)
-    return speedups
+from tune_kmixup.tuning.worker import measure_gpu_memory, total_gpu_memory
 
 
 def make_slots(
-    suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources, speedups: Speedups
+    suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources, batched: Collection[str]
 ) -> Slots:
     """How trials share the cluster. With `auto`, by measured memory, once per run directory and size of GPU memory.
 
@@ -57,7 +28,7 @@ def make_slots(
         data_dir: folder of the data sets.
         plugins: the user's own modules.
         resources: those of a trial; a number of `gpus_per_trial` makes measuring unnecessary.
-        speedups: decide how many seeds a trial trains together, see `load_or_measure_speedups`.
+        batched: tasks whose seeds are trained together, see `planning.networks.batched_tasks`.
 
     Returns:
         Slots, which follow no nodes yet.
@@ -68,8 +39,8 @@ def make_slots(
     if resources.gpus_per_trial != "auto":
         return EqualSlots(resources.cpus_per_trial, resources.gpus_per_trial, resources.max_concurrent, nodes=())
     gpu_memory, cpus_per_gpu = smallest_gpu(plugins)
-    tasks = tasks_by_base(suite)
-    seeds = {base: largest_batch(speedups, suite, task) for base, task in tasks.items()}
+    tasks = suite.tasks_by_base()
+    seeds = {base: largest_batch(suite) if base in batched else 1 for base in tasks}
     measured = run.memory()
     on_this_gpu = measured.setdefault(gpu_memory, {})
     measure = remote_function(measure_gpu_memory, resources)
@@ -83,11 +54,6 @@ def make_slots(
     cpu_limit = cpus_per_gpu / resources.cpus_per_trial
     shares = gpu_shares(needs, gpu_memory, cpu_limit)
     return GpuSharing(shares, resources.cpus_per_trial, resources.max_concurrent)
-
-
-def tasks_by_base(suite: Suite) -> dict[str, Task]:
-    """One task per name without the split: splits of a task need the same time and memory."""
-    return {study.task.base: study.task for study in suite.studies}
 
 
 def remote_function(function: Callable[..., Any], resources: Resources) -> Any:

@@ -7,14 +7,13 @@ There is no barrier between the two phases.
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from tune_kmixup.core.batched_seeds import Speedups
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
@@ -32,17 +31,18 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
     Args:
         suite: what to run.
         run: where rows and proposals are written, and which of them exist already.
-        speedups: gain of training seeds together, see `profiling.load_or_measure_speedups`; None: never together.
+        batched: tasks whose seeds are trained together, see `planning.networks.batched_tasks`.
         slots: which trials can run now; None: all.
     """
 
-    def __init__(self, suite: Suite, run: RunDir, speedups: Speedups | None = None, slots: Slots | None = None):
+    def __init__(self, suite: Suite, run: RunDir, batched: Collection[str] = (), slots: Slots | None = None):
         super().__init__()  # without a metric: the study queues score trials from their rows
         self.suite, self.run, self.slots = suite, run, slots or EqualSlots()
         with run.local_copy() as local:
             results = local.results(suite)
         self.queues = {
-            study.name: StudyQueue(suite, study, run, results[study.name], speedups or {}) for study in suite.studies
+            study.name: StudyQueue(suite, study, run, results[study.name], study.task.base in batched)
+            for study in suite.studies
         }
         self.queues_by_task: dict[str, list[StudyQueue]] = {}  # by task without its split
         for queue in self.queues.values():

@@ -1,4 +1,4 @@
-"""What runs in Ray's worker processes: trials, and the measurements before the first of them."""
+"""What runs in Ray's worker processes: trials, and the measurement of GPU memory before the first of them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -126,15 +126,6 @@ def cached_data(task: Task, data_dir: Path, test: bool, device: str) -> Data:
         data = prepare(task, data_dir, test=test, device=device)
     data_cache[key] = data
     return data
-
-
-def measure_speedups(
-    task: Task, data_dir: Path, plugins: Plugins, resources: Resources, sizes: Iterable[int]
-) -> dict[int, float]:
-    """`profile.measure_speedups` with the device and threads of a trial."""
-    plugins.load()
-    torch.set_num_threads(resources.threads)
-    return profile.measure_speedups(task, cached_data(task, data_dir, False, resources.device), sizes)
 
 
 def measure_gpu_memory(task: Task, data_dir: Path, plugins: Plugins, resources: Resources, seeds: int) -> int | None:

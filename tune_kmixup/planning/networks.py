@@ -1,0 +1,40 @@
+"""Checks the networks of a suite before anything trains, and chooses the tasks whose seeds train together."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from tune_kmixup.core.batched_seeds import batching_pays
+from tune_kmixup.core.config import Suite
+from tune_kmixup.data.prepare import input_form
+from tune_kmixup.models.ensemble import can_batch
+from tune_kmixup.models.networks import checked_network, multiply_adds
+from tune_kmixup.planning.resources import BatchSeeds
+
+CHECKED_ROWS = 2
+
+
+def batched_tasks(suite: Suite, data_dir: Path, batch_seeds: BatchSeeds) -> Collection[str]:
+    """The tasks whose seeds train together. The network of every task is checked.
+
+    Args:
+        suite: its data sets have been fetched.
+        data_dir: folder of the data sets.
+        batch_seeds: `on`: all tasks whose networks allow it; `auto`: those of them where it is faster; `off`: none.
+
+    Returns:
+        Names of tasks without their split.
+
+    Raises:
+        BadInput: for a network that cannot be trained, see `models.networks.checked_network`.
+    """
+    batched = set()
+    for base, task in suite.tasks_by_base().items():
+        shape, classes = input_form(task.dataset, data_dir)
+        batch_size = task.recipe.batch_size
+        network = checked_network(task.architecture, shape, classes, min(batch_size, CHECKED_ROWS))
+        wanted = batch_seeds == "on" or (
+            batch_seeds == "auto" and batching_pays(multiply_adds(network, shape), batch_size)
+        )
+        if wanted and can_batch(task.architecture, shape, classes):
+            batched.add(base)
+    return batched
