@@ -18,7 +18,7 @@ def train(alpha: float, k: int, seed: int, epochs: int = 100, batch: int = 50) -
     for _ in range(epochs):
         order, others = (torch.randperm(200, generator=generator).split(batch) for _ in range(2))
         for rows, other in zip(order, others, strict=True):
-            lam = sample_lambda(alpha, 1, generator).item()  # λ ~ Beta(α, α), one per batch
+            lam = sample_lambda(alpha, 1, generator)  # λ ~ Beta(α, α), one per batch
             other = other[pair(x[rows], x[other], k)]  # optimal matching inside blocks of k rows
             loss = mixed_cross_entropy(model(mix(x[rows], x[other], lam)), y[rows], y[other], lam)
             optimizer.zero_grad()

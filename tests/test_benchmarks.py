@@ -93,12 +93,6 @@ def test_the_costs_of_tasks_are_those_of_the_published_runs() -> None:
     assert {name: found[name][0] for name in COSTS} == pytest.approx(COSTS, rel=0.05), "two digits"
 
 
-def test_the_readme_shows_the_example_as_it_is() -> None:
-    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    example = (ROOT / "examples" / "train_with_kmixup.py").read_text()
-    assert len(shown) == 1 and shown[0] in example
-
-
 def test_a_simulated_search_stops_what_the_rungs_say() -> None:
     """Epochs 1 and 3 of 9. The best so far continues; of six at a rung the best two do; ties continue."""
     rungs = [(0.5, 0.5), (0.6, 0.1), (0.4, 0.6), (0.4, 0.5), (0.3, 0.2), (0.4, 0.1)]

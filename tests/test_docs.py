@@ -1,8 +1,12 @@
 """The documentation agrees with the code, the tests and the published results."""
 
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,6 +85,63 @@ def test_the_architecture_names_every_module() -> None:
     for package in ("tune_kmixup", "search_spaces", "analysis"):
         for path in (ROOT / package).rglob("[!_]*.py"):
             assert f"`{path.stem}`" in text, path
+
+
+def samples_of(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("sample", ["README", "loop", "DataLoader"])
+def test_the_loops_of_the_documentation_train(sample: str) -> None:
+    """They stand on the first block of docs/kmixup.md: data, a network and an optimizer."""
+    shared, loop, collated, *_ = samples_of("docs/kmixup.md")
+    (readme,) = samples_of("README.md")
+    assert len([line for line in readme.splitlines() if line]) == 5
+    names: dict[str, Any] = {}
+    exec(shared + {"README": readme, "loop": loop, "DataLoader": collated}[sample], names)
+    assert names["y"].shape == (47, 10), "the last batch of 1797 rows"
+    assert names["loss"].requires_grad and names["loss"].item() < (1.5 if sample == "loop" else 3)
+
+
+CHECKS = {
+    "Lightning": """
+assert trainer.callback_metrics["val_error"] < 0.5 and trainer.lightning_module.kmixup.epoch == 2
+""",
+    "Hugging Face": """
+x, y = digits.tensors
+expected = cross_entropy(trainer.model(x.view(-1, 1, 8, 8)).logits, y)
+assert abs(trainer.evaluate()["eval_loss"] - float(expected)) < 1e-4 and kmixup.previous is not None and kmixup.training
+assert float(expected) < 2
+""",
+    "timm": """
+from timm.loss import SoftTargetCrossEntropy
+x, y = KMixup(8, 1.0, num_classes=10)(*next(iter(loader)))
+assert torch.allclose(SoftTargetCrossEntropy()(model(x), y), cross_entropy(model(x), y))
+""",
+}
+
+
+@pytest.fixture(scope="session")
+def frameworks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what these frameworks need beside the packages that are here."""
+    folder = tmp_path_factory.mktemp("frameworks")
+    install = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
+    wanted = [*install, "--dry-run", "lightning", "transformers[torch]", "timm"]
+    plan = subprocess.run(wanted, capture_output=True, text=True, check=True, timeout=300).stderr
+    missing = re.findall(r"^ \+ (\S+)$", plan, re.MULTILINE)
+    subprocess.run([*install, "--quiet", "--no-deps", "--target", str(folder), *missing], check=True, timeout=600)
+    return folder
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("framework", CHECKS)
+def test_the_example_of_a_framework_trains(framework: str, frameworks: Path, tmp_path: Path) -> None:
+    shared, _, _, lightning, hugging_face = samples_of("docs/kmixup.md")
+    sample = {"Lightning": lightning, "Hugging Face": hugging_face, "timm": ""}[framework]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(frameworks), str(ROOT)]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", shared + sample + CHECKS[framework]]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
 
 
 def test_links_of_the_documentation_lead_somewhere() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tune_kmixup.core.config import Recipe, Study, Suite, Task, Trial
     from tune_kmixup.core.errors import BadInput
-    from tune_kmixup.mixing import mix, mixed_cross_entropy, pair, sample_lambda
+    from tune_kmixup.mixing import KMixup, mix, mixed_cross_entropy, pair, sample_lambda
 
 try:
     __version__ = version("tune-kmixup")
@@ -16,6 +16,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 __all__ = [
     "BadInput",
+    "KMixup",
     "Recipe",
     "Study",
     "Suite",
@@ -31,7 +32,7 @@ __all__ = [
 _MODULES = {
     "BadInput": "tune_kmixup.core.errors",
     **dict.fromkeys(("Recipe", "Study", "Suite", "Task", "Trial"), "tune_kmixup.core.config"),
-    **dict.fromkeys(("mix", "mixed_cross_entropy", "pair", "sample_lambda"), "tune_kmixup.mixing"),
+    **dict.fromkeys(("KMixup", "mix", "mixed_cross_entropy", "pair", "sample_lambda"), "tune_kmixup.mixing"),
 }
 
 

@@ -165,6 +165,103 @@ def test_mixed_cross_entropy_equals_cross_entropy_of_mixed_labels() -> None:
     assert torch.allclose(mixed_cross_entropy(logits, y, y_partner, 0.3), expected)
 
 
+@pytest.mark.parametrize(("alpha", "size"), [(0.5, 1), (0.5, 16), (0.0, 1)], ids=["batch", "row", "ERM"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_lambda_goes_into_the_functions_as_it_is_drawn(alpha: float, size: int, dtype: torch.dtype) -> None:
+    lam = sample_lambda(alpha, size, torch.Generator().manual_seed(1))
+    x, partner = (t.reshape(16, 3, 2, 1).to(dtype) for t in batch(16, 6))
+    mixed = mix(x, partner, lam)
+    assert mixed.dtype == dtype
+    one_by_one = [mix(x[i], partner[i], float(lam[i % size])).double() for i in range(16)]
+    assert torch.allclose(mixed.double(), torch.stack(one_by_one), atol=0.02 if dtype == torch.bfloat16 else 1e-6)
+    assert torch.equal(mixed, x) == (alpha == 0)
+
+    logits, y, y_partner = batch(16, 5)[0].to(dtype), torch.arange(16) % 5, torch.arange(16) % 3
+    losses = [mixed_cross_entropy(logits[[i]], y[[i]], y_partner[[i]], float(lam[i % size])) for i in range(16)]
+    loss = mixed_cross_entropy(logits, y, y_partner, lam)
+    assert loss.dtype == dtype and loss.shape == ()
+    assert float(loss) == pytest.approx(
+        float(torch.stack(losses).double().mean()), rel=0.02 if dtype.itemsize == 2 else 1e-6
+    )
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 8), (1,), ()], ids=["run", "row of each run", "one", "scalar"])
+def test_lambda_of_several_runs(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, partner, logits = (torch.randn(3, 8, 5, generator=generator) for _ in range(3))
+    y, y_partner = (torch.randint(5, (3, 8), generator=generator) for _ in range(2))
+    lam = torch.rand(shape, generator=generator, dtype=torch.float64)
+    mixed, losses = mix(x, partner, lam), mixed_cross_entropy(logits, y, y_partner, lam)
+    assert losses.shape == (3,)
+    for run in range(3):
+        own = lam[run] if len(shape) and shape[0] == 3 else lam
+        assert torch.allclose(mixed[run], mix(x[run], partner[run], own))
+        assert torch.allclose(losses[run], mixed_cross_entropy(logits[run], y[run], y_partner[run], own))
+
+
+def test_a_number_is_the_lambda_of_several_runs_too() -> None:
+    logits, y, y_partner = torch.randn(3, 8, 5), torch.zeros(3, 8).long(), torch.ones(3, 8).long()
+    expected = mixed_cross_entropy(logits, y, y_partner, torch.full((3,), 0.3))
+    assert torch.allclose(mixed_cross_entropy(logits, y, y_partner, 0.3), expected)
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_channels_last_stays(size: int) -> None:
+    x, partner = (t.reshape(8, 3, 4, 4).to(memory_format=torch.channels_last) for t in batch(8, 48))
+    lam = sample_lambda(1.0, size, torch.Generator().manual_seed(0))
+    for mixed in (mix(x, partner[pair(x, partner, 4)], lam), mix(x.bfloat16(), partner.bfloat16(), lam)):
+        assert mixed.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(mix(x, partner, lam), mix(x.contiguous(), partner.contiguous(), lam))
+
+
+def test_what_cannot_be_mixed_is_refused_in_one_line() -> None:
+    x, partner = batch(4, 3)
+    with pytest.raises(BadInput, match=r"x holds torch\.uint8 .*convert them to a floating type first"):
+        mix(x.byte(), partner.byte(), 0.5)
+    with pytest.raises(BadInput, match=r"x is a ndarray: give a tensor, for an array torch\.from_numpy\(x\)\."):
+        mix(x.numpy(), partner, 0.5)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="x is a ndarray"):
+        pair(x.numpy(), partner.numpy(), 2)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"shapes \(4, 3\) and \(3, 3\)"):
+        mix(x, partner[:3], 0.5)
+    with pytest.raises(BadInput, match=r"lam has shape \(3,\) for a batch of shape \(4, 3\): .* each of its 4 rows"):
+        mix(x, partner, torch.rand(3))
+    with pytest.raises(BadInput, match=r"lam has shape \(3,\) for a batch of shape \(4,\)"):
+        mixed_cross_entropy(x, torch.zeros(4).long(), torch.zeros(4).long(), torch.rand(3))
+    with pytest.raises(BadInput, match=r"y holds torch\.float32: .*cross_entropy\(logits, mix"):
+        mixed_cross_entropy(x, x, x, 0.5)
+
+
+def test_short_integers_are_class_indices() -> None:
+    logits, y = batch(4, 3)[0], torch.tensor([0, 2, 1, 1])
+    assert torch.equal(mixed_cross_entropy(logits, y.int(), y.byte(), 0.3), mixed_cross_entropy(logits, y, y, 0.3))
+
+
+def compiled_step(backend: str) -> None:
+    def step(x: Tensor, partner: Tensor, y: Tensor, y_partner: Tensor, lam: Tensor) -> Tensor:
+        sigma = pair(x, partner, 4)
+        return mixed_cross_entropy(mix(x, partner[sigma], lam) @ weight, y, y_partner[sigma], lam)
+
+    weight = torch.randn(3, 5, requires_grad=True)
+    arguments = (*batch(8, 3), torch.arange(8) % 3, torch.arange(8) % 2, sample_lambda(1.0, 1, torch.Generator()))
+    compiled = torch.compile(step, fullgraph=True, backend=backend)
+    expected, loss = step(*arguments), compiled(*arguments)
+    assert torch.allclose(loss, expected)
+    assert torch.allclose(*(torch.autograd.grad(value, weight)[0] for value in (loss, expected)))
+    with pytest.raises(BadInput, match="x holds 1 and partner 0 rows that are not finite"):
+        compiled(arguments[0] / torch.arange(8)[:, None], *arguments[1:])
+
+
+@pytest.mark.slow
+def test_a_step_that_pairs_is_one_graph() -> None:
+    compiled_step("aot_eager")
+
+
+@pytest.mark.thorough
+def test_a_step_that_pairs_is_compiled_to_machine_code() -> None:
+    compiled_step("inductor")
+
+
 @pytest.mark.parametrize("alpha", [0.01, 0.1, 1.0, 3.7, 10.0, 64.0, 1000.0])
 def test_perturbation_factor_agrees_with_quadrature_and_simulation(alpha: float) -> None:
     beta = stats.beta(alpha, alpha)

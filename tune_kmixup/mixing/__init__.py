@@ -9,8 +9,10 @@ from tune_kmixup.mixing.step import (
     perturbation_factor,
     sample_lambda,
 )
+from tune_kmixup.mixing.transform import KMixup
 
 __all__ = [
+    "KMixup",
     "alpha_for",
     "mean_cross_entropy",
     "mix",

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.mixing.step import check_tensor
 
 Cost = Literal["sqeuclidean", "euclidean"]
 Solver = Literal["hungarian", "emd", "sinkhorn"]
@@ -33,7 +34,7 @@ def pair(x: Tensor, partner: Tensor, k: int, *, cost: Cost = "sqeuclidean", solv
     Source: Greenewald et al., k-Mixup Regularization for Deep Learning via Optimal Transport, arXiv 2106.02933.
 
     Args:
-        x: B x ..., of any floating type or uint8, finite.
+        x: B x ..., of any real type, finite.
         partner: a batch of the same shape.
         k: rows per block, ≥ 1.
         cost: cost of pairing two rows. `sqeuclidean`, the squared Euclidean distance, as in the displacement
@@ -46,7 +47,8 @@ def pair(x: Tensor, partner: Tensor, k: int, *, cost: Cost = "sqeuclidean", solv
         σ: B integers on the device of `x`.
 
     Raises:
-        BadInput: if the shapes differ, k < 1, the cost or solver is unknown, or a row is not finite.
+        BadInput: if a batch is no tensor, the shapes differ, k < 1, the cost or solver is unknown, or a row is not
+            finite.
     """
     return pair_runs(x[None], partner[None], k, cost=cost, solver=solver)[0]
 
@@ -68,6 +70,11 @@ def pair_runs(
     Raises:
         BadInput: see `pair`.
     """
+    if torch.compiler.is_compiling():
+        opaque: Tensor = opaque_pair_runs(x, partner, k, cost, solver)
+        return opaque
+    check_tensor("x", x)
+    check_tensor("partner", partner)
     if x.shape != partner.shape:
         shapes = tuple(x.shape[1:]), tuple(partner.shape[1:])
         raise BadInput(f"x and partner have shapes {shapes[0]} and {shapes[1]}: give two of one shape.")
@@ -90,6 +97,20 @@ def pair_runs(
     sigma = np.concatenate([assignments(group, solve).reshape(runs, -1) for group in matrices], axis=1)
     sigma += np.arange(rows) // k * k
     return torch.from_numpy(sigma).to(x.device)
+
+
+@torch.library.custom_op("tune_kmixup::pair_runs", mutates_args=())
+def opaque_pair_runs(x: Tensor, partner: Tensor, k: int, cost: str, solver: str) -> Tensor:
+    """`pair_runs` for torch.compile, which cannot look into scipy: one node of its graph, so the graph stays whole.
+
+    Outside of a graph the detour through torch's dispatcher would cost more than a small pairing.
+    """
+    return pair_runs(x, partner, k, cost=cost, solver=solver).contiguous()  # type: ignore[arg-type]
+
+
+@opaque_pair_runs.register_fake
+def _(x: Tensor, partner: Tensor, k: int, cost: str, solver: str) -> Tensor:
+    return torch.empty(x.shape[:2], dtype=torch.int64, device=x.device)
 
 
 def not_finite_error(x: Tensor, partner: Tensor) -> BadInput:

@@ -50,17 +50,61 @@ def sample_lambda(alpha: float, size: int, generator: torch.Generator) -> Tensor
 def mix(x: Tensor, partner: Tensor, lam: float | Tensor) -> Tensor:
     """The mixed inputs λ x + (1-λ) partner. For λ = 1 they equal x bit for bit.
 
+    Soft labels are mixed the same way. Types of less than 32 bits are mixed in float32 and rounded once.
+
     Args:
-        x: B x ..., or R x B x ... for R runs.
+        x: B x ..., or R x B x ... for R runs, of a floating type.
         partner: same shape; its rows are already permuted by σ.
-        lam: λ in [0, 1]; for R runs a tensor of shape (R,).
+        lam: λ in [0, 1], as `sample_lambda` returns it: one value, or as many as `x` has rows (B,) or runs (R,). Its
+            type and device need not be those of `x`.
 
     Returns:
-        Same shape as `x`.
+        Same shape, type and memory format as `x`.
+
+    Raises:
+        BadInput: if an argument is no tensor, `x` holds integers, or a shape does not fit.
     """
-    if isinstance(lam, Tensor):
-        return torch.lerp(partner, x, lam.reshape(-1, *(1,) * (x.ndim - 1)))
-    return x if lam == 1 else torch.lerp(partner, x, lam)
+    check_tensor("x", x)
+    check_tensor("partner", partner)
+    if not (x.is_floating_point() and partner.is_floating_point()):
+        found = f"x holds {x.dtype} and partner {partner.dtype}"
+        raise BadInput(f"{found}: convert them to a floating type first, for images x.float() / 255.")
+    if x.shape != partner.shape:
+        raise BadInput(f"x and partner have shapes {tuple(x.shape)} and {tuple(partner.shape)}: give two of one shape.")
+    if not isinstance(lam, Tensor):
+        return x if lam == 1 else torch.lerp(partner, x, lam)
+    return interpolate(partner, x, weight_of(lam, x.shape, x))
+
+
+def interpolate(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
+    """One operation instead of four: for small networks the calls are what a step costs."""
+    if weight.dtype == end.dtype:
+        return torch.lerp(start, end, weight)
+    return torch.lerp(start.to(weight.dtype), end.to(weight.dtype), weight).to(end.dtype)
+
+
+def weight_of(lam: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
+    """λ as a weight of `like`: with its dimensions, on its device, and in its type or, if that is shorter, in float32.
+
+    Args:
+        lam: one value, or one for each index of the first dimensions of a batch.
+        shape: that of the batch.
+        like: what is weighted. It has the first dimensions of the batch.
+    """
+    if lam.shape != like.shape:
+        own = () if lam.numel() == 1 else lam.shape
+        if own != shape[: len(own)]:
+            given = f"lam has shape {tuple(own)} for a batch of shape {tuple(shape)}"
+            raise BadInput(f"{given}: give one value, or one for each of its {shape[0]} rows (or runs).")
+        lam = lam.reshape((*own, *(1,) * (like.ndim - len(own))))
+    if lam.dtype != like.dtype or lam.device != like.device:
+        lam = lam.to(like.device, torch.promote_types(like.dtype, torch.float32))
+    return lam
+
+
+def check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise BadInput(f"{name} is a {type(value).__name__}: give a tensor, for an array torch.from_numpy({name}).")
 
 
 def mixed_cross_entropy(logits: Tensor, y: Tensor, y_partner: Tensor, lam: float | Tensor) -> Tensor:
@@ -72,15 +116,37 @@ def mixed_cross_entropy(logits: Tensor, y: Tensor, y_partner: Tensor, lam: float
         logits: B x C, or R x B x C for R runs.
         y: class indices, B or R x B.
         y_partner: class indices, same shape; already permuted by σ.
-        lam: λ in [0, 1]; for R runs a tensor of shape (R,).
+        lam: λ in [0, 1], as `mix` takes it.
 
     Returns:
         Mean loss in nats: a scalar, or one per run.
+
+    Raises:
+        BadInput: if labels are no class indices, or a shape does not fit.
     """
+    y, y_partner = class_indices("y", y), class_indices("y_partner", y_partner)
+    per_row = isinstance(lam, Tensor) and lam.shape == y.shape
+    mean = row_cross_entropy if per_row else mean_cross_entropy if logits.ndim > 2 else F.cross_entropy
+    loss = mean(logits, y)
     if not isinstance(lam, Tensor):
-        loss = F.cross_entropy(logits, y)
-        return loss if lam == 1 else lam * loss + (1 - lam) * F.cross_entropy(logits, y_partner)
-    return lam * mean_cross_entropy(logits, y) + (1 - lam) * mean_cross_entropy(logits, y_partner)
+        return loss if lam == 1 else lam * loss + (1 - lam) * mean(logits, y_partner)
+    mixed = interpolate(mean(logits, y_partner), loss, weight_of(lam, y.shape, loss))
+    return mixed.mean(-1) if per_row else mixed
+
+
+def class_indices(name: str, labels: Tensor) -> Tensor:
+    check_tensor(name, labels)
+    if labels.dtype == torch.int64:
+        return labels
+    if labels.is_floating_point():
+        remedy = "give class indices; for soft labels use cross_entropy(logits, mix(y, y_partner, lam))"
+        raise BadInput(f"{name} holds {labels.dtype}: {remedy}.")
+    return labels.long()
+
+
+def row_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy of each row, in nats: the shape of `y`."""
+    return F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none").reshape(y.shape)
 
 
 def mean_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
