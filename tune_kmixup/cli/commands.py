@@ -1,4 +1,4 @@
-"""The command line: tune-kmixup tasks | plan | launch | resume | status | report | export | demo.
+"""The command line: tune-kmixup tasks | plan | launch | resume | status | report | best | export | demo.
 
 Exit codes: 0 done, 1 a trial, a disk or Ray failed, 2 bad input; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
@@ -230,6 +230,30 @@ def report(
         show_comparison(console, runs, out_dir, formats, level, metric, compare)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise BadInput(f"out={str(out_dir)!r} cannot be written ({error}): choose another --out.") from error
+
+
+@app.command()
+def best(
+    run_dirs: opt.RunDirs,
+    task: opt.TaskName = None,
+    method: opt.MethodName = None,
+    format: opt.BestFormat = "table",
+) -> None:
+    """Show the selected configuration of each task and method.
+
+    Of several outer splits it is the one that is most like the others.
+
+    Examples:
+    tune-kmixup best runs/iris
+    tune-kmixup best runs/iris --task iris/mlp --method kmixup --format python
+    """
+    from tune_kmixup.analysis.best import best
+    from tune_kmixup.analysis.load import load
+    from tune_kmixup.cli.summary import BEST_FORMATS, show_best
+    from tune_kmixup.core.checks import check_choice
+
+    check_choice("format", format, BEST_FORMATS)
+    show_best(console, best(load(run_dirs), task, method), format)
 
 
 @app.command()

@@ -300,6 +300,18 @@ Compare = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of an earlier report to compare with. Default: none.", **LOCAL),
 ]
+TaskName = Annotated[
+    str | None, typer.Option("--task", metavar="NAME", help="One task, without its outer split. Default: all.")
+]
+MethodName = Annotated[str | None, typer.Option("--method", metavar="NAME", help="One method. Default: all.")]
+BestFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="table, json, or python: a training script of one task and method to start from.",
+    ),
+]
 RunPath = Annotated[Path, typer.Argument(help=RUN_DIR_HELP, **RUN_DIR)]
 To = Annotated[
     str,

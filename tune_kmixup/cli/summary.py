@@ -1,14 +1,22 @@
-"""What `report` and `demo` print: the table of gains, and the conclusions."""
+"""What `report`, `demo` and `best` print: the table of gains, the conclusions, and the selected configurations."""
 
-from collections.abc import Iterator
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
+from tune_kmixup.analysis.best import Best
+from tune_kmixup.analysis.best_script import script
 from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import conclusions, render, tables
+from tune_kmixup.analysis.report.formats import format_estimate, method_label
 from tune_kmixup.cli.render import make_table
+from tune_kmixup.core.errors import BadInput
+
+BEST_FORMATS = ("table", "json", "python")
 
 
 def show_comparison(
@@ -50,3 +58,53 @@ def headline_rows(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             over = f" over {row['gain over']}" if row["gain over"] else ""
             cells = (row[column] for column in (headline.columns[2], "gain", "α", "k"))
             yield (f"  {row['method']}{over}", *cells)
+
+
+def show_best(console: Console, found: Sequence[Best], format: str) -> None:
+    """Prints selected configurations.
+
+    Args:
+        console: where to print.
+        found: what was selected.
+        format: one of BEST_FORMATS.
+
+    Raises:
+        BadInput: if `format` is python and there are several.
+    """
+    if format == "json":
+        print(json.dumps([to_json(best) for best in found], indent=1))
+    elif format == "python":
+        if len(found) > 1:
+            raise BadInput(f"format='python' takes one task and method, not {len(found)}: choose --task and --method.")
+        print(script(found[0]), end="")
+    else:
+        columns = ("task, method", ">test error %", ">α", ">k", ">lr", ">weight decay", ">split")
+        console.print(make_table("selected configurations", columns, best_rows(found)))
+        console.print(
+            "Test errors are those of the method as tuned, over all outer splits. Where these selected different "
+            "configurations, the one most like the others is shown, with its split."
+        )
+
+
+def to_json(best: Best) -> dict[str, object]:
+    """A selected configuration as JSON has it: NaN becomes null."""
+    expected = {name: None if value != value else value for name, value in vars(best.expected).items()}
+    return dataclasses.asdict(best) | {"expected": expected}
+
+
+def best_rows(found: Sequence[Best]) -> Iterator[tuple[object, ...]]:
+    """Each task's name on a line of its own, so that the table fits 80 columns."""
+    task = None
+    for best in found:
+        if best.task != task:
+            task = best.task
+            yield (task,)
+        yield (
+            f"  {method_label(best.method)}",
+            format_estimate(best.expected),
+            f"{best.alpha:.2g}" if best.alpha else "",
+            best.k if best.k > 1 else "",
+            f"{best.recipe.lr:.2g}",
+            f"{best.recipe.weight_decay:.2g}",
+            "" if best.outer_split is None else f"@{best.outer_split}",
+        )

@@ -1,0 +1,93 @@
+"""One configuration per task and method stands for those that were selected."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.launches import run_cli_in_process
+from tests.helpers.reports import filled
+from tests.helpers.suites import small_suite
+from tune_kmixup.analysis.best import best, most_typical
+from tune_kmixup.analysis.best_script import script
+from tune_kmixup.analysis.load import Runs, load
+from tune_kmixup.analysis.results import Results
+from tune_kmixup.core.config import Recipe
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.training.loop import learning_rate
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "results" / "comparison" / "comparison-texture-500-mlp"
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return load([PUBLISHED])
+
+
+def test_the_medoid_is_the_point_most_like_the_others() -> None:
+    points = np.array([[0.0, 1.0], [0.1, 1.0], [0.2, 1.0], [5.0, 1.0]])
+    assert most_typical(points) in (1, 2)
+    assert most_typical(points[:1]) == 0
+    assert most_typical(np.zeros((3, 2))) == 0, "of equal points the first"
+    assert most_typical(points * [1000.0, 1.0]) == most_typical(points), "units do not matter"
+
+
+def test_it_is_a_configuration_that_was_selected_and_trained(runs: Runs) -> None:
+    found = best(runs)
+    assert [(one.task, one.method) for one in found] == [("texture-500/mlp", m) for m in ("erm", "mixup", "kmixup")]
+    for one in found:
+        final = runs.final[(runs.final["method"] == one.method) & (runs.final["outer_split"] == one.outer_split)]
+        assert (final[["alpha", "k", "lr"]] == [one.alpha, one.k, one.recipe.lr]).all(axis=None)
+        assert one.test_error == pytest.approx(final["test_error"].mean()) and one.splits == one.expected.units == 10
+
+
+def test_test_rows_have_no_say(runs: Runs) -> None:
+    others = runs.rows.assign(test_error=runs.rows["test_error"].sample(frac=1, random_state=0).to_numpy())
+    changed = best(dataclasses.replace(runs, rows=others))
+    assert [one.outer_split for one in changed] == [one.outer_split for one in best(runs)]
+
+
+def test_a_task_or_method_that_is_not_there_is_refused_with_those_that_are(runs: Runs) -> None:
+    with pytest.raises(BadInput, match=r"task='iris' method='erm' has no final run yet: choose among texture-500/mlp"):
+        best(runs, "iris", "erm")
+    with pytest.raises(BadInput, match="run has no final run yet: launch first"):
+        best(dataclasses.replace(runs, rows=runs.rows.assign(selected=False)))
+
+
+def test_the_script_runs_and_follows_the_schedule(runs: Runs) -> None:
+    for warmup in (0, 1):
+        for one in best(runs):
+            recipe = Recipe(3, 100, 0.1, 1e-4, "sgd", warmup_epochs=warmup)
+            lines = script(dataclasses.replace(one, recipe=recipe, k=min(one.k, 100)))
+            rates: list[float] = []
+            lines = lines.replace("optimizer.step()", "rates.append(optimizer.param_groups[0]['lr']); optimizer.step()")
+            exec(compile(lines, "script", "exec"), {"rates": rates})
+            assert rates == pytest.approx([learning_rate(recipe, step, 10) for step in range(30)])
+
+
+def test_the_command_prints_a_table_json_and_a_script(tmp_path: Path) -> None:
+    run = filled(RunDir(tmp_path / "run"), small_suite())
+    table = run_cli_in_process("best", run.path)
+    assert "k-mixup" in table and max(map(len, table.splitlines())) <= 80
+    (one,) = json.loads(
+        run_cli_in_process("best", run.path, "--task", "iris/mlp", "--method", "kmixup", "--format", "json")
+    )
+    assert (one["alpha"], one["k"], one["splits"], one["expected"]["low"]) == (1.0, 4, 2, None)
+    refused = run_cli_in_process("best", run.path, "--format", "python", code=2)
+    assert "format='python' takes one task and method, not 3: choose --task and --method." in refused
+
+
+def test_results_in_python(runs: Runs, tmp_path: Path) -> None:
+    results = Results.read([PUBLISHED])
+    gains = results.gains()
+    assert isinstance(gains, pd.DataFrame) and len(gains) == 3 and gains["mean"].abs().max() < 0.1
+    assert results.rows.equals(runs.rows) and results.best("texture-500/mlp", "mixup") == best(runs, None, "mixup")
+    assert results.figure() is not None and "mixup over ERM" in results.conclusions()[0]
+    html = results._repr_html_()
+    assert "<table" in html and "<svg" in html
+    assert results.report(tmp_path / "report", ["csv"]) == tmp_path / "report"
+    assert results.report(tmp_path / "report", ["html"]).read_text().startswith("<!doctype html>")
