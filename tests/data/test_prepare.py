@@ -278,7 +278,7 @@ def write_npz(data_dir: Path) -> None:
 
 
 def write_csv(data_dir: Path) -> None:
-    lines = ["size,colour,label", *(f"{i},{'red' if i % 3 else 'blue'},{'ab'[i % 2]}" for i in range(60))]
+    lines = ["size,colour,label", *(f"{i / 2},{'red' if i % 3 else 'blue'},{'ab'[i % 2]}" for i in range(60))]
     (data_dir / "mine.csv").write_text("\n".join(lines))
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from filelock import FileLock
 
 from tune_kmixup.core.errors import BadInput, LaunchError, is_disk_failure
-from tune_kmixup.data import images, npz, tabular
+from tune_kmixup.core.source import Source
+from tune_kmixup.data import images, npz
 from tune_kmixup.data.registry import DATASETS, Dataset
+from tune_kmixup.data.tables import read_table
 from tune_kmixup.data.validation import check_arrays
 
 
@@ -129,13 +131,16 @@ def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
     """
     path = npz_path(name, data_dir)
     dataset = DATASETS.get(name)
-    if path.exists():
-        arrays: dict[str, Any] = dict(npz.open_npz(path))
+    if dataset is not None and dataset.file:
+        path = Path(dataset.file.path)
+        arrays: dict[str, Any] = dict(read_file(dataset.file))
+    elif path.exists():
+        arrays = dict(npz.open_npz(path))
     elif dataset is not None and dataset.bundled:
         arrays = dict(dataset.bundled())
     elif dataset is None and (user_path := user_data_path(name, data_dir)):
         path = user_path
-        arrays = dict(images.read_image_folder(path) if path.is_dir() else tabular.read_csv(path))
+        arrays = dict(images.read_image_folder(path) if path.is_dir() else read_file(Source(str(path))))
     else:
         needs_download(name, data_dir)  # has a better message for an unknown name
         raise BadInput(
@@ -147,3 +152,9 @@ def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
             arrays["y"] = np.unique(arrays["y"], return_inverse=True)[1].astype(np.int64)
     check_arrays(str(path), arrays)
     return arrays
+
+
+def read_file(source: Source) -> dict[str, Any]:
+    """The arrays of a user's own file: an .npz, or a table."""
+    path = Path(source.path)
+    return dict(npz.open_npz(path) if path.suffix.lower() == ".npz" else read_table(source).arrays)
