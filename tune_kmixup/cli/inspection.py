@@ -89,10 +89,9 @@ def data_lines(inspection: Inspection) -> Iterator[str]:
     if inspection.groups is not None:
         yield f"groups: {inspection.groups:,}; rows of a group stay on one side of every split"
     elif inspection.repeated:
-        yield (
-            f"repeated rows: {format_percent(inspection.repeated)}; they stay on one side of every split of ours, and "
-            f"differ in class so that no error is below {format_percent(inspection.irreducible)}"
-        )
+        yield f"repeated rows: {format_percent(inspection.repeated)}; they stay on one side of every split of ours"
+    if inspection.irreducible:
+        yield f"repeated rows differ in class: no test error can be below {format_percent(inspection.irreducible)}"
 
 
 def own_data_lines(suite: Suite, data_dir: Path) -> Iterator[str]:

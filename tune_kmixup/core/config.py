@@ -427,13 +427,8 @@ class Draft:
 
     def __post_init__(self) -> None:
         budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "epochs", "batch_size")
-        counts = {
-            "repeats": (1, MAX_REPEATS),
-            "lr": (0, math.inf),
-            "val_rows": (1, MAX_ROWS),
-            **dict.fromkeys(budgets, (1, MOST)),
-        }
-        check_fields(self, seed=(-MAX_SEED, MAX_SEED), **counts)
+        counts = {"repeats": (1, MAX_REPEATS), "val_rows": (1, MAX_ROWS), **dict.fromkeys(budgets, (1, MOST))}
+        check_fields(self, seed=(-MAX_SEED, MAX_SEED), lr=(0, math.inf), **counts)
 
 
 @dataclass(frozen=True)

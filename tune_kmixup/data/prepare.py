@@ -233,8 +233,8 @@ def check_groups(task: Task, groups: splits.IntArray, least: int) -> None:
     """Raises BadInput if there are too few groups of rows for as many folds."""
     if (count := len(np.unique(groups))) < least:
         raise BadInput(
-            f"dataset={task.dataset!r} has {plural(count, 'group')} of rows that stay together, equal rows or those of a "
-            f"group, to be divided into {least} parts: add rows of other groups, or group them more finely."
+            f"dataset={task.dataset!r} has {plural(count, 'group')} of rows that stay together (equal rows, or those "
+            f"of a group) for {least} parts: add rows of other groups, or group them more finely."
         )
 
 

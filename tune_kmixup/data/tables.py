@@ -59,7 +59,10 @@ def read_table(source: Source) -> Table:
     try:
         stat = Path(source.path).stat()
     except OSError as error:
-        raise BadInput(f"path={source.path!r} cannot be read ({error.strerror}): name a file that is there.") from error
+        reason = error.strerror or error
+        raise BadInput(
+            f"path={source.path!r} cannot be read ({reason}): put it back, or name it where it is."
+        ) from error
     return cached_table(source, stat.st_mtime_ns, stat.st_size)
 
 
