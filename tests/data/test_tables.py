@@ -89,6 +89,8 @@ CASES = {
     "white space": Case(PLAIN.replace(",", "   "), ROLES, notes="white space", name="mine.dat"),
     "Excel names its separator": Case("sep=;\n" + PLAIN.replace(",", ";"), ROLES, notes="semicolon"),
     "Windows line ends": Case(PLAIN.replace("\n", "\r\n"), ROLES),
+    "line ends of old Macs": Case(PLAIN.replace("\n", "\r"), ROLES),
+    "comments": Case("# by hand\n" + PLAIN, refused="row 1 has 1 cell, the others have 3"),
     "blank lines": Case(PLAIN.replace("\n", "\n\n"), ROLES),
     "no last line end": Case(PLAIN.rstrip(), ROLES),
     "blanks around cells": Case(PLAIN.replace(",", " , "), ROLES),
@@ -127,6 +129,9 @@ CASES = {
     "quoted line ends": headed("size,colour,kind", size, lambda i: f'"x\n{colour(i)}"', kind, columns=ROLES),
     "no header": Case(
         table_text(size, colour, kind), {"1": "number", "2": "category"}, {"label": "3"}, notes="called 1 to 3"
+    ),
+    "no header, blanks at the end": Case(
+        table_text(size, lambda i: f"{kind(i)} "), {"1": "number", "2": "label"}, {"label": "2"}, notes="called 1 to 2"
     ),
     "no header, text alone": Case(
         table_text(colour, kind), {"1": "category", "2": "label"}, {"label": "2"}, notes="called 1 to 2"
@@ -169,6 +174,8 @@ CASES = {
         "age", lambda i: ("", "NA", "?", "-", "none", "Unknown", "N/A", i, i + 0.5, i)[i % 10], "number"
     ),
     "a missing number first": headed("size,age,kind", size, lambda i: "?" if i == 0 else i * i, kind),
+    "currency": with_column("price", lambda i: f"$1.{i:02d}", "number"),
+    "per cent": with_column("rate", lambda i: f"{i / 4} %", "number"),
     "none is a category": with_column("garage", lambda i: ("none", "one", "two")[i % 3], "category"),
     "typing errors": Case(
         table_text(size, lambda i: "12o" if i == 3 else i * i, kind, header="size,age,kind"),

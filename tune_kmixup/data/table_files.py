@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tune_kmixup.core.checks import shown
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.text import plural
 
 DELIMITED, PARQUET = (".csv", ".tsv", ".txt", ".data", ".dat", ".tab"), (".parquet", ".pq")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
@@ -38,6 +39,7 @@ MISSING_NUMBER = (*MISSING, "-", "--", ".", "..", "*", "none", "unknown", "missi
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 COMMA_NUMBER = r"[-+]?(\d{1,3}(\.\d{3})+|\d*),\d+"  # 1.234,5 and 0,5
 THOUSANDS = r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"
+UNIT = r"^[$€£]\s*|\s*[%$€£]$"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def decode(path: Path) -> tuple[str, str]:
             continue
         if "\0" in text:
             break
-        return text, ENCODINGS[encoding]
+        return text.replace("\r\n", "\n").replace("\r", "\n"), ENCODINGS[encoding]
     raise BadInput(f"{path} is no text: save it as CSV or Parquet.")
 
 
@@ -129,7 +131,7 @@ def separate(path: Path, text: str) -> tuple[str, str]:
 
     csv.Sniffer takes the comma of `a;b` and `1,5;2,5` for the separator.
     """
-    if named := re.match(r"sep=(.)\r?\n", text):  # Excel's own first line
+    if named := re.match(r"sep=(.)\n", text):  # Excel's own first line
         return text[named.end() :], named[1]
     lines = [line for line in text[: 2**20].splitlines()[: SAMPLE_ROWS + 1] if line.strip()]
     if not lines:
@@ -173,12 +175,12 @@ def check_rows(path: Path, text: str, separator: str) -> tuple[list[str], int]:
         raise BadInput(f"{path} cannot be read as CSV ({error}): check its quotation marks.") from error
     width = counts.most_common(1)[0][0] if counts else len(first)
     if others := [count for count in counts if count != width]:
-        raise BadInput(
-            f"{path} row {where[others[0]]} has {others[0]} cells, others have {width}: correct the row, and quote "
-            f"cells that hold a {SEPARATORS.get(separator, separator)}."
-        )
+        problem = f"{path} row {where[others[0]]} has {plural(others[0], 'cell')}, others have {width}"
+        mark = SEPARATORS.get(separator, separator)
+        raise BadInput(f"{problem}: correct the row, and quote cells that hold a {mark}.")
     if not width - 1 <= len(first) <= width:
-        raise BadInput(f"{path} row 1 has {len(first)} cells, the others have {width}: correct the header row.")
+        cells = plural(len(first), "cell")
+        raise BadInput(f"{path} row 1 has {cells}, the others have {width}: correct the header row.")
     return first, width
 
 
@@ -202,12 +204,12 @@ def column_names(first: list[str], cells: pd.DataFrame, width: int) -> tuple[lis
 
     It does not if it looks like the rows below: numbers where they have numbers, or values that they have too.
     """
-    below = cells.iloc[1 : SAMPLE_ROWS + 1]
+    below = cells.iloc[1 : SAMPLE_ROWS + 1].apply(lambda column: column.str.strip())
     if len(first) == width - 1:  # R writes no name above row names; others end each row with a separator
         return (["", *first] if (below[width - 1] != "").any() else [*first, ""]), True
     like_names = like_values = 0
     for name, (_, column) in zip(first, below.items(), strict=True):
-        present = column[~column.str.strip().str.lower().isin(MISSING_NUMBER)]
+        present = column[~column.str.lower().isin(MISSING_NUMBER)]
         if name.lower() in MISSING_NUMBER or present.empty:
             continue
         numeric = present.str.fullmatch(NUMBER).mean() > 0.5
@@ -234,11 +236,11 @@ def has_decimal_comma(cells: pd.DataFrame, separator: str) -> bool:
 
 def read_cells(name: str, column: pd.Series, decimal_comma: bool) -> Cells:
     text = column.str.strip()
-    lower = text.str.lower()
+    lower, plain = text.str.lower(), text.str.replace(UNIT, "", regex=True)
     if decimal_comma:
-        plain = text.mask(text.str.fullmatch(COMMA_NUMBER), text.str.replace(".", "").str.replace(",", "."))
+        plain = plain.mask(plain.str.fullmatch(COMMA_NUMBER), plain.str.replace(".", "").str.replace(",", "."))
     else:
-        plain = text.mask(text.str.fullmatch(THOUSANDS), text.str.replace(",", ""))
+        plain = plain.mask(plain.str.fullmatch(THOUSANDS), plain.str.replace(",", ""))
     numbers = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)
     present = text.mask(lower.isin(MISSING), "").to_numpy(object)
     if text.str.fullmatch(r"0\d+").any():  # postal codes and the like lose their zeros as numbers

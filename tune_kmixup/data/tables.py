@@ -78,8 +78,9 @@ def cached_table(source: Source, mtime: int, size: int) -> Table:
     columns = tuple(role_of(source, column) for column in cells.values())
     used = [column for column in columns if column.role in ("number", "category")]
     if not used:
-        reasons = "; ".join(f"{column.name} ({column.note})" for column in columns if column.role == "left out")
-        raise BadInput(f"{source.path} has no column to learn from, only {shown(reasons)}: add some, or --categorical.")
+        reasons = [f"{column.name} ({column.note})" for column in columns if column.role == "left out"]
+        found = shown("; ".join(reasons) or "the label")
+        raise BadInput(f"{source.path} has no column to learn from, only {found}: add some, or --categorical.")
     x = np.stack([raw_values(cells[column.name], column) for column in used], axis=1)
     categorical = np.asarray([column.role == "category" for column in used])
     arrays = {"x": x, "y": y, "categorical": categorical, "classes": classes}

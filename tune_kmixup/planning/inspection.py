@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from tune_kmixup.core.config import Study, Task
-from tune_kmixup.data.download import load_arrays
+from tune_kmixup.data.download import load_arrays, own_table
 from tune_kmixup.data.prepare import Data, Part, duplicate_shares, prepare
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.data.splits import duplicate_groups
-from tune_kmixup.data.tables import Table, read_table
+from tune_kmixup.data.tables import Table
 from tune_kmixup.models.architectures import ARCHITECTURES
 
 PARTS = ("train", "validation", "test")
@@ -61,7 +61,7 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
     tasks = list(dict.fromkeys(study.task for study in studies))
     task, dataset = tasks[0], DATASETS.get(tasks[0].dataset)
     arrays = {} if dataset and dataset.generate else load_arrays(task.dataset, data_dir)
-    table = read_table(dataset.file) if dataset and dataset.file and "categorical" in arrays else None
+    table = own_table(task.dataset, data_dir)
     data = prepare(task, data_dir, test=True)
     ARCHITECTURES[task.architecture](data.shape, data.classes)  # raises BadInput where it does not fit
     names = tuple(map(str, arrays.get("classes", np.arange(data.classes))))
