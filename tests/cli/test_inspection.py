@@ -53,6 +53,17 @@ def test_inspect_shows_a_registered_task_and_warns_of_classes_that_a_part_lacks(
     assert printed.count("row is of class Perhaps: join classes so rare, or remove them.") == 2
 
 
+def test_inspect_shows_the_columns_of_a_table_in_the_data_directory(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "mine.csv")
+    path.write_text(path.read_text().replace("Churn", "label"))
+    lines = ["from search_spaces.tasks import FOLDS, TABLE, task_entry, TASKS"]
+    lines += ["TASKS.update(task_entry(FOLDS, 'mine', 'mlp', TABLE))"]
+    (tmp_path / "my_tasks.py").write_text("\n".join(lines))
+    options = ("--load", "my_tasks.py", "--data-dir", tmp_path, "--batch-size", "8")
+    printed = run_cli_in_process("inspect", "mine/mlp", *options)
+    assert "customerID  left out  identifier" in printed
+
+
 def test_inspect_warns_of_test_rows_that_are_trained_on(tmp_path: Path) -> None:
     rows = [f"{i % 20},{i % 20 * 7 % 5},{'test' if i >= 40 else 'train'},{i % 2}" for i in range(60)]
     (tmp_path / "mine.csv").write_text("\n".join(["a,b,set,kind", *rows]))

@@ -106,6 +106,14 @@ CASES = {
         notes="decimal comma",
         first=(1100.5, 2.0),
     ),
+    "decimal comma beside thousands alone": Case(
+        table_text(lambda i: f"{i % 9},5", lambda i: f"{i % 9 + 1}.234", kind, header="size;price;kind", sep=";"),
+        {"price": "number"},
+        notes="decimal comma",
+        first=(0.5, 1234),
+    ),
+    "a line end in a name": headed('size,"co\nlour",kind', size, colour, kind, columns={"co lour": "category"}),
+    "Excel names another separator": Case("sep=:\n" + PLAIN.replace(",", ":"), ROLES, notes="separated by :"),
     "decimal comma in quotes": headed(
         "size,colour,kind", lambda i: f'"{i % 9},5"', colour, kind, columns=ROLES, notes="decimal comma", first=(0.5, 2)
     ),
@@ -214,7 +222,7 @@ CASES = {
     "regression": with_label(lambda i: f"{i / 7:.3f}", refused="which is regression and not supported"),
     "whole numbers to predict": with_label(lambda i: i % 25, refused="25 different numbers, which is regression"),
     "labels of names": with_label(lambda i: f"x{i}", refused="has 40 different values in 40 rows: name a column of"),
-    "one class": with_label(lambda i: "a", refused="is a in every row: name another column, or add another class"),
+    "one class": with_label(lambda i: "a", refused="is 'a' in every row: name another column, or add another class"),
     "no label": Case(PLAIN, options={}, refused="choose with --label among 'size, colour, kind'"),
     "another label": Case(PLAIN, options={"label": "kin"}, refused="label='kin' is unknown: did you mean kind?"),
     "label and group": Case(PLAIN, options={"label": "kind", "group": "kind"}, refused="is named by --label too"),
@@ -242,7 +250,7 @@ CASES = {
     "a class without training rows": Case(
         table_text(size, lambda i: ("train", "test")[i > 30], lambda i: "bac"[(i < 36) + i % 2], header="s,set,kind"),
         options={"label": "kind", "split": "set"},
-        refused="split='set' has no training row of class b: add one",
+        refused="split='set' has no training row of class 'b': add one",
     ),
     "groups in two parts": Case(
         table_text(size, lambda i: "test" if i > 30 else "train", lambda i: i % 9, kind, header="s,set,who,kind"),

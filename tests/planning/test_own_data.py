@@ -1,5 +1,6 @@
 """A path in place of a task name becomes a task, whose network and recipe follow from kind and size."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ import pytest
 
 from search_spaces.tasks import FOLDS, LARGE_TABLE, TABLE, TASKS, table_recipe
 from tests.helpers.launches import registries_restored
-from tune_kmixup.core.config import Draft
+from tune_kmixup.core.config import Draft, from_json, to_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.registry import DATASETS
+from tune_kmixup.planning.identity import identified
 from tune_kmixup.planning.own_data import is_path, make_task, own_sources, with_tasks
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.suite import build_suite
+from tune_kmixup.store.run_dir import RunDir
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +77,31 @@ def test_workers_register_the_data_set_alone(tmp_path: Path) -> None:
     assert DATASETS["mine"].file == source
     with pytest.raises(BadInput, match="is called like the data set 'mine': rename the file"):
         Plugins(sources=(Source(str(tmp_path / "sub" / "mine.csv"), "kind"),)).load()
+
+
+def test_a_run_directory_remembers_a_file_and_refuses_another(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "mine.csv")
+    source, run = Source(str(path), "kind", drop=("other",)), RunDir(tmp_path / "run")
+    path.write_text(path.read_text().replace("\n", ",1\n").replace("kind,1", "kind,other") + ",1")
+    suite = build_suite(Draft("custom", (make_task(source, None, tmp_path),), methods=("erm",)), tmp_path)
+    run.write_suite(identified(suite, run, tmp_path, Plugins(sources=(source,))))
+    assert run.suite().identity.sources == (source,)
+    assert run.suite().identity.without_paths().sources == ()
+    path.write_text(path.read_text().replace(",1\n", ",2\n"))
+    identified(run.suite(), run, tmp_path, Plugins(sources=(source,)))  # a column that is left out may change
+    path.write_text(path.read_text().replace("0.875,", "0.876,"))
+    with pytest.raises(BadInput, match="holds results of other data: mine"):
+        identified(run.suite(), run, tmp_path, Plugins(sources=(source,)))
+
+
+@pytest.mark.parametrize("sources", [5, "x", [5], ["x"], [{}], [{"path": 3}], [{"path": "x", "drop": "y"}], [{"a": 1}]])
+def test_sources_that_are_none_are_refused(sources: Any, tmp_path: Path) -> None:
+    write_table(tmp_path / "mine.csv")
+    task = make_task(Source(str(tmp_path / "mine.csv"), "kind"), None, tmp_path)
+    suite = json.loads(to_json(build_suite(Draft("custom", (task,), methods=("erm",)), tmp_path)))
+    suite["identity"]["sources"] = sources
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        from_json(json.dumps(suite))
 
 
 def arrays(kind: str) -> dict[str, Any]:

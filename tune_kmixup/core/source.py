@@ -36,5 +36,7 @@ class Source:
     @property
     def name(self) -> str:
         """The name of the data set: that of the file without suffixes, in characters that a path may hold."""
-        stem = re.sub(r"(\.(csv|tsv|txt|parquet|pq|npz|gz|bz2|xz|zip))+$", "", Path(self.path).name.lower())
+        stem = re.sub(
+            r"(\.(csv|tsv|txt|data|dat|tab|parquet|pq|npz|gz|bz2|xz|zip|zst))+$", "", Path(self.path).name.lower()
+        )
         return re.sub("[^a-z0-9_.-]+", "_", stem).lstrip("_.-") or "data"

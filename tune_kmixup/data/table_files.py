@@ -38,6 +38,7 @@ MISSING_NUMBER = (*MISSING, "-", "--", ".", "..", "*", "none", "unknown", "missi
 
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 COMMA_NUMBER = r"[-+]?(\d{1,3}(\.\d{3})+|\d*),\d+"  # 1.234,5 and 0,5
+COMMA_THOUSANDS = r"[-+]?[1-9]\d{0,2}(\.\d{3})+"  # 1.234, where other numbers have a decimal comma
 THOUSANDS = r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"
 UNIT = r"^[$€£]\s*|\s*[%$€£]$"
 
@@ -98,7 +99,7 @@ def read_table_file(path: Path) -> TableFile:
     if cells.empty:
         raise BadInput(f"{path} has no rows below its first line: write a header row and one row per example.")
     decimal_comma = has_decimal_comma(cells, separator)
-    notes = [f"{encoding}, separated by {SEPARATORS[separator]}", "first row: column names"]
+    notes = [f"{encoding}, separated by {SEPARATORS.get(separator, separator)}", "first row: column names"]
     if not has_header:
         notes[1] = f"no header row, so the columns are called 1 to {width} (write a header row to name them)"
     if decimal_comma:
@@ -133,7 +134,7 @@ def separate(path: Path, text: str) -> tuple[str, str]:
     """
     if named := re.match(r"sep=(.)\n", text):  # Excel's own first line
         return text[named.end() :], named[1]
-    lines = [line for line in text[: 2**20].splitlines()[: SAMPLE_ROWS + 1] if line.strip()]
+    lines = [line for line in text[: 2**20].split("\n")[: SAMPLE_ROWS + 1] if line.strip()]
     if not lines:
         raise BadInput(f"{path} is empty: write a header row and one row per example.")
     best, agreeing = ",", 0.0  # a tie goes to the first: 1,5;2,5 has a decimal comma
@@ -167,7 +168,7 @@ def check_rows(path: Path, text: str, separator: str) -> tuple[list[str], int]:
             if not row or (len(row) == 1 and not row[0].strip()):
                 continue
             if not first:
-                first = [cell.strip() for cell in row]
+                first = [" ".join(cell.split()) for cell in row]
             else:
                 counts[len(row)] += 1
                 where.setdefault(len(row), number)
@@ -231,14 +232,16 @@ def has_decimal_comma(cells: pd.DataFrame, separator: str) -> bool:
     commas = sample.str.fullmatch(COMMA_NUMBER)
     if separator == ",":  # there, quoted 1,234 is a thousand and more
         commas &= ~sample.str.fullmatch(THOUSANDS)
-    return bool(commas.sum() > sample.str.fullmatch(r"[-+]?\d*\.\d+").sum())
+    dots = sample.str.fullmatch(r"[-+]?\d*\.\d+") & ~sample.str.fullmatch(COMMA_THOUSANDS)
+    return bool(commas.sum() > dots.sum())
 
 
 def read_cells(name: str, column: pd.Series, decimal_comma: bool) -> Cells:
     text = column.str.strip()
     lower, plain = text.str.lower(), text.str.replace(UNIT, "", regex=True)
     if decimal_comma:
-        plain = plain.mask(plain.str.fullmatch(COMMA_NUMBER), plain.str.replace(".", "").str.replace(",", "."))
+        form = f"{COMMA_NUMBER}|{COMMA_THOUSANDS}"
+        plain = plain.mask(plain.str.fullmatch(form), plain.str.replace(".", "").str.replace(",", "."))
     else:
         plain = plain.mask(plain.str.fullmatch(THOUSANDS), plain.str.replace(",", ""))
     numbers = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)

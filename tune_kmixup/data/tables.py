@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def with_columns(source: Source, cells: dict[str, Cells]) -> Source:
     path, listed = source.path, shown(", ".join(cells))
     if not source.label and "label" not in cells:
         raise BadInput(f"label='' names no column of {Path(path).name}: choose with --label among {listed}")
-    source = Source(path, source.label or "label", source.drop, source.group, source.categorical, source.split)
+    source = replace(source, label=source.label or "label")
     named = [("label", source.label), ("group", source.group), ("split", source.split)]
     named += [("drop", name) for name in source.drop] + [("categorical", name) for name in source.categorical]
     taken: dict[str, str] = {}
@@ -144,7 +144,9 @@ def class_numbers(source: Source, label: Cells) -> tuple[NDArray[np.int64], NDAr
             f"label={source.label!r} has {len(names):,} different values in {rows:,} rows: name a column of classes."
         )
     if len(names) < 2:
-        raise BadInput(f"label={source.label!r} is {names[0]} in every row: name another column, or add another class.")
+        raise BadInput(
+            f"label={source.label!r} is {str(names[0])!r} in every row: name another column, or add another class."
+        )
     return y.astype(np.int64), names
 
 
@@ -188,7 +190,7 @@ def official_parts(source: Source, arrays: Arrays, split: Cells) -> Arrays:
     y, classes = arrays["y"], arrays["classes"]
     if absent := sorted(set(y) - set(y[part == TRAIN])):
         raise BadInput(
-            f"split={source.split!r} has no training row of class {classes[absent[0]]}: add one, or drop it."
+            f"split={source.split!r} has no training row of class {str(classes[absent[0]])!r}: add one, or drop it."
         )
     if "group" in arrays:
         straddling = pd.Series(part).groupby(arrays["group"]).nunique() > 1

@@ -43,7 +43,7 @@ def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, S
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name in OPTIONS if (value := options.get(name))
     }
-    sources = {name: Source(str(Path(name).absolute()), **given) for name in names if is_path(name)}
+    sources = {name: Source(os.path.abspath(name), **given) for name in names if is_path(name)}
     if (options.get("architecture") or given) and not sources:
         option = next(iter(given), "architecture")
         raise BadInput(f"{option}={options[option]!r} belongs to a file of your own: name its path in place of a task.")
