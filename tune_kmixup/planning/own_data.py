@@ -44,15 +44,15 @@ def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, S
         name: tuple(value) if isinstance(value, list) else value for name in OPTIONS if (value := options.get(name))
     }
     sources = {name: Source(os.path.abspath(name), **given) for name in names if is_path(name)}
-    if (options.get("architecture") or given) and not sources:
-        option = next(iter(given), "architecture")
-        raise BadInput(f"{option}={options[option]!r} belongs to a file of your own: name its path in place of a task.")
+    named = {**given, **({"architecture": options["architecture"]} if options.get("architecture") else {})}
+    if named and not sources:
+        option, value = next(iter(named.items()))
+        raise BadInput(f"{option}={value!r} belongs to a file of your own: name its path in place of a task.")
     for name, source in sources.items():
         check_file(name, Path(source.path))
-        if source.path.lower().endswith(".npz") and given:
-            raise BadInput(
-                f"{next(iter(given))}={given[next(iter(given))]!r} does not fit {name}: an .npz has no columns."
-            )
+        if given and source.path.lower().endswith(".npz"):
+            option, value = next(iter(given.items()))
+            raise BadInput(f"{option}={value!r} does not fit {name}: an .npz has no columns. Leave it out.")
     return sources
 
 
