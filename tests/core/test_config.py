@@ -22,7 +22,7 @@ def wrong_values(hint: Any) -> list[Any]:
     numbers = [float("nan"), float("inf"), -float("inf"), 10**30, True]
     if int in (hint, *get_args(hint)):
         return [*numbers, -(10**30), 1.5, "3", [3]]
-    if hint is float:
+    if float in (hint, *get_args(hint)):
         return [*numbers[:3], True, "3", [3]]
     if hint is bool:
         return [1, 0.0, "true", None]

@@ -99,7 +99,7 @@ def test_every_small_architecture_that_fits_trains_on_every_data_set(
     name: str, architecture: str, data_dir: Path
 ) -> None:
     data = prepare(make_task(name), data_dir, test=False)
-    assert input_form(name, data_dir) == (data.shape, data.classes)
+    assert input_form(make_task(name), data_dir) == (data.shape, data.classes)
     if architecture != "mlp" and (len(data.shape) != 3 or (architecture == "lenet" and data.shape[1] < 12)):
         with pytest.raises(BadInput):
             ARCHITECTURES[architecture](data.shape, data.classes)
@@ -280,7 +280,7 @@ def write_npz(data_dir: Path) -> None:
 
 
 def write_csv(data_dir: Path) -> None:
-    lines = ["size,colour,label", *(f"{i},{'red' if i % 3 else 'blue'},{'ab'[i % 2]}" for i in range(60))]
+    lines = ["size,colour,label", *(f"{i / 2},{'red' if i % 3 else 'blue'},{'ab'[i % 2]}" for i in range(60))]
     (data_dir / "mine.csv").write_text("\n".join(lines))
 
 

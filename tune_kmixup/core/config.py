@@ -16,6 +16,7 @@ from typing import Any, Literal
 from tune_kmixup.core import asha
 from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_range, check_type, is_of_kind, shown
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.source import Source
 from tune_kmixup.core.space import point_count
 
 Phase = Literal["search", "shortlist", "final"]
@@ -225,6 +226,7 @@ class Identity:
             format 1 and in early directories of format 2.
         load: absolute path of each `--load` file.
         data_dir: absolute path of the folder of the data sets; empty for the default one.
+        sources: files that were named in place of tasks. What they hold is in `data`.
 
     Raises:
         BadInput: if a value is of another type.
@@ -235,6 +237,7 @@ class Identity:
     numerics: int = 0
     load: tuple[str, ...] = ()
     data_dir: str = ""
+    sources: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, numerics=(0, MOST))
@@ -243,7 +246,7 @@ class Identity:
 
     def without_paths(self) -> "Identity":
         """The same experiment, without where its files were: what a report may publish."""
-        return dataclasses.replace(self, load=(), data_dir="")
+        return dataclasses.replace(self, load=(), data_dir="", sources=())
 
     def columns(self, dataset: str) -> dict[str, Any]:
         """The columns `data` and `loaded` of the rows of a data set."""
@@ -395,7 +398,7 @@ class Draft:
         trials: see `Suite`, as for `search_seeds`, `final_seeds`, `sampler`, `seed`, `scheduler` and `shortlist`.
         repeats: outer splits of each task whose splits share their test rows; None takes the task's default.
         tune: names of recipe values that every method searches as well.
-        epochs: replaces the epochs of every recipe; None keeps them.
+        epochs: replaces the epochs of every recipe; None keeps them. So do `batch_size` and `lr`.
         val_rows: replaces the number of validation rows of every task; None keeps it.
         expectation: see `Suite`.
         claims: what decides the claims of the paper. A claim without a family gets all tasks that have the three
@@ -417,6 +420,8 @@ class Draft:
     scheduler: Scheduler = "none"
     tune: tuple[str, ...] = ()
     epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
     val_rows: int | None = None
     shortlist: int = 5
     repeats: int | None = None
@@ -425,9 +430,9 @@ class Draft:
     curves: bool = False
 
     def __post_init__(self) -> None:
-        budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "epochs")
+        budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "epochs", "batch_size")
         counts = {"repeats": (1, MAX_REPEATS), "val_rows": (1, MAX_ROWS), **dict.fromkeys(budgets, (1, MOST))}
-        check_fields(self, seed=(-MAX_SEED, MAX_SEED), **counts)
+        check_fields(self, seed=(-MAX_SEED, MAX_SEED), lr=(0, math.inf), **counts)
 
 
 @dataclass(frozen=True)
@@ -527,6 +532,13 @@ def to_json(suite: Suite) -> str:
     return json.dumps(dataclasses.asdict(suite), indent=1)
 
 
+def source_from_json(raw: Mapping[str, Any]) -> Source:
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in dict(raw).items()
+    }
+    return Source(**fields)
+
+
 def from_json(text: str) -> Suite:
     """Reads a suite that `to_json` wrote.
 
@@ -545,6 +557,7 @@ def from_json(text: str) -> Suite:
     families = {claim: tuple(tasks) for claim, tasks in claims.pop("families", {}).items()}
     identity = raw.pop("identity", {})  # early suites of format 2 have none
     identity |= {name: tuple(identity[name]) for name in ("loaded", "load") if name in identity}
+    identity["sources"] = tuple(source_from_json(source) for source in identity.get("sources", ()))
     studies = []
     for study in raw.pop("studies"):
         task = study["task"]

@@ -10,8 +10,10 @@ import numpy as np
 from filelock import FileLock
 
 from tune_kmixup.core.errors import BadInput, LaunchError, is_disk_failure
-from tune_kmixup.data import images, npz, tabular
+from tune_kmixup.core.source import Source
+from tune_kmixup.data import images, npz
 from tune_kmixup.data.registry import DATASETS, Dataset
+from tune_kmixup.data.tables import Table, read_table
 from tune_kmixup.data.validation import check_arrays
 
 
@@ -147,13 +149,18 @@ def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
     """
     path = npz_path(name, data_dir)
     dataset = DATASETS.get(name)
-    if path.exists():
-        arrays: dict[str, Any] = dict(npz.open_npz(path))
+    arrays: dict[str, Any]
+    if source := own_file(name, data_dir):
+        path = Path(source.path)
+    if table := own_table(name, data_dir):
+        arrays = dict(table.arrays)
+    elif path.exists():
+        arrays = dict(npz.open_npz(path))
     elif dataset is not None and dataset.bundled:
         arrays = dict(dataset.bundled())
     elif dataset is None and (user_path := user_data_path(name, data_dir)):
         path = user_path
-        arrays = dict(images.read_image_folder(path) if path.is_dir() else tabular.read_csv(path))
+        arrays = dict(images.read_image_folder(path))
     else:
         needs_download(name, data_dir)  # has a better message for an unknown name
         raise BadInput(
@@ -165,3 +172,19 @@ def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
             arrays["y"] = np.unique(arrays["y"], return_inverse=True)[1].astype(np.int64)
     check_arrays(str(path), arrays)
     return arrays
+
+
+def own_file(name: str, data_dir: Path) -> Source | None:
+    """A user's own file that is a data set where it lies, or a table in the data directory; None for other data."""
+    dataset = DATASETS.get(name)
+    if dataset is not None:
+        return dataset.file
+    path = user_data_path(name, data_dir)
+    in_data_dir = path is not None and not path.is_dir() and not npz_path(name, data_dir).exists()
+    return Source(str(path)) if in_data_dir else None
+
+
+def own_table(name: str, data_dir: Path) -> Table | None:
+    """A user's own table as it was read; None for other data."""
+    source = own_file(name, data_dir)
+    return None if source is None or source.path.lower().endswith(".npz") else read_table(source)

@@ -7,7 +7,18 @@ from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.npz import iter_chunks
 from tune_kmixup.data.registry import DATASETS
 
-READ = ("group", "part", "rate", "x", "x_test", "x_train", "y", "y_test", "y_train")  # arrays that training reads
+READ = (
+    "categorical",
+    "group",
+    "part",
+    "rate",
+    "x",
+    "x_test",
+    "x_train",
+    "y",
+    "y_test",
+    "y_train",
+)  # arrays that training reads
 GENERATED = "generated"
 
 

@@ -12,9 +12,11 @@ from torch import Generator, Tensor
 
 from tune_kmixup.core.config import Task, derived_seed
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, npz, splits, validation
 from tune_kmixup.data.augment import AUGMENTATIONS
 from tune_kmixup.data.download import load_arrays, npz_path
+from tune_kmixup.data.preprocess import preprocess
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 
 OUTER_FOLDS = 5  # folds of the cross-validation of data sets without an official test set
@@ -99,16 +101,19 @@ def checked_train_size(task: Task, available: int) -> int:
     return size
 
 
-def input_form(name: str, data_dir: Path) -> tuple[tuple[int, ...], int]:
-    """The shape of one input of the network, and the number of classes, of a data set that has been fetched.
+def input_form(task: Task, data_dir: Path) -> tuple[tuple[int, ...], int]:
+    """The shape of one input of the network, and the number of classes. Its data set must have been fetched.
 
     Raises:
         BadInput: if it has not been fetched, or does not pass the checks.
     """
-    dataset = DATASETS.get(name)
+    dataset = DATASETS.get(task.dataset)
     if dataset is not None and dataset.generate:
         return dataset.shape, dataset.classes
-    arrays = load_arrays(name, data_dir)
+    arrays = load_arrays(task.dataset, data_dir)
+    if "categorical" in arrays:  # the number of inputs depends on the training rows
+        data = prepare(task, data_dir, test=False)
+        return data.shape, data.classes
     suffix = "_train" if "x_train" in arrays else ""
     shape = tuple(arrays[f"x{suffix}"].shape[1:])
     return audio.spectrogram_shape(shape[0]) if "rate" in arrays else shape, int(arrays[f"y{suffix}"].max()) + 1
@@ -237,8 +242,18 @@ def split_rows(task: Task, arrays: dict[str, Any]) -> RowNumbers:
 def test_fold(task: Task, y: splits.IntArray, groups: splits.IntArray) -> tuple[splits.IntArray, splits.IntArray]:
     """The rows that are not tested on, and those that are: one fold of few, which is always the same with a holdout."""
     folds, number = (HOLDOUT_FOLDS, 0) if task.holdout else (OUTER_FOLDS, task.outer_split)
+    check_groups(task, groups, folds)
     numbers = splits.assign_folds(y, groups, folds, derived_seed(task.dataset, "outer"))
     return np.flatnonzero(numbers != number), np.flatnonzero(numbers == number)
+
+
+def check_groups(task: Task, groups: splits.IntArray, least: int) -> None:
+    """Raises BadInput if there are too few groups of rows for as many folds."""
+    if (count := len(np.unique(groups))) < least:
+        raise BadInput(
+            f"dataset={task.dataset!r} has {plural(count, 'group')} of rows that stay together (equal rows, or those "
+            f"of a group) for {least} parts: add rows of other groups, or group them more finely."
+        )
 
 
 def validation_fold(
@@ -246,6 +261,7 @@ def validation_fold(
 ) -> tuple[splits.IntArray, splits.IntArray]:
     """The rows of `rest` to train on, and those to select on: one fold of `folds`, or `val_rows` of a larger one."""
     val_rows = checked_val_rows(task, len(rest))
+    check_groups(task, groups[rest], 2)
     seed = derived_seed(task.dataset, task.outer_split, "val")
     numbers = splits.assign_folds(y[rest], groups[rest], len(rest) // val_rows if val_rows else folds, seed)
     train, val = rest[numbers != 0], rest[numbers == 0]
@@ -275,8 +291,6 @@ def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.devic
         raw_parts, classes = stored_parts(task, data_dir, names)
     x, y = raw_parts["train"]
     raw_parts["train"] = (x, noisy_labels(task, y, classes))
-    if x.dtype.kind == "f":
-        raw_parts = standardise(raw_parts)
     parts = {name: Part(*(torch.from_numpy(array).to(device) for array in raw)) for name, raw in raw_parts.items()}
     decode, normalise, shape = input_transforms(parts["train"].x)
     augment = AUGMENTATIONS[task.recipe.augment]
@@ -291,7 +305,7 @@ def synthetic_parts(task: Task, dataset: Dataset, names: list[str]) -> dict[str,
     raw_parts = {name: dataset.generate(TOY_ROWS[name], np.random.default_rng(seeds[name])) for name in names}
     x, y = raw_parts["train"]
     rows = subsample(task, np.arange(len(y)), y)
-    return raw_parts | {"train": (x[rows], y[rows])}
+    return standardise(raw_parts | {"train": (x[rows], y[rows])})
 
 
 def subsample(task: Task, train: splits.IntArray, y: splits.IntArray) -> splits.IntArray:
@@ -314,10 +328,11 @@ def noisy_labels(task: Task, y: splits.IntArray, classes: int) -> splits.IntArra
 
 
 def stored_parts(task: Task, data_dir: Path, names: list[str]) -> tuple[dict[str, RawPart], int]:
-    """The named parts of a stored data set, and its number of classes."""
+    """The named parts of a stored data set, tables preprocessed, and its number of classes."""
     arrays = load_arrays(task.dataset, data_dir)
     suffix = "_train" if "x_train" in arrays else ""
     y = arrays[f"y{suffix}"]
+    table, categorical = arrays[f"x{suffix}"].ndim == 2 and "rate" not in arrays, arrays.get("categorical")
     raw_parts = {}
     numbers = split_rows(task, arrays)
     for name, rows in (("train", numbers.train), ("val", numbers.val), ("test", numbers.test)):
@@ -325,9 +340,14 @@ def stored_parts(task: Task, data_dir: Path, names: list[str]) -> tuple[dict[str
             x_name, labels = (f"x{suffix}", y) if rows is not None else ("x_test", arrays["y_test"])
             rows = np.arange(len(labels)) if rows is None else rows
             x = arrays[x_name][rows]
-            validation.check_finite(f"{task.dataset}: {x_name}", x, rows)
-            table = x.ndim == 2 and "rate" not in arrays
-            raw_parts[name] = (x.astype(np.float32) if table else x, labels[rows].astype(np.int64))
+            if categorical is None:
+                validation.check_finite(f"{task.dataset}: {x_name}", x, rows)
+            raw_parts[name] = (x, labels[rows].astype(np.int64))
+    if categorical is not None:
+        inputs = preprocess({name: x for name, (x, _) in raw_parts.items()}, categorical)
+        raw_parts = {name: (inputs[name], y) for name, (_, y) in raw_parts.items()}
+    elif table:
+        raw_parts = standardise(raw_parts)
     return raw_parts, int(y.max()) + 1
 
 

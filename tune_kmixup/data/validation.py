@@ -37,6 +37,8 @@ def check_arrays(location: str, arrays: Mapping[str, Any]) -> None:
             raise BadInput(
                 f"{location}: {name} has {len(arrays[name])} rows, y has {len(y)}: store one number per row."
             )
+    if "categorical" in arrays and len(arrays["categorical"]) != x.shape[1]:
+        raise BadInput(f"{location}: categorical has {len(arrays['categorical'])} values: store one per column of x.")
     check_classes(location, f"y{suffixes[0]}", y)
     if suffixes[0]:
         unknown = np.flatnonzero((arrays["y_test"] < 0) | (arrays["y_test"] > y.max()))

@@ -31,6 +31,7 @@ def identified(suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins) -> S
         numerics=NUMERICS,
         load=plugins.paths,
         data_dir="" if data_dir == cache_dir() else str(data_dir),
+        sources=plugins.sources,
     )
     if run.exists():
         check_same_identity(run, run.suite().identity, identity)

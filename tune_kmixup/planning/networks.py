@@ -29,7 +29,7 @@ def batched_tasks(suite: Suite, data_dir: Path, batch_seeds: BatchSeeds) -> Coll
     """
     batched = set()
     for base, task in suite.tasks_by_base().items():
-        shape, classes = input_form(task.dataset, data_dir)
+        shape, classes = input_form(task, data_dir)
         batch_size = task.recipe.batch_size
         network = checked_network(task.architecture, shape, classes, min(batch_size, CHECKED_ROWS))
         wanted = batch_seeds == "on" or (

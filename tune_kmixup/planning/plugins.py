@@ -1,4 +1,4 @@
-"""Loads a user's own data sets, architectures, tasks and methods: `--load my_tasks.py`."""
+"""Loads a user's own data sets, architectures, tasks and methods: `--load my_tasks.py`, and files named as tasks."""
 
 import sys
 from collections.abc import Mapping
@@ -16,27 +16,30 @@ from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Draft, Task
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.source import Source
 from tune_kmixup.data.registry import DATASETS, Dataset
 from tune_kmixup.models.architectures import ARCHITECTURES
 
 
 @dataclass(frozen=True)
 class Plugins:
-    """Modules that add entries to DATASETS, ARCHITECTURES, TASKS, METHODS or SUITES.
+    """Modules that add entries to DATASETS, ARCHITECTURES, TASKS, METHODS or SUITES, and files that are data sets.
 
-    Their text is sent to the workers, so that every node runs what the launching process read. What they import from
-    their own folder is read where they run.
+    The text of modules is sent to the workers, so that every node runs what the launching process read. What they
+    import from their own folder is read where they run.
 
     Attributes:
         modules: absolute path and text of each module.
+        sources: files that are data sets. They are read where the processes run.
     """
 
     modules: tuple[tuple[str, str], ...] = ()
+    sources: tuple[Source, ...] = ()
 
     @classmethod
-    def read(cls, paths: list[Path]) -> "Plugins":
+    def read(cls, paths: list[Path], sources: tuple[Source, ...] = ()) -> "Plugins":
         """Reads Python files. Raises BadInput if one cannot be read as text."""
-        return cls(tuple((str(path.absolute()), read_text(path)) for path in paths))
+        return cls(tuple((str(path.absolute()), read_text(path)) for path in paths), sources)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -73,6 +76,22 @@ class Plugins:
             except BaseException:
                 del sys.modules[name]
                 raise
+        for source in self.sources:
+            register(source)
+
+
+def register(source: Source) -> None:
+    """Adds a file to DATASETS under its name. Raises BadInput if another data set is called so."""
+    entry = own_dataset(source)
+    taken = {task.dataset for tasks in TASKS.values() for task in tasks} | DATASETS.keys()
+    if source.name in taken and DATASETS.get(source.name) != entry:
+        raise BadInput(f"path={source.path!r} is called like the data set {source.name!r}: rename the file.")
+    DATASETS[source.name] = entry
+
+
+def own_dataset(source: Source) -> Dataset:
+    """The entry of a file, without published figures: its rows and classes are those of its arrays."""
+    return Dataset("table", 0, None, 0, (), "your own file", "your own", file=source)
 
 
 def neighbour_texts(path: str) -> list[str]:

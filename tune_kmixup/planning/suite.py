@@ -140,10 +140,9 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
     tasks = [task for name in draft.tasks for task in resolve_tasks(name, draft.repeats)]
     if draft.val_rows is not None:
         tasks = [dataclasses.replace(task, val_rows=draft.val_rows) for task in tasks]
-    if draft.epochs is not None:
-        tasks = [
-            dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, epochs=draft.epochs)) for task in tasks
-        ]
+    given = {"epochs": draft.epochs, "batch_size": draft.batch_size, "lr": draft.lr}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    tasks = [dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, **changes)) for task in tasks]
     studies = []
     for task in tasks:
         if draft.scheduler == "asha" and not rung_epochs(task.recipe.epochs):

@@ -1,0 +1,126 @@
+"""What `inspect` prints, and what `plan` and `launch` say about a user's own file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.launches import run_cli_in_process
+from tune_kmixup.store.run_dir import RunDir
+
+
+def write_table(path: Path, rows: int = 60) -> Path:
+    rng = np.random.default_rng(0)
+    lines = ["customerID,tenure,Contract,Churn"]
+    for i in range(rows):
+        tenure = "" if i % 10 == 3 else f"{rng.normal():.4f}"
+        lines.append(f"{i * 7919 % 9999}-X,{tenure},{rng.choice(['Month', 'Year'])},{('No', 'Yes')[i % 2]}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_inspect_shows_a_table_in_80_columns(tmp_path: Path) -> None:
+    write_table(tmp_path / "telco.csv")
+    printed = run_cli_in_process("inspect", "telco.csv", "--label", "Churn", "--epochs", "7", "--batch-size", "8")
+    assert max(map(len, printed.splitlines())) <= 80
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    for expected in (
+        "telco/mlp: 60 rows, 2 classes, inputs of 4",
+        "No 30 19 5 6",
+        "all 60 39 9 12",
+        "customerID left out identifier: 60 different values",
+        "tenure number -2.2035 to 2.0024; 6 missing",
+        "Contract category 2 values: Month, Year",
+        "network: mlp (--architecture); k up to 8",
+        "recipe: 7 epochs (--epochs), batches of 8 (--batch-size), adamw with learning",
+    ):
+        assert expected in lines, printed
+    assert list(tmp_path.iterdir()) == [tmp_path / "telco.csv"], "nothing was written"
+
+
+def test_inspect_shows_a_registered_task_and_warns_of_classes_that_a_part_lacks(tmp_path: Path) -> None:
+    assert "iris/mlp: 150 rows, 3 classes, inputs of 4" in run_cli_in_process("inspect", "iris/mlp")
+    assert "two_spirals/mlp: 2400 rows" in run_cli_in_process("inspect", "two_spirals/mlp")
+    path = write_table(tmp_path / "telco.csv")
+    path.write_text(path.read_text() + "\nq-X,1.5,Year,Perhaps")
+    printed = " ".join(run_cli_in_process("inspect", "telco.csv", "--label", "Churn").split())
+    assert printed.count("row is of class Perhaps: join classes so rare, or remove them.") == 2
+
+
+def test_inspect_shows_the_columns_of_a_table_in_the_data_directory(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "mine.csv")
+    path.write_text(path.read_text().replace("Churn", "label"))
+    lines = ["from search_spaces.tasks import FOLDS, TABLE, task_entry, TASKS"]
+    lines += ["TASKS.update(task_entry(FOLDS, 'mine', 'mlp', TABLE))"]
+    (tmp_path / "my_tasks.py").write_text("\n".join(lines))
+    options = ("--load", "my_tasks.py", "--data-dir", tmp_path, "--batch-size", "8")
+    printed = run_cli_in_process("inspect", "mine/mlp", *options)
+    assert "customerID  left out  identifier" in printed
+
+
+def test_inspect_warns_of_test_rows_that_are_trained_on(tmp_path: Path) -> None:
+    rows = [f"{i % 20},{i % 20 * 7 % 5},{'test' if i >= 40 else 'train'},{i % 2}" for i in range(60)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,set,kind", *rows]))
+    printed = run_cli_in_process("inspect", "mine.csv", "--label", "kind", "--split", "set")
+    assert "test rows also occur among the training rows" in " ".join(printed.split())
+    assert "10 repeats that share the official test rows" in printed
+
+
+def test_plan_says_what_was_chosen_and_warns(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "telco.csv")
+    text = path.read_text().replace("Contract", "Contract,x")
+    path.write_text(text.replace("Month", "Month,1").replace("Year", "Year,2"))
+    printed = run_cli_in_process("plan", "telco.csv", "--label", "Contract", "--method", "erm")
+    assert "left out: customerID (tune-kmixup inspect says why)" in printed
+    assert "warning: column x alone tells the class of every row: --drop it if it is not known beforehand." in printed
+    assert "telco/mlp" in printed and "5 studies, 5 configurations" in printed
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["telco.csv"], "label='' names no column of telco.csv: choose with --label among 'customerID, tenure"),
+        (["telco.csv", "--label", "churn"], "label='churn' is unknown: did you mean Churn"),
+        (["telco.csv", "--label", "tenure"], "which is regression and not supported"),
+        (["nowhere.csv", "--label", "x"], "path='nowhere.csv' is not there"),
+        (["telco.csv", "--label", "Churn", "--architecture", "lenett"], "architecture='lenett' is unknown: did"),
+        (["telco.csv", "--label", "Churn", "--architecture", "lenet"], "does not fit this architecture"),
+        (["telco.csv", "--label", "Churn", "--batch-size", "99"], "batch_size=99 does not fit"),
+        (["telco.csv", "--label", "Churn", "--lr", "0"], "lr=0.0 is not positive"),
+        (["iris/mlp", "--label", "Churn"], "label='Churn' belongs to a file of your own"),
+    ],
+)  # fmt: skip
+def test_what_is_surely_wrong_is_refused_before_anything_is_written(
+    args: list[str], message: str, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "telco.csv")
+    printed = run_cli_in_process("launch", *args, "--out", "run", code=2)
+    assert message in printed and len(printed.splitlines()) == 1, printed
+    assert list(tmp_path.iterdir()) == [tmp_path / "telco.csv"]
+
+
+@pytest.mark.slow
+def test_a_newcomer_launches_a_csv_resumes_and_reports(ray_address: str, tmp_path: Path) -> None:
+    path, run = write_table(tmp_path / "telco.csv"), RunDir(tmp_path / "run")
+    budget = ["--method=erm", "--method=kmixup", "--trials=1", "--shortlist=1", "--final-seeds=1", "--epochs=2"]
+    ray = ("--address", ray_address, "--batch-seeds", "off")
+    printed = run_cli_in_process("launch", "telco.csv", "--label", "Churn", *budget, *ray, "--out", "run")
+    assert "network: mlp" in printed and "Done: every run" in printed
+    assert [source.name for source in run.suite().identity.sources] == ["telco"]
+    assert "Done: every run" in run_cli_in_process("resume", "run", "--trials", "2", *ray), "it remembers the file"
+    results = run.results(run.suite())
+    assert len(results) == 10 and all(study.rows for study in results.values())
+    assert "telco/mlp" in run_cli_in_process("report", "run", "--out", "report", "--format", "csv")
+    assert str(tmp_path) not in (tmp_path / "report" / "launches.json").read_text(), "a report names no path"
+    path.write_text(path.read_text().replace("Month,Yes", "Month,No"))
+    printed = run_cli_in_process("resume", "run", "--trials", "4", *ray, code=2)
+    assert "holds results of other data: telco" in printed
+    path.unlink()
+    printed = run_cli_in_process("resume", "run", "--trials", "4", *ray, code=2)
+    assert "put it back, or name it where it is" in printed

@@ -1,0 +1,231 @@
+"""A user's own table as the arrays of a data set, and what was decided about its columns.
+
+`x` holds raw columns, see `preprocess`; `categorical` says which are categories; `classes` names the classes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tune_kmixup.core.checks import check_choice, shown
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.source import Source
+from tune_kmixup.data.audio import TEST, TRAIN, VAL
+from tune_kmixup.data.columns import Column, Role, judge
+from tune_kmixup.data.npz import Arrays
+from tune_kmixup.data.table_files import MANY, Cells, read_table_file
+
+FEWEST_ROWS = 20  # five folds, a validation fold and a batch need no fewer
+MOST_CLASSES = 100  # of whole numbers
+ROWS_PER_NUMBER = 10  # a label of more than MANY numbers has at least so many rows for each, or it is a quantity
+PARTS = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("validation", "val", "valid", "dev"), VAL),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that has been read and understood.
+
+    Attributes:
+        arrays: those of a data set, see `registry`.
+        columns: what becomes of each column, in the order of the file.
+        notes: what was found out about the file, in words.
+        warnings: what may be wrong, one line each, with the remedy.
+    """
+
+    arrays: Arrays
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_table(source: Source) -> Table:
+    """Reads a user's table. One that has not changed is read once per process.
+
+    Args:
+        source: the file, and which columns are what.
+
+    Raises:
+        BadInput: if the file is no table that can be learned from, in one line with the remedy.
+    """
+    try:
+        stat = Path(source.path).stat()
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInput(
+            f"path={source.path!r} cannot be read ({reason}): put it back, or name it where it is."
+        ) from error
+    return cached_table(source, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4)
+def cached_table(source: Source, mtime: int, size: int) -> Table:
+    file = read_table_file(Path(source.path))
+    cells = {column.name: column for column in file.columns}
+    source = with_columns(source, cells)
+    labelled = cells[source.label].text != ""
+    if not labelled.all():
+        cells = {name: rows_of(column, labelled) for name, column in cells.items()}
+    y, classes = class_numbers(source, cells[source.label])
+    columns = tuple(role_of(source, column) for column in cells.values())
+    used = [column for column in columns if column.role in ("number", "category")]
+    if not used:
+        reasons = [f"{column.name} ({column.note})" for column in columns if column.role == "left out"]
+        found = shown("; ".join(reasons) or "the label")
+        raise BadInput(f"{source.path} has no column to learn from, only {found}: add some, or --categorical.")
+    x = np.stack([raw_values(cells[column.name], column) for column in used], axis=1)
+    categorical = np.asarray([column.role == "category" for column in used])
+    arrays = {"x": x, "y": y, "categorical": categorical, "classes": classes}
+    if source.group:
+        arrays["group"] = group_numbers(source, cells[source.group])
+    if source.split:
+        arrays = official_parts(source, arrays, cells[source.split])
+    notes = (*file.notes, f"{file.rows:,} rows, {len(cells)} columns")
+    if unlabelled := file.rows - len(y):
+        notes += (f"{unlabelled:,} rows without a label are left out",)
+    return Table(arrays, columns, notes, tuple(table_warnings(columns, classes, x, y)))
+
+
+def role_of(source: Source, cells: Cells) -> Column:
+    named: dict[str, Role] = {source.group: "group", source.split: "split", source.label: "label"}
+    if cells.name in named:
+        return Column(cells.name, named[cells.name], "")
+    if cells.name in source.drop:
+        return Column(cells.name, "left out", "--drop")
+    return judge(cells, cells.name in source.categorical)
+
+
+def with_columns(source: Source, cells: dict[str, Cells]) -> Source:
+    """The source with its label filled in. Raises BadInput if a column that it names is not there, or named twice."""
+    path, listed = source.path, shown(", ".join(cells))
+    if not source.label and "label" not in cells:
+        raise BadInput(f"label='' names no column of {Path(path).name}: choose with --label among {listed}")
+    source = replace(source, label=source.label or "label")
+    named = [("label", source.label), ("group", source.group), ("split", source.split)]
+    named += [("drop", name) for name in source.drop] + [("categorical", name) for name in source.categorical]
+    taken: dict[str, str] = {}
+    for option, name in named:
+        if not name:
+            continue
+        check_choice(option, name, cells)
+        if name in taken:
+            raise BadInput(f"{option}={name!r} is named by --{taken[name]} too: name each column once.")
+        taken[name] = option
+    return source
+
+
+def rows_of(cells: Cells, rows: NDArray[np.bool_]) -> Cells:
+    numbers = None if cells.numbers is None else cells.numbers[rows]
+    return Cells(cells.name, cells.text[rows], numbers, cells.odd, cells.is_date)
+
+
+def class_numbers(source: Source, label: Cells) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """The class of each row, from 0, and the names of the classes: in the order of numbers, or of the alphabet."""
+    path, rows = Path(source.path).name, len(label.text)
+    if rows < FEWEST_ROWS:
+        raise BadInput(f"{path} has {rows} rows with a {source.label}: {FEWEST_ROWS} are the least for five folds.")
+    numbers = None if label.odd else label.numbers
+    if numbers is not None and (np.abs(numbers) < 2**53).all():
+        values, y = np.unique(numbers, return_inverse=True)
+        check_no_quantity(source, values, rows)
+        names = np.asarray([f"{value:.15g}" for value in values])
+    else:
+        names, y = np.unique(label.text.astype(str), return_inverse=True)
+    if len(names) > rows / 2:
+        raise BadInput(
+            f"label={source.label!r} has {len(names):,} different values in {rows:,} rows: name a column of classes."
+        )
+    if len(names) < 2:
+        raise BadInput(
+            f"label={source.label!r} is {str(names[0])!r} in every row: name another column, or add another class."
+        )
+    return y.astype(np.int64), names
+
+
+def check_no_quantity(source: Source, values: NDArray[np.float64], rows: int) -> None:
+    """Raises BadInput if a label looks like a quantity to predict."""
+    whole = not (values % 1).any()
+    classes = whole and rows >= ROWS_PER_NUMBER * len(values) and len(values) <= MOST_CLASSES
+    if not classes and len(values) > (MANY if whole else MANY // 2):
+        raise BadInput(
+            f"label={source.label!r} has {len(values):,} different numbers, which is regression and not supported: "
+            "name another --label, or write classes in its place."
+        )
+
+
+def raw_values(cells: Cells, column: Column) -> NDArray[np.float64]:
+    """A column as numbers; the levels of a category are numbered in alphabetical order."""
+    if column.role == "number":
+        assert cells.numbers is not None
+        return cells.numbers
+    codes = np.unique(cells.text.astype(str), return_inverse=True)[1].astype(np.float64)
+    return np.where(cells.text == "", np.nan, codes)
+
+
+def group_numbers(source: Source, group: Cells) -> NDArray[np.int64]:
+    if missing := int((group.text == "").sum()):
+        raise BadInput(f"group={source.group!r} is empty in {missing:,} rows: fill it in, or remove these rows.")
+    return np.unique(group.text.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def official_parts(source: Source, arrays: Arrays, split: Cells) -> Arrays:
+    """The arrays in the form of a data set with official test rows, and validation rows if the column names some."""
+    words = pd.Series(split.text).str.lower()
+    parts = words.map(PARTS)
+    if parts.isna().any():
+        word = split.text[parts.isna().to_numpy()][0]
+        raise BadInput(f"split={source.split!r} holds {word!r}: it takes train, validation and test in each row.")
+    part = parts.to_numpy(np.int64)
+    for number, name in ((TRAIN, "train"), (TEST, "test")):
+        if not (part == number).any():
+            raise BadInput(f"split={source.split!r} has no {name} rows: add some, or leave out --split.")
+    y, classes = arrays["y"], arrays["classes"]
+    if absent := sorted(set(y) - set(y[part == TRAIN])):
+        raise BadInput(
+            f"split={source.split!r} has no training row of class {str(classes[absent[0]])!r}: add one, or drop it."
+        )
+    if "group" in arrays:
+        straddling = pd.Series(part).groupby(arrays["group"]).nunique() > 1
+        if count := int(straddling.sum()):
+            raise BadInput(
+                f"group={source.group!r} has {count:,} groups in two parts of {source.split}: leave one out."
+            )
+    if (part == VAL).any():
+        return {**arrays, "part": part}
+    train, test = part == TRAIN, part == TEST
+    divided = {name: arrays[name] for name in ("categorical", "classes")}
+    divided |= {
+        f"{name}_{suffix}": arrays[name][rows] for name in "xy" for suffix, rows in (("train", train), ("test", test))
+    }
+    return divided | ({"group": arrays["group"][train]} if "group" in arrays else {})
+
+
+def table_warnings(
+    columns: Iterable[Column], classes: NDArray[np.str_], x: NDArray[np.float64], y: NDArray[np.int64]
+) -> Iterable[str]:
+    columns = list(columns)
+    yield from (column.warning for column in columns if column.warning)
+    lower = pd.Series(classes).str.lower()
+    if lower.duplicated().any():
+        same = classes[(lower == lower[lower.duplicated()].iloc[0]).to_numpy()]
+        yield f"classes {' and '.join(same)} differ in case alone: write them alike if they are one."
+    used = [column.name for column in columns if column.role in ("number", "category")]
+    for name, values in zip(used, x.T, strict=True):
+        if tells_class(values, y, len(classes)):
+            yield f"column {name} alone tells the class of every row: --drop it if it is not known beforehand."
+
+
+def tells_class(values: NDArray[np.float64], y: NDArray[np.int64], classes: int) -> bool:
+    """Whether each of a few values belongs to one class, or each class to one range of values."""
+    of_one_class = (pd.Series(y).groupby(values, dropna=False).nunique() == 1).to_numpy()
+    ordered = y[np.argsort(values, kind="stable")]
+    ranges = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
+    return bool(of_one_class.all() and (len(of_one_class) <= max(MANY, classes) or ranges == classes))

@@ -1,0 +1,115 @@
+"""What a task would train, validate and test on, found out without training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tune_kmixup.core.config import Study, Task
+from tune_kmixup.data.download import load_arrays, own_table
+from tune_kmixup.data.prepare import Data, Part, duplicate_shares, prepare
+from tune_kmixup.data.registry import DATASETS
+from tune_kmixup.data.splits import duplicate_groups
+from tune_kmixup.data.tables import Table
+from tune_kmixup.models.architectures import ARCHITECTURES
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a task would use.
+
+    Attributes:
+        task: its first outer split.
+        splits: number of outer splits.
+        classes: names of the classes, or their numbers.
+        counts: part -> rows of each class, in the first outer split.
+        shape: shape of one input of the network.
+        repeated: share of rows whose inputs occur more than once; None for toy sets.
+        irreducible: error that no classifier of these inputs can avoid; None for toy sets.
+        largest_k: largest k that k-mixup searches; None if it is not among the methods.
+        groups: number of groups whose rows stay together; None if there are none but equal rows.
+        table: a user's own table as it was read; None for other data.
+        warnings: what may be wrong, one line each, with the remedy.
+    """
+
+    task: Task
+    splits: int
+    classes: tuple[str, ...]
+    counts: dict[str, tuple[int, ...]]
+    shape: tuple[int, ...]
+    repeated: float | None
+    irreducible: float | None
+    largest_k: int | None
+    groups: int | None
+    table: Table | None
+    warnings: tuple[str, ...]
+
+
+def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
+    """Reads and prepares the data of a task.
+
+    Args:
+        studies: all studies of the task.
+        data_dir: folder of the data sets, into which those of the task have been fetched.
+
+    Raises:
+        BadInput: if the data cannot be trained on.
+    """
+    tasks = list(dict.fromkeys(study.task for study in studies))
+    task, dataset = tasks[0], DATASETS.get(tasks[0].dataset)
+    arrays = {} if dataset and dataset.generate else load_arrays(task.dataset, data_dir)
+    table = own_table(task.dataset, data_dir)
+    data = prepare(task, data_dir, test=True)
+    ARCHITECTURES[task.architecture](data.shape, data.classes)  # raises BadInput where it does not fit
+    names = tuple(map(str, arrays.get("classes", np.arange(data.classes))))
+    counts = {name: class_counts(part, data.classes) for name, part in zip(PARTS, data_parts(data), strict=True)}
+    shares, test_in_train = duplicate_shares(task.dataset, data_dir), test_rows_in_train(data)
+    return Inspection(
+        task,
+        len(tasks),
+        names,
+        counts,
+        data.shape,
+        shares.get("rows"),
+        shares.get("irreducible"),
+        largest_k(studies),
+        len(np.unique(arrays["group"])) if "group" in arrays else None,
+        table,
+        (*(table.warnings if table else ()), *part_warnings(names, counts, test_in_train)),
+    )
+
+
+def largest_k(studies: list[Study]) -> int | None:
+    spaces = (study.space["log2_k"]["attributes"] for study in studies if "log2_k" in study.space)
+    return max((int(2 ** attributes["high"]) for attributes in spaces), default=None)
+
+
+def data_parts(data: Data) -> tuple[Part, Part, Part]:
+    assert data.test is not None
+    return data.train, data.val, data.test
+
+
+def class_counts(part: Part, classes: int) -> tuple[int, ...]:
+    return tuple(np.bincount(part.y.numpy(), minlength=classes).tolist())
+
+
+def test_rows_in_train(data: Data) -> int:
+    parts = [part.x.numpy() for part in data_parts(data)]
+    train, _, test = np.split(duplicate_groups(parts), np.cumsum([len(x) for x in parts])[:-1])
+    return int(np.isin(test, train).sum())
+
+
+def part_warnings(classes: tuple[str, ...], counts: dict[str, tuple[int, ...]], test_in_train: int) -> Iterator[str]:
+    for part, rows in counts.items():
+        absent = [name for name, count in zip(classes, rows, strict=True) if not count]
+        if absent:
+            listed = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+            yield f"in the first split no {part} row is of class {listed}: join classes so rare, or remove them."
+    if test_in_train:
+        yield (
+            f"{test_in_train:,} of {sum(counts['test']):,} test rows also occur among the training rows, so test "
+            "errors are too low: remove them."
+        )

@@ -1,0 +1,112 @@
+"""A path in place of a task name: makes the task, with architecture and recipe by kind and size."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from search_spaces.suites import SUITES
+from search_spaces.tasks import FOLDS, SMALL_IMAGES, SPOKEN, TASKS, table_recipe, task_entry
+from tune_kmixup.core.checks import check_choice
+from tune_kmixup.core.config import Recipe
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.source import Source
+from tune_kmixup.data.download import load_arrays
+from tune_kmixup.data.prepare import OUTER_FOLDS, VAL_FOLDS
+from tune_kmixup.data.table_files import COMPRESSED, DELIMITED, PARQUET
+from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.planning.plugins import register
+
+FILES = (*DELIMITED, *PARQUET, ".npz")
+OPTIONS = ("label", "drop", "group", "categorical", "split")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name on the command line means a file: by its suffix, or because it exists and is no task or suite."""
+    known = not name or name.partition("@")[0] in TASKS or name in SUITES
+    return not known and (Path(name).suffix.lower() in (*FILES, *COMPRESSED) or os.path.exists(name))
+
+
+def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, Source]:
+    """The files among the names of a command.
+
+    Args:
+        names: names of tasks or a suite, and paths.
+        options: option -> value; `label`, `drop`, `group`, `categorical` and `split` are read, for all files.
+
+    Returns:
+        Path as it was typed -> its source.
+
+    Raises:
+        BadInput: if a path is no file of a known form, or there is an option for files and no file.
+    """
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name in OPTIONS if (value := options.get(name))
+    }
+    sources = {name: Source(os.path.abspath(name), **given) for name in names if is_path(name)}
+    named = {**given, **({"architecture": options["architecture"]} if options.get("architecture") else {})}
+    if named and not sources:
+        option, value = next(iter(named.items()))
+        raise BadInput(f"{option}={value!r} belongs to a file of your own: name its path in place of a task.")
+    for name, source in sources.items():
+        check_file(name, Path(source.path))
+        if given and source.path.lower().endswith(".npz"):
+            option, value = next(iter(given.items()))
+            raise BadInput(f"{option}={value!r} does not fit {name}: an .npz has no columns. Leave it out.")
+    return sources
+
+
+def check_file(name: str, path: Path) -> None:
+    if not path.exists():
+        raise BadInput(f"path={name!r} is not there: check its name and folder.")
+    if path.is_dir():
+        raise BadInput(f"path={name!r} is a folder: put it into the data directory instead (docs/data.md).")
+    suffix = next((part.lower() for part in reversed(path.suffixes) if part.lower() not in COMPRESSED), "")
+    if suffix not in (*FILES, ""):
+        raise BadInput(f"path={name!r} ends in {suffix}, which is not read: save it as CSV or Parquet.")
+
+
+def make_task(source: Source, architecture: str | None, data_dir: Path) -> str:
+    """Registers a file as data set and task.
+
+    Args:
+        source: the file.
+        architecture: key of ARCHITECTURES; None chooses one by the kind of the data.
+        data_dir: folder of the data sets.
+
+    Returns:
+        The name of the task, e.g. `telco/mlp`.
+
+    Raises:
+        BadInput: if the file cannot be read or learned from, or its name belongs to another data set.
+    """
+    if architecture is not None:
+        check_choice("architecture", architecture, ARCHITECTURES)
+    register(source)
+    arrays = load_arrays(source.name, data_dir)
+    network, recipe = default_training(arrays)
+    official = "x_train" in arrays or "part" in arrays
+    entry = task_entry(None if official else FOLDS, source.name, architecture or network, recipe)
+    TASKS.update(entry)
+    return next(iter(entry))
+
+
+def default_training(arrays: Mapping[str, Any]) -> tuple[str, Recipe]:
+    """Architecture and recipe by the kind of the inputs, and for tables by the number of training rows."""
+    x, y = (arrays.get(f"{name}_train", arrays.get(name)) for name in "xy")
+    assert x is not None and y is not None
+    if "rate" in arrays:
+        return "lenet", SPOKEN
+    if x.ndim == 4:
+        return "lenet" if min(x.shape[2:]) >= 12 else "small_cnn", SMALL_IMAGES
+    if "part" in arrays:
+        return "mlp", table_recipe(int((arrays["part"] == 0).sum()))
+    share = 1 - 1 / VAL_FOLDS["shared test"] if "x_train" in arrays else (1 - 1 / OUTER_FOLDS) ** 2
+    return "mlp", table_recipe(int(share * len(y)))
+
+
+def with_tasks(
+    names: Sequence[str], sources: Mapping[str, Source], architecture: str | None, data_dir: Path
+) -> list[str]:
+    """The names of a command, paths replaced by the names of their tasks."""
+    return [make_task(sources[name], architecture, data_dir) if name in sources else name for name in names]
