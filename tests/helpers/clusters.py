@@ -91,6 +91,7 @@ def autoscaling_cluster(
             "RAY_FAKE_CLUSTER": "1",
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
+            "RAY_health_check_period_ms": "1000",  # a node that was killed is missed after seconds
         }
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         head = subprocess.Popen(start, env={**os.environ, **fake}, start_new_session=True, **quiet)  # type: ignore[call-overload]

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 # Two studies of one search run and one final run, of a few seconds each: an interruption finds both training.
 LONG = ["launch", "iris/mlp@0", "--method", "erm", "--method", "mixup", "--trials", "1", "--search-seeds", "1"]
-LONG += ["--final-seeds", "1", "--epochs", "5000"]
+LONG += ["--final-seeds", "1", "--epochs", "3000"]
 
 
 def command(*args: str | Path) -> list[str]:
@@ -122,7 +122,7 @@ def begun(out: Path, *options: str, on_cluster: bool = False, **env: str) -> "su
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         if workers(os.getpid() if on_cluster else process.pid):
-            time.sleep(1)  # in the middle of a run
+            time.sleep(0.5)  # in the middle of a run
             return process
         time.sleep(0.2)
     raise AssertionError(process.communicate(timeout=10)[0])

@@ -105,7 +105,7 @@ def test_a_cluster_whose_server_dies_ends_the_launch_in_a_line(tmp_path: Path) -
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     out, address = tmp_path / "my run", cluster.address
     options = [f"--address={address}", "--max-concurrent=1"]
-    process = begun(out, *options, on_cluster=True, RAY_gcs_rpc_server_reconnect_timeout_s="20")
+    process = begun(out, *options, "--epochs=60000", on_cluster=True, RAY_gcs_rpc_server_reconnect_timeout_s="20")
     try:
         os.kill(cluster.head_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
         printed, _ = process.communicate(timeout=60)
