@@ -1,6 +1,9 @@
 """A selected configuration as a Python script: a training loop to start from."""
 
+from collections.abc import Sequence
+
 from tune_kmixup.core.config import Recipe
+from tune_kmixup.core.errors import BadInput
 
 from .best import Best
 from .report.formats import format_estimate, method_label
@@ -35,14 +38,20 @@ for epoch in range({r.epochs}):
 '''
 
 
-def script(best: Best) -> str:
+def script(found: Sequence[Best]) -> str:
     """A script that trains with a selected configuration, with KMixup where it mixes.
 
     Augmentation and number format are the caller's.
 
     Args:
-        best: what was selected.
+        found: what was selected, for one task and method.
+
+    Raises:
+        BadInput: if there are several.
     """
+    if len(found) > 1:
+        raise BadInput(f"a script is of one task and method, not of {len(found)}: name the task and the method.")
+    (best,) = found
     mixes = best.alpha > 0
     expected = format_estimate(best.expected)
     cost = "" if best.recipe.cost == "sqeuclidean" else f", cost={best.recipe.cost!r}"

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .best import Best, best
+from .best_script import script
 from .load import Runs, load
 from .report import conclusions, figures, render, style, tables
 
@@ -49,6 +50,10 @@ class Results:
     def best(self, task: str | None = None, method: str | None = None) -> list[Best]:
         """The selected configuration of each task and method, see `best.best`."""
         return best(self.runs, task, method)
+
+    def script(self, task: str | None = None, method: str | None = None) -> str:
+        """A training script to start from, with the selected configuration of one task and method."""
+        return script(self.best(task, method))
 
     def conclusions(self) -> list[str]:
         """What is shown, shown to be small, or not known, in sentences."""

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tune_kmixup.cli.python import launch, load
     from tune_kmixup.core.config import Recipe, Study, Suite, Task, Trial
     from tune_kmixup.core.errors import BadInput
     from tune_kmixup.mixing import KMixup, mix, mixed_cross_entropy, pair, sample_lambda
@@ -23,6 +24,8 @@ __all__ = [
     "Task",
     "Trial",
     "__version__",
+    "launch",
+    "load",
     "mix",
     "mixed_cross_entropy",
     "pair",
@@ -31,6 +34,7 @@ __all__ = [
 
 _MODULES = {
     "BadInput": "tune_kmixup.core.errors",
+    **dict.fromkeys(("launch", "load"), "tune_kmixup.cli.python"),
     **dict.fromkeys(("Recipe", "Study", "Suite", "Task", "Trial"), "tune_kmixup.core.config"),
     **dict.fromkeys(("KMixup", "mix", "mixed_cross_entropy", "pair", "sample_lambda"), "tune_kmixup.mixing"),
 }

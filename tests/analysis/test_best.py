@@ -62,7 +62,7 @@ def test_the_script_runs_and_follows_the_schedule(runs: Runs) -> None:
     for warmup in (0, 1):
         for one in best(runs):
             recipe = Recipe(3, 100, 0.1, 1e-4, "sgd", warmup_epochs=warmup)
-            lines = script(dataclasses.replace(one, recipe=recipe, k=min(one.k, 100)))
+            lines = script([dataclasses.replace(one, recipe=recipe, k=min(one.k, 100))])
             rates: list[float] = []
             lines = lines.replace("optimizer.step()", "rates.append(optimizer.param_groups[0]['lr']); optimizer.step()")
             exec(compile(lines, "script", "exec"), {"rates": rates})
@@ -78,7 +78,7 @@ def test_the_command_prints_a_table_json_and_a_script(tmp_path: Path) -> None:
     )
     assert (one["alpha"], one["k"], one["splits"], one["expected"]["low"]) == (1.0, 4, 2, None)
     refused = run_cli_in_process("best", run.path, "--format", "python", code=2)
-    assert "format='python' takes one task and method, not 3: choose --task and --method." in refused
+    assert "a script is of one task and method, not of 3: name the task and the method." in refused
 
 
 def test_results_in_python(runs: Runs, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from search_spaces.tasks import TASKS
 from tests.helpers.disks import full_disk
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.suites import small_suite
-from tune_kmixup.cli.commands import make_suite
+from tune_kmixup.cli.launching import make_suite
 from tune_kmixup.core.config import Identity, Recipe, Task
 from tune_kmixup.data import tabular
 from tune_kmixup.data.download import default_data_dir
@@ -154,7 +154,7 @@ def test_plan_says_which_methods_try_fewer_configurations(tmp_path: Path) -> Non
 def taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a launch gets from the command line, which then runs nothing."""
     options: dict[str, Any] = {}
-    monkeypatch.setattr("tune_kmixup.cli.commands.run_suite", lambda _, out, given: options.update(given, out=out))
+    monkeypatch.setattr("tune_kmixup.cli.commands.run_command", lambda _, out, given: options.update(given, out=out))
     return options
 
 

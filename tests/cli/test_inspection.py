@@ -5,7 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.launches import run_cli_in_process
+from search_spaces.methods import make_study
+from tests.helpers.launches import registries_restored, run_cli_in_process
+from tune_kmixup.core.config import Recipe, Task
+from tune_kmixup.planning.inspection import largest_k
+from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.store.run_dir import RunDir
 
 
@@ -70,6 +74,31 @@ def test_inspect_warns_of_test_rows_that_are_trained_on(tmp_path: Path) -> None:
     printed = run_cli_in_process("inspect", "mine.csv", "--label", "kind", "--split", "set")
     assert "test rows also occur among the training rows" in " ".join(printed.split())
     assert "10 repeats that share the official test rows" in printed
+
+
+def test_inspect_compares_rows_as_they_are_in_the_file(tmp_path: Path) -> None:
+    """Rare levels share an input, so rows that differ look alike to the network. Equal ones stay together."""
+    rows = [f"u{i // 3},{'xyz'[i % 3]},{i * 7919 % 2}" for i in range(300)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,kind", *rows]))
+    printed = run_cli_in_process("inspect", "mine.csv", "--label", "kind", "--categorical", "a")
+    assert "category" in printed and "also occur" not in printed
+
+
+METHOD = """
+from optuna.distributions import CategoricalDistribution
+from search_spaces.methods import ALPHA, METHODS
+METHODS["two_sizes"] = {"alpha": ALPHA, "log2_k": CategoricalDistribution((1, 4))}
+METHODS["fixed"] = {"alpha": ALPHA, "k": CategoricalDistribution((32,))}
+"""
+
+
+def test_inspect_knows_the_k_of_users_methods(tmp_path: Path) -> None:
+    (tmp_path / "methods.py").write_text(METHOD)
+    for method, largest in (("two_sizes", 16), ("fixed", 32)):
+        task = Task("iris", "mlp", Recipe(1, 50, 0.1), outer_split=0)
+        with registries_restored():
+            Plugins.read([tmp_path / "methods.py"]).load()
+            assert largest_k([make_study(task, method, 90)]) == largest
 
 
 def test_plan_says_what_was_chosen_and_warns(tmp_path: Path) -> None:

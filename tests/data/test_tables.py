@@ -3,11 +3,13 @@
 import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tune_kmixup.core.errors import BadInput
@@ -314,3 +316,28 @@ def test_a_real_file(
     assert {column.name for column in table.columns if column.role == "left out"} == left_out
     assert (len(table.arrays["y"]), len(table.arrays["classes"])) == (rows, classes)
     assert (roles.count("number"), roles.count("category")) == (numbers, categories)
+
+
+@pytest.mark.parametrize("name", ["my data.csv", "é#1%20.csv"])
+def test_odd_file_names(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    assert read(Case(table_text(size, kind, header="s,kind"), name=name), folder).arrays["x"].shape == (ROWS, 1)
+
+
+def test_decimals_of_parquet_are_numbers(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"price": [Decimal(i) / 8 for i in range(ROWS)], "label": [kind(i) for i in range(ROWS)]})
+    frame.to_parquet(tmp_path / "mine.parquet")
+    assert read_table(Source(str(tmp_path / "mine.parquet"))).arrays["x"][1] == 0.125
+
+
+def test_a_cell_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    case = Case(table_text(size, lambda i: "v" * 200_000, kind, header="s,v,label"))
+    with pytest.raises(BadInput, match="field larger than field limit"):
+        read(case, tmp_path)
+
+
+def test_a_column_without_a_name_is_no_split(tmp_path: Path) -> None:
+    """R writes row names so."""
+    text = "size,kind\n" + "".join(f"{i * 37 % 11},{i * 7919 % 101},{kind(i)}\n" for i in range(ROWS))
+    assert {column.role for column in read(Case(text), tmp_path).columns} == {"number", "label"}

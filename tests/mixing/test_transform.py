@@ -12,10 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 from torchvision.transforms import v2
 
-from tune_kmixup import KMixup, mix, pair, sample_lambda
+from tune_kmixup import KMixup, mix, mixed_cross_entropy, pair, sample_lambda
+from tune_kmixup.core.config import Configuration, Recipe
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.training.batches import Batch
-from tune_kmixup.training.loop import step_losses
+from tune_kmixup.training.batches import Batches, make_chunk
 
 CLASSES = 5
 
@@ -70,12 +70,17 @@ def test_numbers_are_those_of_the_suite(k: int, per: str) -> None:
     sample_lambda(0.7, len(before) if per == "row" else 1, generator)
     for step, (x, y) in enumerate(rest):
         lam = sample_lambda(0.7, len(x) if per == "row" else 1, generator)
-        sigma, rows = pair(x, before, k), torch.arange(len(x))
-        by_run = (t[None] for t in (before[sigma], y_before[sigma]))
-        batch = Batch(step, rows[None], x[None], y[None], lam[None] if per == "row" else lam, rows[None], *by_run)
+        sigma = pair(x, before, k)
         mixed, soft = kmixup(x, y)
         assert torch.equal(mixed, mix(x, before[sigma], lam))
-        assert torch.allclose(F.cross_entropy(model(mixed), soft), step_losses(model, batch)[0])
+        loss = mixed_cross_entropy(model(mixed), y, y_before[sigma], lam)
+        assert torch.allclose(F.cross_entropy(model(mixed), soft), loss)
+        if per == "batch":  # the suite has one λ per batch
+            rows = torch.arange(len(x))
+            x1, y1, rows1, before1, y_before1 = (t[None, None] for t in (x, y, rows, before, y_before))
+            drawn = Batches(step, rows1, x1, y1, lam.float()[None], rows1, before1, y_before1)
+            chunk = make_chunk(drawn, Configuration(0.7, k, Recipe(1, 16, 0.1)), CLASSES)
+            assert torch.equal(mixed, chunk.x[0, 0]) and torch.equal(soft, chunk.y[0, 0])
         before, y_before = x, y
 
 

@@ -25,12 +25,14 @@ def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setitem(ARCHITECTURES, "wide", wide)
     monkeypatch.setitem(ARCHITECTURES, "layernorm", NETWORKS["layernorm"])
     monkeypatch.setitem(ARCHITECTURES, "narrow", lambda *form: nn.Linear(4, 2))
+    monkeypatch.setitem(ARCHITECTURES, "weight_norm", NETWORKS["old_weight_norm"])  # its weight is no parameter
     recipe = Recipe(epochs=2, batch_size=50, lr=0.1)
-    tasks = [Task("iris", name, recipe, outer_split=0) for name in ("mlp", "wide", "layernorm")]
+    tasks = [Task("iris", name, recipe, outer_split=0) for name in ("mlp", "wide", "layernorm", "weight_norm")]
     tasks += [Task("digits", "small_cnn", recipe, outer_split=0)]
     return small_suite(studies=tuple(Study(task, "erm", {}) for task in tasks))
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
 @pytest.mark.parametrize(
     ("batch_seeds", "expected"),
     [
@@ -45,6 +47,7 @@ def test_seeds_train_together_where_that_is_right_and_faster(
     assert batched_tasks(suite, Path("nowhere"), batch_seeds) == expected
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
 @pytest.mark.parametrize("batch_seeds", ["auto", "on", "off"])
 def test_every_network_is_checked(suite: Suite, batch_seeds: BatchSeeds) -> None:
     narrow = dataclasses.replace(suite.studies[0].task, architecture="narrow")

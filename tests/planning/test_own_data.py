@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from search_spaces.tasks import FOLDS, LARGE_TABLE, TABLE, TASKS, table_recipe
-from tests.helpers.launches import registries_restored
+from tests.helpers.launches import registries_restored, run_cli_in_process
 from tune_kmixup.core.config import Draft, from_json, to_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.registry import DATASETS
+from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.planning.identity import identified
 from tune_kmixup.planning.own_data import is_path, make_task, own_sources, with_tasks
 from tune_kmixup.planning.plugins import Plugins
@@ -75,8 +76,26 @@ def test_workers_register_the_data_set_alone(tmp_path: Path) -> None:
     make_task(source, None, tmp_path)
     Plugins(sources=(source,)).load()
     assert DATASETS["mine"].file == source
-    with pytest.raises(BadInput, match="is called like the data set 'mine': rename the file"):
-        Plugins(sources=(Source(str(tmp_path / "sub" / "mine.csv"), "kind"),)).load()
+    with pytest.raises(BadInput, match="is called like the data set 'iris': rename the file"):
+        Plugins(sources=(Source(str(tmp_path / "iris.csv"), "kind"),)).load()
+
+
+def test_a_network_that_fails_on_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "failing", lambda shape, classes: 1 / 0)
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "mine.csv")
+    for command in ("inspect", "plan"):
+        args = (command, "mine.csv", "--label", "kind", "--architecture", "failing")
+        assert "architecture='failing' fails on inputs of shape" in run_cli_in_process(*args, code=2)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    paths = [tmp_path / "mine.csv", tmp_path / "other" / "mine.tsv"]
+    paths[1].parent.mkdir()
+    for path in paths:
+        write_table(path)
+    with pytest.raises(BadInput, match=r"mine.tsv' is called like .*mine.csv: rename one of them"):
+        own_sources([str(path) for path in paths], {"label": "kind"})
 
 
 def test_a_run_directory_remembers_a_file_and_refuses_another(tmp_path: Path) -> None:

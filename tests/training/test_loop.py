@@ -26,7 +26,7 @@ from tune_kmixup.models.ensemble import Ensemble
 from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.training import batches as training_batches
 from tune_kmixup.training import checkpoint, loop, prefetch
-from tune_kmixup.training.batches import batches, make_chunk
+from tune_kmixup.training.batches import CHUNK_BYTES, COST_BYTES, MAX_CHUNK, batches, chunk_steps, make_chunk
 from tune_kmixup.training.loop import learning_rate, train, train_to_end
 from tune_kmixup.training.state import initial_state
 
@@ -146,14 +146,19 @@ def test_a_chunk_is_the_mixing_step_of_each_of_its_steps(iris: Data) -> None:
             torch.testing.assert_close(F.cross_entropy(model(x[run]), y[run]), expected)
 
 
+def test_a_chunk_is_bounded_by_its_inputs_and_by_the_costs_of_its_pairings(iris: Data) -> None:
+    recipe = dataclasses.replace(RECIPE, batch_size=96)
+    assert chunk_steps(iris, RECIPE, 1, 1) == MAX_CHUNK
+    assert chunk_steps(iris, recipe, 96, 10) * 10 * 96 * 96 * 8 <= COST_BYTES
+    assert chunk_steps(iris, recipe, 1, 100) * 100 * 96 * 4 * 4 <= CHUNK_BYTES
+    assert chunk_steps(iris, recipe, 96, 10**6) == 1
+
+
 @pytest.mark.parametrize("first_step", [0, 1, 7])
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
-def test_how_steps_are_cut_into_chunks_changes_nothing(
-    iris: Data, first_step: int, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_steps_are_cut_into_chunks_changes_nothing(iris: Data, first_step: int, size: int) -> None:
     expected = joined(batches(iris, 1.0, RECIPE, [0, 1]))
-    monkeypatch.setattr(training_batches, "chunk_steps", lambda *args: size)
-    parts = list(batches(iris, 1.0, RECIPE, [0, 1], first_step))
+    parts = list(batches(iris, 1.0, RECIPE, [0, 1], first_step, size))
     assert all(len(part.x) <= size for part in parts)
     assert [part.step for part in parts] == list(accumulate([first_step, *(len(part.x) for part in parts[:-1])]))
     for part, whole in zip(joined(parts)[1:], expected[1:], strict=True):

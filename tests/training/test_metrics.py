@@ -88,10 +88,10 @@ def test_categories_are_not_perturbed(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=x, y=rng.integers(0, 2, 300))
     data = prepare(Task("own", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
     assert continuous_mask(data).tolist() == [0.0, 1.0]
-    np.savez(tmp_path / "categories.npz", x=np.sign(x), y=rng.integers(0, 2, 300))
+    np.savez(tmp_path / "categories.npz", x=rng.integers(0, 2, (300, 4)), y=rng.integers(0, 2, 300))
     categories = prepare(Task("categories", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
     assert categories.test is not None
-    assert evaluate_final(nn.Linear(2, 2), categories.test, categories)["error_fgsm_0_1"] is None
+    assert evaluate_final(nn.Linear(4, 2), categories.test, categories)["error_fgsm_0_1"] is None
 
 
 def test_images_are_clipped(tmp_path: Path) -> None:

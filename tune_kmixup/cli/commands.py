@@ -9,7 +9,6 @@ import io
 import json
 import os
 import shlex
-import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,14 +18,13 @@ import typer
 
 import tune_kmixup
 from tune_kmixup.cli import options as opt
-from tune_kmixup.cli.render import PlainConsole
-from tune_kmixup.core.config import Identity, Suite
+from tune_kmixup.cli.launching import console, load_plugins, make_suite, print_error, resolve_data_dir, run_suite
+from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput, LaunchError
-from tune_kmixup.core.source import Source
 from tune_kmixup.store.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from tune_kmixup.planning.plugins import Plugins
+    pass
 
 # Commands import what they need themselves, so that help, completion and `status` need neither torch nor Ray.
 
@@ -35,7 +33,6 @@ app = typer.Typer(
     help="Compare ERM, mixup and k-mixup, each tuned with the same budget.",
 )
 UsageError: Any = typer.BadParameter.__base__  # Typer's own, or click's: that depends on its version
-console = PlainConsole(highlight=False, markup=False)  # printed text may contain brackets
 
 
 @app.callback()
@@ -205,7 +202,7 @@ def launch(
     suite = make_suite(locals(), fetch=True)
     for line in own_data_lines(suite, resolve_data_dir(data_dir)):
         console.print(line, soft_wrap=True)
-    run_suite(suite, out_dir, locals())
+    run_command(suite, out_dir, locals())
 
 
 @app.command()
@@ -240,7 +237,7 @@ def resume(
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
     suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, format=2)
-    run_suite(suite if repeats is None else with_repeats(suite, repeats), run_dir, locals())
+    run_command(suite if repeats is None else with_repeats(suite, repeats), run_dir, locals())
 
 
 @app.command()
@@ -346,116 +343,15 @@ def demo(
     from tune_kmixup.cli.summary import show_comparison
 
     options = {"names": ["demo"], "gpus_per_trial": gpus_per_trial, "data_dir": data_dir, "load": None}
-    run_suite(make_suite(options, fetch=True), out_dir, options)
+    run_command(make_suite(options, fetch=True), out_dir, options)
     show_comparison(console, load([out_dir]), out_dir / "report")
 
 
-def resolve_data_dir(data_dir: Path | None) -> Path:
-    from tune_kmixup.data.download import default_data_dir
-
-    return data_dir or default_data_dir()
-
-
-def load_plugins(load: list[Path] | None, sources: tuple[Source, ...] = ()) -> "Plugins":
-    from tune_kmixup.planning.plugins import Plugins
-
-    plugins = Plugins.read(load or [], sources)
-    plugins.load()
-    return plugins
-
-
-def make_suite(options: dict[str, Any], fetch: bool = False) -> Suite:
-    """The suite of a command, from its options by parameter name. Its files become tasks.
-
-    Args:
-        options: by parameter name.
-        fetch: whether to fetch the data sets, so that their rows are counted. Otherwise the registry's figures are used
-            for those that are not there, which can be off by a few rows.
-    """
-    from tune_kmixup.data.download import fetch_missing
-    from tune_kmixup.planning.own_data import own_sources, with_tasks
-    from tune_kmixup.planning.suite import build_suite, make_draft, parse_families
-
-    fields = (
-        "trials",
-        "search_seeds",
-        "final_seeds",
-        "epochs",
-        "batch_size",
-        "lr",
-        "val_rows",
-        "tune",
-        "sampler",
-        "scheduler",
-        "seed",
-        "shortlist",
-        "repeats",
-        "curves",
-    )
-    given = {name: options.get(name) for name in fields} | {"methods": options.get("method")}
-    given["families"] = parse_families(options.get("family") or ())
-    names, data_dir = options["names"] or [], resolve_data_dir(options["data_dir"])
-    sources = own_sources(names, options)
-    draft = make_draft(with_tasks(names, sources, options.get("architecture"), data_dir), given)
-    suite = build_suite(draft, data_dir)  # refuses what is typed wrong before anything is downloaded
-    if fetch and fetch_missing({study.task.dataset for study in suite.studies}, data_dir, console.print):
-        suite = build_suite(draft, data_dir)
-    return dataclasses.replace(suite, identity=Identity(sources=tuple(sources.values())))
-
-
-def run_suite(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
-    """Runs what is missing of a suite and prints how it ended.
-
-    Exits with 1 if a trial, a disk or Ray failed, and with 128 plus the number of the signal that interrupted it.
-    """
-    from tune_kmixup.cli.progress import ProgressDisplay
-    from tune_kmixup.cli.render import ending_lines
-    from tune_kmixup.planning.resources import Resources, repeated_options
-    from tune_kmixup.planning.suite import check_continues, warm_start_values
-    from tune_kmixup.store.lock import run_lock
-    from tune_kmixup.store.status import resume_command
-
-    run = RunDir(out_dir)
-    suite = check_continues(run, suite)
-    earlier = options.get("warm_start")
-    warm_start = warm_start_values(suite, run, RunDir(earlier)) if earlier else {}
-    data_dir, resources = resolve_data_dir(options["data_dir"]), Resources.from_options(options)
-    plugins, log_to = load_plugins(options["load"], suite.identity.sources), options.get("log_to") or ()
-    resumed = resume_command(out_dir, repeated_options(resources, log_to))
-
-    def print_failure(line: str) -> None:
-        again = resumed if run.suite_written else shlex.join(["tune-kmixup", *sys.argv[1:]])
-        print_error(line)
-        print_error(f"To go on: {again}")
-
-    try:
-        with run_lock(run), ProgressDisplay(suite, console) as progress:
-            progress.phase("Starting")
-            from tune_kmixup.tuning.launch import Listeners, launch  # imports Ray, which takes seconds
-
-            def end(error: LaunchError) -> None:
-                progress.stop()
-                print_failure(f"error: {error}")
-                os._exit(1)
-
-            listeners = Listeners(progress.phase, progress.progress, end)
-            outcome = launch(suite, run, data_dir, resources, plugins, listeners, warm_start, log_to)
-    except LaunchError as error:
-        print_failure(f"error: {error}")
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        print_failure("Stopped at once." if run.suite_written else "Stopped before the first trial.")
-        raise typer.Exit(128 + (error.args or (signal.SIGINT,))[0]) from error
-    if outcome is None:
-        console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
-        return
-    for line in ending_lines(outcome, out_dir, resumed):
-        console.print(line, soft_wrap=True)
-    if outcome.failures or outcome.disk_error:
-        raise typer.Exit(1)
-    if not outcome.finished:  # a signal of ours, or SIGUSR1, with which Ray Tune stops by itself
-        raise typer.Exit(128 + (outcome.stopped_by or signal.SIGINT))
-    console.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
+def run_command(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
+    """Runs what is missing of a suite, and exits where it is not done, see `launching.run_suite`."""
+    code = run_suite(suite, out_dir, options, shlex.join(["tune-kmixup", *sys.argv[1:]]), lambda: os._exit(1))
+    if code:
+        raise typer.Exit(code)
 
 
 def check_search_spaces() -> None:
@@ -497,10 +393,6 @@ def usage_line(error: Any) -> str:
         return f"{error.param.name}={error.message}"
     command = error.ctx.command_path if error.ctx else "tune-kmixup"
     return f"{error.format_message().rstrip('.')}: see {command} --help."
-
-
-def print_error(line: object) -> None:
-    PlainConsole(stderr=True, highlight=False).print(str(line), soft_wrap=True, markup=False)
 
 
 SPELLED_OUT = {"α": "alpha", "λ": "lambda", "≥": ">=", "≤": "<=", "±": "+/-", "–": "-", "█": "#", "·": ".", "─": "-"}

@@ -14,7 +14,6 @@ from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import conclusions, render, tables
 from tune_kmixup.analysis.report.formats import format_estimate, method_label
 from tune_kmixup.cli.render import make_table
-from tune_kmixup.core.errors import BadInput
 
 BEST_FORMATS = ("table", "json", "python")
 
@@ -69,14 +68,12 @@ def show_best(console: Console, found: Sequence[Best], format: str) -> None:
         format: one of BEST_FORMATS.
 
     Raises:
-        BadInput: if `format` is python and there are several.
+        BadInput: if `format` is python and there are several tasks or methods.
     """
     if format == "json":
         print(json.dumps([to_json(best) for best in found], indent=1))
     elif format == "python":
-        if len(found) > 1:
-            raise BadInput(f"format='python' takes one task and method, not {len(found)}: choose --task and --method.")
-        print(script(found[0]), end="")
+        print(script(found), end="")
     else:
         columns = ("task, method", ">test error %", ">α", ">k", ">lr", ">weight decay", ">split")
         console.print(make_table("selected configurations", columns, best_rows(found)))

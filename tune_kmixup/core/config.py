@@ -313,8 +313,11 @@ class Suite:
         return next(study for study in self.studies if study.name == name)
 
     def tasks_by_base(self) -> dict[str, Task]:
-        """One task per name without the split: the splits of a task have one network, data set and recipe."""
-        return {study.task.base: study.task for study in self.studies}
+        """The first split of each task. All of them have one architecture, data set and recipe."""
+        tasks: dict[str, Task] = {}
+        for study in self.studies:
+            tasks.setdefault(study.task.base, study.task)
+        return tasks
 
     def trial_count(self, study: Study) -> int:
         """The number of configurations to search: `trials`, or fewer if the search space has no more."""

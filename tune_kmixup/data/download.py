@@ -154,7 +154,7 @@ def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
         path = Path(source.path)
     if table := own_table(name, data_dir):
         arrays = dict(table.arrays)
-    elif path.exists():
+    elif path.exists() or source:
         arrays = dict(npz.open_npz(path))
     elif dataset is not None and dataset.bundled:
         arrays = dict(dataset.bundled())

@@ -25,7 +25,7 @@ def read_errors(path: Path) -> Iterator[None]:
     except BadInput:
         raise
     except FileNotFoundError:
-        raise BadInput(f"{path} does not exist: fetch it again.") from None
+        raise BadInput(f"{path} does not exist: put it back, or fetch it again.") from None
     except Exception as error:  # a truncated or damaged zip raises errors of many types
         raise BadInput(f"{path} cannot be read ({error}): delete it, and fetch or write it again.") from error
 

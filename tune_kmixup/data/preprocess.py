@@ -50,4 +50,5 @@ def preprocess(parts: dict[str, NDArray[Any]], categorical: NDArray[np.bool_]) -
         Name of the part -> float32 N x inputs. Their number depends on the training rows.
     """
     fitted = preprocessor(categorical).fit(parts["train"])
-    return {name: fitted.transform(x).astype(np.float32) for name, x in parts.items()}
+    largest = np.finfo(np.float32).max  # a number far out of the training rows' range must not become infinite
+    return {name: fitted.transform(x).clip(-largest, largest).astype(np.float32) for name, x in parts.items()}

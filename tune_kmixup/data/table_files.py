@@ -10,6 +10,7 @@ import io
 import re
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,11 @@ def read_table_file(path: Path) -> TableFile:
     if path.suffix.lower() in PARQUET:
         return read_parquet(path)
     text, encoding = decode(path)
-    text, separator = separate(path, text)
-    first, width = check_rows(path, text, separator)
+    try:
+        text, separator = separate(path, text)
+        first, width = check_rows(path, text, separator)
+    except csv.Error as error:
+        raise BadInput(f"{path} cannot be read as CSV ({error}): check its quotation marks.") from error
     cells = parse(text, separator, width)
     names, has_header = column_names(first, cells, width)
     cells = cells.iloc[1:] if has_header else cells
@@ -111,7 +115,7 @@ def read_table_file(path: Path) -> TableFile:
 def decode(path: Path) -> tuple[str, str]:
     """The text of a file, decompressed, and the name of its encoding."""
     try:
-        with fsspec.open(path.as_uri(), "rb", compression="infer") as file:
+        with fsspec.open(str(path), "rb", compression="infer") as file:
             content = file.read()
     except Exception as error:  # each compression has errors of its own
         raise BadInput(f"{path} cannot be read ({error}): check the path, or write the file again.") from error
@@ -163,17 +167,14 @@ def check_rows(path: Path, text: str, separator: str) -> tuple[list[str], int]:
     first: list[str] = []
     counts: Counter[int] = Counter()
     where: dict[int, int] = {}
-    try:
-        for number, row in enumerate(split_rows(lines, separator), 1):
-            if not row or (len(row) == 1 and not row[0].strip()):
-                continue
-            if not first:
-                first = [" ".join(cell.split()) for cell in row]
-            else:
-                counts[len(row)] += 1
-                where.setdefault(len(row), number)
-    except csv.Error as error:
-        raise BadInput(f"{path} cannot be read as CSV ({error}): check its quotation marks.") from error
+    for number, row in enumerate(split_rows(lines, separator), 1):
+        if not row or (len(row) == 1 and not row[0].strip()):
+            continue
+        if not first:
+            first = [" ".join(cell.split()) for cell in row]
+        else:
+            counts[len(row)] += 1
+            where.setdefault(len(row), number)
     width = counts.most_common(1)[0][0] if counts else len(first)
     if others := [count for count in counts if count != width]:
         problem = f"{path} row {where[others[0]]} has {plural(others[0], 'cell')}, others have {width}"
@@ -282,6 +283,8 @@ def typed_cells(name: str, column: pd.Series) -> Cells:
     missing = column.isna()
     text = column.astype(str).str.strip().mask(missing, "").to_numpy(object)
     kind = pd.api.types
+    if column.dtype == object and column[~missing].map(type).eq(Decimal).all():
+        column = column.astype(float)
     if kind.is_datetime64_any_dtype(column) or kind.is_timedelta64_dtype(column):
         return Cells(name, text, None, is_date=True)
     if kind.is_numeric_dtype(column) and not kind.is_bool_dtype(column):

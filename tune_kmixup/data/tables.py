@@ -95,9 +95,10 @@ def cached_table(source: Source, mtime: int, size: int) -> Table:
 
 
 def role_of(source: Source, cells: Cells) -> Column:
-    named: dict[str, Role] = {source.group: "group", source.split: "split", source.label: "label"}
-    if cells.name in named:
-        return Column(cells.name, named[cells.name], "")
+    named: dict[Role, str] = {"group": source.group, "split": source.split, "label": source.label}
+    for role, name in named.items():
+        if name and cells.name == name:
+            return Column(cells.name, role, "")
     if cells.name in source.drop:
         return Column(cells.name, "left out", "--drop")
     return judge(cells, cells.name in source.categorical)

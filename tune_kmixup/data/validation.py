@@ -40,6 +40,8 @@ def check_arrays(location: str, arrays: Mapping[str, Any]) -> None:
     if "categorical" in arrays and len(arrays["categorical"]) != x.shape[1]:
         raise BadInput(f"{location}: categorical has {len(arrays['categorical'])} values: store one per column of x.")
     check_classes(location, f"y{suffixes[0]}", y)
+    if "classes" in arrays and len(arrays["classes"]) != y.max() + 1:
+        raise BadInput(f"{location}: classes has {len(arrays['classes'])} names: store one for each of {y.max() + 1}.")
     if suffixes[0]:
         unknown = np.flatnonzero((arrays["y_test"] < 0) | (arrays["y_test"] > y.max()))
         if len(unknown):

@@ -103,7 +103,8 @@ def multiply_adds(network: nn.Module, shape: Shape) -> int:
     counts: list[int] = []
 
     def count(layer: nn.Module, inputs: object, output: Tensor) -> None:
-        counts.append(layer.get_parameter("weight")[0].numel() * output[0].numel())
+        weight: Tensor = layer.weight  # type: ignore[assignment]  # with weight_norm it is no parameter
+        counts.append(weight[0].numel() * output[0].numel())
 
     layers = [layer for layer in network.modules() if type(layer) in COUNTED]
     handles = [layer.register_forward_hook(count) for layer in layers]

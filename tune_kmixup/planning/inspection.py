@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tune_kmixup.core.config import Study, Task
 from tune_kmixup.data.download import load_arrays, own_table
-from tune_kmixup.data.prepare import Data, Part, duplicate_shares, prepare
+from tune_kmixup.data.prepare import Data, Part, duplicate_shares, prepare, split_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.data.splits import duplicate_groups
 from tune_kmixup.data.tables import Table
-from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.models.networks import checked_network
 
 PARTS = ("train", "validation", "test")
 
@@ -63,10 +64,10 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
     arrays = {} if dataset and dataset.generate else load_arrays(task.dataset, data_dir)
     table = own_table(task.dataset, data_dir)
     data = prepare(task, data_dir, test=True)
-    ARCHITECTURES[task.architecture](data.shape, data.classes)  # raises BadInput where it does not fit
+    checked_network(task.architecture, data.shape, data.classes)
     names = tuple(map(str, arrays.get("classes", np.arange(data.classes))))
     counts = {name: class_counts(part, data.classes) for name, part in zip(PARTS, data_parts(data), strict=True)}
-    shares, test_in_train = duplicate_shares(task.dataset, data_dir), test_rows_in_train(data)
+    shares, test_in_train = duplicate_shares(task.dataset, data_dir), test_rows_in_train(task, arrays)
     return Inspection(
         task,
         len(tasks),
@@ -83,8 +84,13 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
 
 
 def largest_k(studies: list[Study]) -> int | None:
-    spaces = (study.space["log2_k"]["attributes"] for study in studies if "log2_k" in study.space)
-    return max((int(2 ** attributes["high"]) for attributes in spaces), default=None)
+    found = []
+    for study in studies:
+        for name in study.space.keys() & {"k", "log2_k"}:
+            attributes = study.space[name]["attributes"]
+            value = max(attributes["choices"] if "choices" in attributes else (attributes["high"],))
+            found.append(int(2**value if name == "log2_k" else value))
+    return max(found, default=None)
 
 
 def data_parts(data: Data) -> tuple[Part, Part, Part]:
@@ -96,9 +102,13 @@ def class_counts(part: Part, classes: int) -> tuple[int, ...]:
     return tuple(np.bincount(part.y.numpy(), minlength=classes).tolist())
 
 
-def test_rows_in_train(data: Data) -> int:
-    parts = [part.x.numpy() for part in data_parts(data)]
-    train, _, test = np.split(duplicate_groups(parts), np.cumsum([len(x) for x in parts])[:-1])
+def test_rows_in_train(task: Task, arrays: dict[str, Any]) -> int:
+    """How many test rows have the inputs of a training row, as they are stored: preprocessing makes some rows equal."""
+    if not arrays:
+        return 0
+    rows, x = split_rows(task, arrays), arrays["x_train" if "x_train" in arrays else "x"]
+    parts = [x[rows.train], arrays["x_test"][:] if rows.test is None else x[rows.test]]
+    train, test = np.split(duplicate_groups(parts), [len(parts[0])])
     return int(np.isin(test, train).sum())
 
 

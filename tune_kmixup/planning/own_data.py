@@ -48,8 +48,11 @@ def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, S
     if named and not sources:
         option, value = next(iter(named.items()))
         raise BadInput(f"{option}={value!r} belongs to a file of your own: name its path in place of a task.")
+    by_name: dict[str, str] = {}
     for name, source in sources.items():
         check_file(name, Path(source.path))
+        if (other := by_name.setdefault(source.name, source.path)) != source.path:
+            raise BadInput(f"path={name!r} is called like {other}: rename one of them.")
         if given and source.path.lower().endswith(".npz"):
             option, value = next(iter(given.items()))
             raise BadInput(f"{option}={value!r} does not fit {name}: an .npz has no columns. Leave it out.")

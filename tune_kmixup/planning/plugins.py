@@ -81,10 +81,14 @@ class Plugins:
 
 
 def register(source: Source) -> None:
-    """Adds a file to DATASETS under its name. Raises BadInput if another data set is called so."""
-    entry = own_dataset(source)
+    """Adds a file to DATASETS under its name, in place of one that an earlier launch of this process added.
+
+    Raises:
+        BadInput: if another data set is called so.
+    """
+    entry, before = own_dataset(source), DATASETS.get(source.name)
     taken = {task.dataset for tasks in TASKS.values() for task in tasks} | DATASETS.keys()
-    if source.name in taken and DATASETS.get(source.name) != entry:
+    if source.name in taken and not (before and before.file):
         raise BadInput(f"path={source.path!r} is called like the data set {source.name!r}: rename the file.")
     DATASETS[source.name] = entry
 

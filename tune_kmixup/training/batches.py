@@ -24,6 +24,7 @@ from tune_kmixup.mixing.step import mix, sample_lambda
 from tune_kmixup.training.prefetch import prefetch
 
 CHUNK_BYTES = 2**20  # of the inputs of a chunk: more gains little, and leaves the processor's cache
+COST_BYTES = 2**24  # of the costs of its pairings
 MAX_CHUNK = 128  # steps
 MEASURED_STEPS = 100  # first steps of a run, over which its pairs are measured
 
@@ -81,13 +82,15 @@ def generator_for(seed: int, *purpose: object, device: torch.device | str = "cpu
     return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
 
 
-def chunk_steps(data: Data, recipe: Recipe, runs: int) -> int:
-    """How many steps a chunk has: as many as fit into `CHUNK_BYTES`, up to `MAX_CHUNK`, and at least one."""
-    step_bytes = runs * recipe.batch_size * math.prod(data.shape) * 4
-    return min(max(CHUNK_BYTES // step_bytes, 1), MAX_CHUNK)
+def chunk_steps(data: Data, recipe: Recipe, k: int, runs: int) -> int:
+    """How many steps a chunk has: as many as fit into the bytes above, up to `MAX_CHUNK`, and at least one."""
+    rows = runs * recipe.batch_size  # of a step
+    return max(1, min(CHUNK_BYTES // (rows * math.prod(data.shape) * 4), COST_BYTES // (rows * k * 8), MAX_CHUNK))
 
 
-def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], first_step: int = 0) -> Iterator[Batches]:
+def batches(
+    data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], first_step: int = 0, size: int = MAX_CHUNK
+) -> Iterator[Batches]:
     """All batches of the runs of these seeds. The incomplete last batch of an epoch is dropped.
 
     A batch and its partner come from two independent permutations of the training rows and are augmented
@@ -99,11 +102,12 @@ def batches(data: Data, alpha: float, recipe: Recipe, seeds: Sequence[int], firs
         recipe: gives the batch size and the number of epochs.
         seeds: one per run.
         first_step: step to start from, when a run is resumed.
+        size: most steps to draw at once, ≥ 1.
 
     Yields:
         The batches of consecutive steps, on the device of the data. Partners are not permuted yet.
     """
-    train, size = data.train, chunk_steps(data, recipe, len(seeds))
+    train = data.train
     per_epoch = len(train.y) // recipe.batch_size
 
     def order(purpose: str, epoch: int) -> Tensor:
@@ -175,7 +179,8 @@ def chunks(
     Yields:
         Consecutive steps, on the device of the data.
     """
-    drawn = batches(data, config.alpha, config.recipe, seeds, first_step)
+    size = chunk_steps(data, config.recipe, config.k, len(seeds))
+    drawn = batches(data, config.alpha, config.recipe, seeds, first_step, size)
     return prefetch((make_chunk(part, config, data.classes) for part in drawn), data.train.x.device)
 
 

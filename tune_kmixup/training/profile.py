@@ -45,7 +45,7 @@ def short_trial(task: Task, data: Data, seeds: int) -> None:
     As in a whole trial the test rows are on the GPU, but no network sees them: validation rows are used instead.
     """
     batch = task.recipe.batch_size
-    measured = MEMORY_CHUNKS * chunk_steps(data, task.recipe, seeds)
+    measured = MEMORY_CHUNKS * chunk_steps(data, task.recipe, batch, seeds)
     train = Part(*(rows[: measured * batch] for rows in data.train))
     test = data.val if data.test is None else data.test
     indices = torch.arange(min(len(test.y), EVAL_BATCH["cuda"]), device=data.val.y.device) % len(data.val.y)

@@ -13,7 +13,7 @@ from ray import tune
 from tune_kmixup.core.config import Identity, Task, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
-from tune_kmixup.data.download import fetch
+from tune_kmixup.data.download import fetch, own_file
 from tune_kmixup.data.fingerprint import fingerprint
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.planning.plugins import Plugins
@@ -92,9 +92,10 @@ def check_copy(dataset: str, data_dir: Path, identity: Identity) -> None:
     """
     expected, found = identity.data[dataset], fingerprint(dataset, data_dir)
     if found != expected:
+        source = own_file(dataset, data_dir)
         raise BadInput(
             f"dataset={dataset!r} is another on {gethostname()} ({found[:8]}) than where the launch runs "
-            f"({expected[:8]}): copy {data_dir} from there, or share it between the nodes."
+            f"({expected[:8]}): copy {source.path if source else data_dir} from there, or share it between the nodes."
         )
 
 

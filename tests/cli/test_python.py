@@ -1,0 +1,62 @@
+"""The commands for Python: the options of the command line by the same names, and a notebook."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_wine
+
+import tune_kmixup
+from tests.helpers.launches import ROOT, registries_restored
+from tune_kmixup.cli.python import launch_options
+from tune_kmixup.core.errors import BadInput
+
+
+def test_options_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = launch_options({"method": "erm", "load": ["mine.py"], "trials": 3, "lr": None, "data_dir": "data"})
+    assert (given["method"], given["trials"], given["lr"]) == (["erm"], 3, None)
+    assert given["load"] == [tmp_path / "mine.py"] and given["data_dir"] == tmp_path / "data"
+    assert given["batch_seeds"] == "auto" and given["cpus_per_trial"] == 1.0, "defaults"
+    with pytest.raises(TypeError, match=r"launch\(\) has no option 'trails': choose among .*trials"):
+        launch_options({"trails": 3})
+    with pytest.raises(BadInput, match="is Ray's client"):
+        launch_options({"address": "ray://head:10001"})
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    for options, message in (({"label": "Churn"}, "belongs to a file"), ({"trials": 0}, "trials=0 is too small")):
+        with registries_restored(), pytest.raises(BadInput, match=message):
+            tune_kmixup.launch("iris/mlp", out=tmp_path / "run", **options)
+    with pytest.raises(BadInput, match=r"holds no suite\.json"):
+        tune_kmixup.load(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_table_is_tuned_in_one_call_and_again_in_the_same_process(ray_address: str, tmp_path: Path) -> None:
+    table = tmp_path / "cultivars.csv"
+    load_wine(as_frame=True).frame.to_csv(table, index=False)
+    budget = {"trials": 1, "search_seeds": 1, "shortlist": 1, "final_seeds": 1, "epochs": 2, "address": ray_address}
+    with registries_restored():
+        for drop in ([], ["proline"]):
+            out = tmp_path / f"run{len(drop)}"
+            results = tune_kmixup.launch(table, label="target", drop=drop, method=["erm", "mixup"], out=out, **budget)
+            assert len(results.gains()) == 1 and results.rows["selected"].sum() == 10
+            assert tune_kmixup.load(out).rows.equals(results.rows)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """Its cells one after another in Python, as there is no Jupyter here."""
+    notebook = json.loads((ROOT / "examples" / "own_table.ipynb").read_text())
+    code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kmixup = KMixup(" in done.stdout and (tmp_path / "report" / "report.html").exists()

@@ -1,0 +1,145 @@
+"""What `launch`, `resume` and `demo` do, from the command line or from Python. It is shown on a console.
+
+Functions import what they need themselves, so that help, completion and `status` need neither torch nor Ray.
+"""
+
+import dataclasses
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_kmixup.cli.render import PlainConsole
+from tune_kmixup.core.config import Identity, Suite
+from tune_kmixup.core.errors import LaunchError
+from tune_kmixup.core.source import Source
+from tune_kmixup.store.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from tune_kmixup.planning.plugins import Plugins
+
+console = PlainConsole(highlight=False, markup=False)  # printed text may contain brackets
+DRAFT_FIELDS = (
+    "trials",
+    "search_seeds",
+    "final_seeds",
+    "epochs",
+    "batch_size",
+    "lr",
+    "val_rows",
+    "tune",
+    "sampler",
+    "scheduler",
+    "seed",
+    "shortlist",
+    "repeats",
+    "curves",
+)
+
+
+def print_error(line: object) -> None:
+    PlainConsole(stderr=True, highlight=False).print(str(line), soft_wrap=True, markup=False)
+
+
+def resolve_data_dir(data_dir: Path | None) -> Path:
+    from tune_kmixup.data.download import default_data_dir
+
+    return data_dir or default_data_dir()
+
+
+def load_plugins(load: list[Path] | None, sources: tuple[Source, ...] = ()) -> "Plugins":
+    from tune_kmixup.planning.plugins import Plugins
+
+    plugins = Plugins.read(load or [], sources)
+    plugins.load()
+    return plugins
+
+
+def make_suite(options: Mapping[str, Any], fetch: bool = False) -> Suite:
+    """The suite of a command, from its options by parameter name. Its files become tasks.
+
+    Args:
+        options: by parameter name.
+        fetch: whether to fetch the data sets, so that their rows are counted. Otherwise the registry's figures are used
+            for those that are not there, which can be off by a few rows.
+    """
+    from tune_kmixup.data.download import fetch_missing
+    from tune_kmixup.planning.own_data import own_sources, with_tasks
+    from tune_kmixup.planning.suite import build_suite, make_draft, parse_families
+
+    given = {name: options.get(name) for name in DRAFT_FIELDS} | {"methods": options.get("method")}
+    given["families"] = parse_families(options.get("family") or ())
+    names, data_dir = options["names"] or [], resolve_data_dir(options["data_dir"])
+    sources = own_sources(names, options)
+    draft = make_draft(with_tasks(names, sources, options.get("architecture"), data_dir), given)
+    suite = build_suite(draft, data_dir)  # refuses what is typed wrong before anything is downloaded
+    if fetch and fetch_missing({study.task.dataset for study in suite.studies}, data_dir, console.print):
+        suite = build_suite(draft, data_dir)
+    return dataclasses.replace(suite, identity=Identity(sources=tuple(sources.values())))
+
+
+def run_suite(suite: Suite, out_dir: Path, options: Mapping[str, Any], again: str, die: Callable[[], None]) -> int:
+    """Runs what is missing of a suite, and prints how it ended and how to go on.
+
+    Args:
+        suite: what to run.
+        out_dir: run directory.
+        options: by parameter name.
+        again: how to begin anew what ended before it was written down.
+        die: ends this process, or what it does, after Ray has died; called from another thread.
+
+    Returns:
+        The exit code: 0 if all is done, 1 if a trial, a disk or Ray failed, and 128 plus the number of the signal that
+        interrupted it.
+
+    Raises:
+        BadInput: if it cannot run with these options. Nothing is written then.
+    """
+    from tune_kmixup.cli.progress import ProgressDisplay
+    from tune_kmixup.cli.render import ending_lines
+    from tune_kmixup.planning.resources import Resources, repeated_options
+    from tune_kmixup.planning.suite import check_continues, warm_start_values
+    from tune_kmixup.store.lock import run_lock
+    from tune_kmixup.store.status import resume_command
+
+    run = RunDir(out_dir)
+    suite = check_continues(run, suite)
+    earlier = options.get("warm_start")
+    warm_start = warm_start_values(suite, run, RunDir(earlier)) if earlier else {}
+    data_dir, resources = resolve_data_dir(options["data_dir"]), Resources.from_options(options)
+    plugins, log_to = load_plugins(options["load"], suite.identity.sources), options.get("log_to") or ()
+    resumed = resume_command(out_dir, repeated_options(resources, log_to))
+
+    def print_failure(line: str) -> None:
+        print_error(line)
+        print_error(f"To go on: {resumed if run.suite_written else again}")
+
+    try:
+        with run_lock(run), ProgressDisplay(suite, console) as progress:
+            progress.phase("Starting")
+            from tune_kmixup.tuning.launch import Listeners, launch  # imports Ray, which takes seconds
+
+            def end(error: LaunchError) -> None:
+                progress.stop()
+                print_failure(f"error: {error}")
+                die()
+
+            listeners = Listeners(progress.phase, progress.progress, end)
+            outcome = launch(suite, run, data_dir, resources, plugins, listeners, warm_start, log_to)
+    except LaunchError as error:
+        print_failure(f"error: {error}")
+        return 1
+    except KeyboardInterrupt as error:
+        print_failure("Stopped at once." if run.suite_written else "Stopped before the first trial.")
+        return 128 + int((error.args or (signal.SIGINT,))[0])
+    if outcome is None:
+        console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
+        return 0
+    for line in ending_lines(outcome, out_dir, resumed):
+        console.print(line, soft_wrap=True)
+    if outcome.failures or outcome.disk_error:
+        return 1
+    if not outcome.finished:  # a signal of ours, or SIGUSR1, with which Ray Tune stops by itself
+        return 128 + (outcome.stopped_by or signal.SIGINT)
+    console.print(f"Done: every run in {out_dir} is finished.", soft_wrap=True)
+    return 0
