@@ -2,13 +2,12 @@
 
     python benchmarks/step.py [--quick] [--device cuda]
 
-The steps are those of the suite (batches, prefetched pairing, optimiser) on random data of real shapes.
+The steps are those of the suite (batches, pairing, optimiser) on random data of real shapes.
 `v2.MixUp` is torchvision's, for images only. It mixes a batch with itself, rolled by one row, so it draws half as much.
 `naive` solves one B x B assignment with a prohibitive cost outside the blocks on `scipy.spatial.distance_matrix` costs
 in every step, after a clean forward pass of the model, as other code does.
 
-Ratios are medians over rounds of some steps each, with quartiles. All arms run in turn in one process. One thread
-trains, so the pairing thread has a core of its own on two cores.
+Ratios are medians over rounds of some steps each, with quartiles. All arms run in turn in one process, with one thread.
 """
 
 import argparse
