@@ -35,9 +35,9 @@ from tune_kmixup.training.state import initial_state
 FOREVER = 1_000_000  # epochs
 NETWORKS = (
     # architecture, shape of one input, batch size, steps per round
-    ("mlp", (30,), 50, 100),
-    ("mlp", (30,), 128, 100),
-    ("small_cnn", (1, 8, 8), 128, 40),
+    ("mlp", (30,), 50, 128),
+    ("mlp", (30,), 128, 102),
+    ("small_cnn", (1, 8, 8), 128, 54),
     ("lenet", (1, 28, 28), 128, 20),
 )
 CUDA = (("preact_resnet18", (3, 32, 32), 128, 50),)

@@ -5,12 +5,14 @@
     python benchmarks/throughput.py parts      # where the time of a trial goes: 1 minute
     python benchmarks/throughput.py sizes      # how the time grows with the number of training rows: 1 minute
     python benchmarks/throughput.py layout     # convolutions in channels_last over contiguous ones: 3 minutes
+    python benchmarks/throughput.py compile    # torch.compile over none: 3 minutes
 
 `suite`: the first of five outer splits of breast_cancer/mlp and digits/small_cnn; ERM, mixup and k-mixup; 8 trials, 5
 search seeds, 20 final seeds: 290 runs. The plain script (`benchmarks/plain_tune.py`) takes equally long for every run,
 so it is timed on 80 of them (2 trials, 5 final seeds). Every arm includes the start of Ray.
-`batched` and `layout`: steps of the suite in one process, arms in turn. Ratios are medians over rounds, with quartiles.
-`layout` counts seconds of this process's CPU time, which other work on the machine disturbs less.
+`batched`, `layout` and `compile`: steps of the suite in one process, arms in turn. Ratios are medians over rounds, with
+quartiles.
+`layout` and `compile` count seconds of this process's CPU time, which other work on the machine disturbs less.
 `--quick` runs a small part.
 """
 
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -41,7 +43,7 @@ from tune_kmixup.models.architectures import ARCHITECTURES, Shape
 from tune_kmixup.models.networks import build_network, multiply_adds
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.training import loop
-from tune_kmixup.training.batches import batches
+from tune_kmixup.training.batches import batches, chunk_steps
 from tune_kmixup.training.record import make_row
 from tune_kmixup.training.state import initial_state
 
@@ -62,7 +64,7 @@ BATCHED = (
     ("mnist-500/mlp", "mlp_1024"),
     ("cifar10-2000/small_resnet", "small_resnet"),
 )
-TIMED_STEPS = 3
+TIMED_STEPS = 3  # at least, in a round
 CONVOLUTIONAL = ("digits/small_cnn", "mnist-2000/lenet", "cifar10-2000/lenet", "cifar10-2000/small_resnet")
 BUDGET = {"trials": 8, "search-seeds": 5, "final-seeds": 20}
 PLAIN_BUDGET = {"trials": 2, "search-seeds": 5, "final-seeds": 5}
@@ -127,7 +129,7 @@ def compare_batched(quick: bool, device: str, data_dir: Path) -> None:
         for runs in (2, 5, 10):
             arms = {"alone": alone, "together": step_timer(task, prepared, runs)}
             seconds = time_arms(arms, 3 if quick else 15)
-            milliseconds = [f"{1000 * np.median(arm) / TIMED_STEPS:.3g}" for arm in seconds.values()]
+            milliseconds = [f"{1000 * np.median(arm) / timed_steps(task, prepared):.3g}" for arm in seconds.values()]
             print_row(
                 *(task.dataset, architecture, batch_size, f"{per_row * batch_size / 1e6:.3g}", runs, *milliseconds),
                 *(ratio(runs * seconds["alone"], seconds["together"]), choice),
@@ -141,13 +143,17 @@ def wide_mlp(width: int, shape: Shape, classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(width, classes))
 
 
-def step_timer(task: Task, prepared: Data, runs: int) -> Callable[[], object]:
-    """A function that trains so many runs for `TIMED_STEPS` steps of mixup."""
+def step_timer(
+    task: Task, prepared: Data, runs: int, change: Callable[[nn.Module], object] = lambda model: None
+) -> Callable[[], object]:
+    """A function that trains so many runs for `timed_steps` of mixup, after a change of their networks."""
     chosen = configuration(replace(task.recipe, epochs=10**6), {"alpha": 1.0})
-    training = loop.steps(initial_state(task, chosen, prepared, range(runs)), chosen, prepared)
+    state = initial_state(task, chosen, prepared, range(runs))
+    change(state.model)
+    training, count = loop.steps(state, chosen, prepared), timed_steps(task, prepared)
 
     def train_steps() -> None:
-        for _ in islice(training, TIMED_STEPS):
+        for _ in islice(training, count):
             pass
         if prepared.train.x.is_cuda:
             torch.cuda.synchronize()
@@ -155,27 +161,39 @@ def step_timer(task: Task, prepared: Data, runs: int) -> Callable[[], object]:
     return train_steps
 
 
-def compare_layouts(quick: bool, data_dir: Path) -> None:
-    """Steps with convolution weights as the suite has them, and with the same weights in contiguous layout."""
-    layouts = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-    print_header("task", "R", *(f"{name}, ms a step" for name in layouts), "contiguous / channels_last")
-    for name in CONVOLUTIONAL[:1] if quick else CONVOLUTIONAL:
+def timed_steps(task: Task, prepared: Data) -> int:
+    """Steps of a round. They hold all steps that are drawn at once, however many runs there are."""
+    return max(TIMED_STEPS, chunk_steps(prepared, task.recipe, 1, 1))
+
+
+def compare_changes(
+    names: Sequence[str],
+    changes: Mapping[str, Callable[[nn.Module], object]],
+    sizes: Sequence[int],
+    quick: bool,
+    data_dir: Path,
+) -> None:
+    """Steps of mixup with two changes of the networks, which train the same."""
+    print_header("task", "R", *(f"{name}, ms a step" for name in changes), " / ".join(changes))
+    for name in names[:1] if quick else names:
         task = TASKS[name][0]
         prepared = prepare(task, data_dir, test=False)
-        for runs in (1, 5):
-            arms = {arm: layout_steps(task, prepared, runs, layout) for arm, layout in layouts.items()}
+        for runs in sizes:
+            arms = {arm: step_timer(task, prepared, runs, change) for arm, change in changes.items()}
             seconds = time_arms(arms, rounds=3 if quick else 15, clock=time.process_time)
-            milliseconds = [f"{1000 * np.median(arm) / TIMED_STEPS:.3g}" for arm in seconds.values()]
-            print_row(name, runs, *milliseconds, ratio(seconds["contiguous"], seconds["channels_last"]))
+            milliseconds = [f"{1000 * np.median(arm) / timed_steps(task, prepared):.3g}" for arm in seconds.values()]
+            print_row(name, runs, *milliseconds, ratio(*seconds.values()))
 
 
-def layout_steps(task: Task, prepared: Data, runs: int, layout: torch.memory_format) -> Callable[[], object]:
-    """A function that trains `TIMED_STEPS` steps of mixup with convolution weights in a layout."""
-    chosen = configuration(replace(task.recipe, epochs=10**6), {"alpha": 1.0})
-    state = initial_state(task, chosen, prepared, range(runs))
-    state.model.to(memory_format=layout)
-    training = loop.steps(state, chosen, prepared)
-    return lambda: list(islice(training, TIMED_STEPS))
+# Convolution weights in another layout, and as the suite has them.
+LAYOUTS: dict[str, Callable[[nn.Module], object]] = {
+    "contiguous": lambda model: model.to(memory_format=torch.contiguous_format),
+    "channels_last": lambda model: model,
+}
+COMPILED: dict[str, Callable[[nn.Module], object]] = {
+    "compiled": lambda model: model.compile(),
+    "as it is": lambda model: model,
+}
 
 
 def print_parts(quick: bool, data_dir: Path) -> None:
@@ -230,7 +248,7 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["suite", "batched", "parts", "sizes", "layout"])
+    parser.add_argument("what", choices=["suite", "batched", "parts", "sizes", "layout", "compile"])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="device for `batched`")
     parser.add_argument("--data-dir", type=Path, default=default_data_dir())
@@ -242,7 +260,9 @@ if __name__ == "__main__":
     elif options.what == "batched":
         compare_batched(options.quick, options.device, options.data_dir)
     elif options.what == "layout":
-        compare_layouts(options.quick, options.data_dir)
+        compare_changes(CONVOLUTIONAL, LAYOUTS, (1, 5), options.quick, options.data_dir)
+    elif options.what == "compile":
+        compare_changes(NETWORKS, COMPILED, (1,), options.quick, options.data_dir)
     elif options.what == "sizes":
         print_sizes(options.quick, options.data_dir)
     else:

@@ -27,7 +27,7 @@ def test_the_short_trial_is_a_final_trial_of_k_mixup_that_sees_no_test_rows(monk
     rows: list[Row] = []
     monkeypatch.setattr(profile, "train_to_end", lambda *args: rows.extend(loop.train_to_end(*args)))
     monkeypatch.setattr(batches, "prefetch", prefetch.in_thread)  # as on a GPU
-    monkeypatch.setattr(batches, "CHUNK_BYTES", 3 * 30 * 4 * 4 * 2)  # two steps
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 3 * 30 * (4 + 3) * 4 * 2)  # two steps
     data = prepare(TASK, Path("nowhere"), test=True)
     assert data.test is not None
     data.test.x.fill_(float("nan"))  # scores would show it if a network saw test rows

@@ -150,7 +150,7 @@ def test_a_chunk_is_bounded_by_its_inputs_and_by_the_costs_of_its_pairings(iris:
     recipe = dataclasses.replace(RECIPE, batch_size=96)
     assert chunk_steps(iris, RECIPE, 1, 1) == MAX_CHUNK
     assert chunk_steps(iris, recipe, 96, 10) * 10 * 96 * 96 * 8 <= COST_BYTES
-    assert chunk_steps(iris, recipe, 1, 100) * 100 * 96 * 4 * 4 <= CHUNK_BYTES
+    assert chunk_steps(iris, recipe, 1, 100) * 100 * 96 * (4 + 3) * 4 <= CHUNK_BYTES
     assert chunk_steps(iris, recipe, 96, 10**6) == 1
 
 

@@ -23,7 +23,7 @@ from tune_kmixup.mixing.pairing import Cost, pair_runs
 from tune_kmixup.mixing.step import mix, sample_lambda
 from tune_kmixup.training.prefetch import prefetch
 
-CHUNK_BYTES = 2**20  # of the inputs of a chunk: more gains little, and leaves the processor's cache
+CHUNK_BYTES = 2**20  # of the inputs and labels of a chunk: more gains little, and leaves the processor's cache
 COST_BYTES = 2**24  # of the costs of its pairings
 MAX_CHUNK = 128  # steps
 MEASURED_STEPS = 100  # first steps of a run, over which its pairs are measured
@@ -85,7 +85,8 @@ def generator_for(seed: int, *purpose: object, device: torch.device | str = "cpu
 def chunk_steps(data: Data, recipe: Recipe, k: int, runs: int) -> int:
     """How many steps a chunk has: as many as fit into the bytes above, up to `MAX_CHUNK`, and at least one."""
     rows = runs * recipe.batch_size  # of a step
-    return max(1, min(CHUNK_BYTES // (rows * math.prod(data.shape) * 4), COST_BYTES // (rows * k * 8), MAX_CHUNK))
+    row_bytes = 4 * (math.prod(data.shape) + data.classes)
+    return max(1, min(CHUNK_BYTES // (rows * row_bytes), COST_BYTES // (rows * k * 8), MAX_CHUNK))
 
 
 def batches(
