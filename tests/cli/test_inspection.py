@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from search_spaces.methods import make_study
 from tests.helpers.launches import registries_restored, run_cli_in_process
@@ -82,6 +83,24 @@ def test_inspect_compares_rows_as_they_are_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("\n".join(["a,b,kind", *rows]))
     printed = run_cli_in_process("inspect", "mine.csv", "--label", "kind", "--categorical", "a")
     assert "category" in printed and "also occur" not in printed
+
+
+def test_inspect_shows_a_folder_of_images(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(80):
+        path = tmp_path / "pets" / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20 + number % 3, 20), np.uint8)).save(path)
+    refused = run_cli_in_process("inspect", "pets", code=2)
+    assert "resize all images to one size" in refused
+    printed = run_cli_in_process("inspect", "pets", "--resize", "16", "--batch-size", "10")
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert "pets/lenet: 80 rows, 2 classes, inputs of 1 x 16 x 16" in lines
+    assert "folder: 80 images, grey, 16 x 16 pixels" in lines and "dog 40 26 6 8" in lines
+    assert "label='kind' does not fit pets" in run_cli_in_process("inspect", "pets", "--label", "kind", code=2)
+    write_table(tmp_path / "telco.csv")
+    resized = run_cli_in_process("inspect", "telco.csv", "--label", "Churn", "--resize", "9", code=2)
+    assert "resize=9 does not fit telco.csv: it resizes a folder of images. Leave it out." in resized
 
 
 METHOD = """

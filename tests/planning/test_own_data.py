@@ -163,7 +163,6 @@ def test_recipes_fit_the_number_of_rows() -> None:
 
 REFUSED: list[tuple[list[str], dict[str, Any], str]] = [
     (["nowhere.csv"], {}, "path='nowhere.csv' is not there: check its name"),
-    (["folder"], {}, "path='folder' is a folder: put it into the data directory"),
     (["mine.xlsx"], {}, r"path='mine.xlsx' ends in .xlsx, which is not read: save it as CSV or Parquet"),
     (["iris/mlp"], {"label": "kind"}, "label='kind' belongs to a file of your own"),
     (["iris/mlp"], {"architecture": "mlp"}, "architecture='mlp' belongs to a file of your own"),

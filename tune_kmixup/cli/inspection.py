@@ -27,7 +27,7 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
     for line in heading(inspection):
         console.print(line)
     console.print(class_table(inspection))
-    if inspection.table:
+    if inspection.table and inspection.table.columns:
         console.print(column_table(inspection.table.columns))
     for line in (*training_lines(inspection), *data_lines(inspection)):
         console.print(line)
@@ -40,7 +40,7 @@ def heading(inspection: Inspection) -> Iterator[str]:
     shape = " x ".join(map(str, inspection.shape))
     yield (f"{inspection.task.base}: {plural(rows, 'row')}, {len(inspection.classes)} classes, inputs of {shape}")
     if inspection.table:
-        yield f"file: {'; '.join(inspection.table.notes)}"
+        yield f"{'file' if inspection.table.columns else 'folder'}: {'; '.join(inspection.table.notes)}"
     yield f"splits: {split_words(inspection)}"
 
 

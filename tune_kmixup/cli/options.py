@@ -94,11 +94,14 @@ Names = Annotated[
     typer.Argument(
         metavar="NAME",
         help="A suite, or tasks: iris/mlp (all splits), iris/mlp@3 (one). See tune-kmixup tasks. "
-        "Or a file of your own: CSV, TSV, Parquet or .npz.",
+        "Or data of your own: a CSV, TSV, Parquet or .npz file, or a folder of images.",
     ),
 ]
 InspectName = Annotated[
-    str, typer.Argument(metavar="PATH|TASK", help="A file of your own (CSV, TSV, Parquet or .npz), or a task.")
+    str,
+    typer.Argument(
+        metavar="PATH|TASK", help="Data of your own (CSV, TSV, Parquet, .npz, or a folder of images), or a task."
+    ),
 ]
 Label = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Your file's column of classes. Default: the one called label.")
@@ -123,6 +126,14 @@ Split = Annotated[
         metavar="COLUMN",
         help="Column of your file that says train, validation or test in each row. Default: none, so that the suite "
         "splits the rows.",
+    ),
+]
+Resize = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole,
+        metavar="PIXELS",
+        help="Side of the squares that the images of your folder are resized to. Default: as they are.",
     ),
 ]
 Architecture = Annotated[

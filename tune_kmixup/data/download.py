@@ -158,9 +158,6 @@ def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
         arrays = dict(npz.open_npz(path))
     elif dataset is not None and dataset.bundled:
         arrays = dict(dataset.bundled())
-    elif dataset is None and (user_path := user_data_path(name, data_dir)):
-        path = user_path
-        arrays = dict(images.read_image_folder(path))
     else:
         needs_download(name, data_dir)  # has a better message for an unknown name
         raise BadInput(
@@ -175,16 +172,17 @@ def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
 
 
 def own_file(name: str, data_dir: Path) -> Source | None:
-    """A user's own file that is a data set where it lies, or a table in the data directory; None for other data."""
+    """A user's own file or folder, where it lies or in the data directory; None for other data."""
     dataset = DATASETS.get(name)
     if dataset is not None:
         return dataset.file
     path = user_data_path(name, data_dir)
-    in_data_dir = path is not None and not path.is_dir() and not npz_path(name, data_dir).exists()
-    return Source(str(path)) if in_data_dir else None
+    return Source(str(path)) if path is not None and not npz_path(name, data_dir).exists() else None
 
 
 def own_table(name: str, data_dir: Path) -> Table | None:
-    """A user's own table as it was read; None for other data."""
+    """A user's own table or folder of images as it was read; None for other data."""
     source = own_file(name, data_dir)
-    return None if source is None or source.path.lower().endswith(".npz") else read_table(source)
+    if source is None or source.path.lower().endswith(".npz"):
+        return None
+    return images.read_image_folder(source) if Path(source.path).is_dir() else read_table(source)

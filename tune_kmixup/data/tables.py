@@ -32,11 +32,11 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table that has been read and understood.
+    """A user's own data that have been read and understood.
 
     Attributes:
         arrays: those of a data set, see `registry`.
-        columns: what becomes of each column, in the order of the file.
+        columns: what becomes of each column, in the order of the file; none of images.
         notes: what was found out about the file, in words.
         warnings: what may be wrong, one line each, with the remedy.
     """

@@ -18,7 +18,7 @@ from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.planning.plugins import register
 
 FILES = (*DELIMITED, *PARQUET, ".npz")
-OPTIONS = ("label", "drop", "group", "categorical", "split")
+COLUMNS = ("label", "drop", "group", "categorical", "split")  # options of tables
 
 
 def is_path(name: str) -> bool:
@@ -32,7 +32,7 @@ def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, S
 
     Args:
         names: names of tasks or a suite, and paths.
-        options: option -> value; `label`, `drop`, `group`, `categorical` and `split` are read, for all files.
+        options: option -> value; those of COLUMNS and `resize` are read, for all files.
 
     Returns:
         Path as it was typed -> its source.
@@ -41,7 +41,9 @@ def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, S
         BadInput: if a path is no file of a known form, or there is an option for files and no file.
     """
     given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name in OPTIONS if (value := options.get(name))
+        name: tuple(value) if isinstance(value, list) else value
+        for name in (*COLUMNS, "resize")
+        if (value := options.get(name))
     }
     sources = {name: Source(os.path.abspath(name), **given) for name in names if is_path(name)}
     named = {**given, **({"architecture": options["architecture"]} if options.get("architecture") else {})}
@@ -53,9 +55,11 @@ def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, S
         check_file(name, Path(source.path))
         if (other := by_name.setdefault(source.name, source.path)) != source.path:
             raise BadInput(f"path={name!r} is called like {other}: rename one of them.")
-        if given and source.path.lower().endswith(".npz"):
-            option, value = next(iter(given.items()))
-            raise BadInput(f"{option}={value!r} does not fit {name}: an .npz has no columns. Leave it out.")
+        is_folder, is_npz = Path(source.path).is_dir(), source.path.lower().endswith(".npz")
+        if misfits := [option for option in given if (option == "resize") != is_folder or is_npz]:
+            form = "a folder of images has no columns" if is_folder else "it resizes a folder of images"
+            form = "an .npz has no columns" if is_npz else form
+            raise BadInput(f"{misfits[0]}={given[misfits[0]]!r} does not fit {name}: {form}. Leave it out.")
     return sources
 
 
@@ -63,7 +67,7 @@ def check_file(name: str, path: Path) -> None:
     if not path.exists():
         raise BadInput(f"path={name!r} is not there: check its name and folder.")
     if path.is_dir():
-        raise BadInput(f"path={name!r} is a folder: put it into the data directory instead (docs/data.md).")
+        return
     suffix = next((part.lower() for part in reversed(path.suffixes) if part.lower() not in COMPRESSED), "")
     if suffix not in (*FILES, ""):
         raise BadInput(f"path={name!r} ends in {suffix}, which is not read: save it as CSV or Parquet.")
