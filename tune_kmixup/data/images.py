@@ -122,10 +122,10 @@ def upright(path: Path, mode: str, side: int) -> Image.Image:
     """An image of 8 bits as a viewer shows it: turned as its EXIF says, 16 bits scaled, on white where transparent."""
     with Image.open(path) as opened:
         image: Image.Image = ImageOps.exif_transpose(opened)
-    if image.mode == "F":
-        raise BadInput(f"{path} has floating-point pixels, whose range is not known: save it with 8 or 16 bits.")
+    if image.mode in ("F", "I"):
+        raise BadInput(f"{path} has pixels of 32 bits, whose range is not known: save it with 8 or 16 bits.")
     if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image).astype(np.int64) // 257).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
