@@ -70,6 +70,11 @@ def needs_download(name: str, data_dir: Path) -> str | None:
     return f"{name}: {dataset.size} from {dataset.source}"
 
 
+def is_fetched(name: str, data_dir: Path) -> bool:
+    """Whether a data set can be read as it is: its .npz is there, or it has none to be fetched."""
+    return name not in DATASETS or DATASETS[name].load is None or npz_path(name, data_dir).exists()
+
+
 def fetch(name: str, data_dir: Path) -> None:
     """Makes a data set ready for training: reads its raw files, or downloads them, and writes its .npz.
 
@@ -86,10 +91,10 @@ def fetch(name: str, data_dir: Path) -> None:
         LaunchError: if the disk is full or fails.
     """
     download = needs_download(name, data_dir)
-    path = npz_path(name, data_dir)
-    dataset = DATASETS.get(name)
-    if dataset is None or dataset.load is None or path.exists():
+    if is_fetched(name, data_dir):
         return
+    path, dataset = npz_path(name, data_dir), DATASETS[name]
+    assert dataset.load is not None
     problem = f"cannot be downloaded ({download}"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -123,11 +128,7 @@ def fetch_missing(names: Iterable[str], data_dir: Path, tell: Callable[[str], No
     Raises:
         BadInput: see `fetch`, as for LaunchError.
     """
-    missing = [
-        name
-        for name in sorted(names)
-        if name in DATASETS and DATASETS[name].load and not npz_path(name, data_dir).exists()
-    ]
+    missing = [name for name in sorted(names) if not is_fetched(name, data_dir)]
     for name in missing:
         tell(f"Reading {needs_download(name, data_dir) or name}")
         fetch(name, data_dir)

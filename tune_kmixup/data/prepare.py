@@ -15,7 +15,7 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, npz, splits, validation
 from tune_kmixup.data.augment import AUGMENTATIONS
-from tune_kmixup.data.download import load_arrays, npz_path
+from tune_kmixup.data.download import is_fetched, load_arrays
 from tune_kmixup.data.preprocess import preprocess
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 
@@ -159,8 +159,7 @@ def count_rows(task: Task, data_dir: Path) -> RowCounts:
         check_split(task, official=True, toy=True)
         check_fixed_val_rows(task, TOY_ROWS["val"])
         return RowCounts(checked_train_size(task, TOY_ROWS["train"]), TOY_ROWS["val"], None)
-    fetched = dataset is None or not dataset.load or npz_path(task.dataset, data_dir).exists()
-    if dataset is not None and (dataset.test_rows or not fetched):
+    if dataset is not None and (dataset.test_rows or not is_fetched(task.dataset, data_dir)):
         check_split(task, official=dataset.test_rows is not None)
         shared = dataset.test_rows is not None or task.holdout
         test = 0 if dataset.test_rows else dataset.rows // (HOLDOUT_FOLDS if task.holdout else OUTER_FOLDS)

@@ -145,8 +145,9 @@ def class_indices(name: str, labels: Tensor) -> Tensor:
 
 
 def row_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of each row, in nats: the shape of `y`."""
-    return F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none").reshape(y.shape)
+    """Cross-entropy of each row, in nats: the shape of `logits` without classes. Labels as in `mean_cross_entropy`."""
+    losses = F.cross_entropy(logits.flatten(0, -2), y.flatten(0, logits.ndim - 2), reduction="none")
+    return losses.reshape(logits.shape[:-1])
 
 
 def mean_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -161,8 +162,7 @@ def mean_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """
     if len(y) == 1:
         return F.cross_entropy(logits[0], y[0])[None]
-    losses = F.cross_entropy(logits.flatten(0, 1), y.flatten(0, 1), reduction="none")
-    return losses.reshape(y.shape[:2]).mean(1)
+    return row_cross_entropy(logits, y).mean(1)
 
 
 def perturbation_factor(alpha: float) -> float:

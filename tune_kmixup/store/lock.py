@@ -96,10 +96,11 @@ def store_lease(run: RunDir) -> Iterator[None]:
         path = lease_path(run.path, last + 1)
         if not files.create(path, encode_json(lease)):
             raise in_use_error(run, run.holder())
-        if max(lease_numbers(run.path)) > last + 1:  # several launches came and went since `last` was read
+        numbers = lease_numbers(run.path)
+        if max(numbers) > last + 1:  # several launches came and went since `last` was read
             files.remove(path)
             raise in_use_error(run, run.holder())
-        for number in lease_numbers(run.path):
+        for number in numbers:
             if number <= last:
                 files.remove(lease_path(run.path, number))
     except OSError as error:
