@@ -16,11 +16,13 @@ from tests.helpers.disks import full_disk
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.suites import small_suite
 from tune_kmixup.cli.launching import make_suite
-from tune_kmixup.core.config import Identity, Recipe, Task
+from tune_kmixup.cli.options import DataOptions, Experiment, RunOptions, SearchOptions, TrialOptions
+from tune_kmixup.core.config import Identity, Recipe, Suite, Task
 from tune_kmixup.data import tabular
 from tune_kmixup.data.download import default_data_dir
 from tune_kmixup.data.registry import DATASETS
-from tune_kmixup.planning.resources import Resources, repeated_options
+from tune_kmixup.planning.plugins import Plugins
+from tune_kmixup.planning.resources import repeated_options
 from tune_kmixup.store.files import parse_location
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import resume_command
@@ -153,9 +155,15 @@ def test_plan_says_which_methods_try_fewer_configurations(tmp_path: Path) -> Non
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a launch gets from the command line, which then runs nothing."""
-    options: dict[str, Any] = {}
-    monkeypatch.setattr("tune_kmixup.cli.commands.run_command", lambda _, out, given: options.update(given, out=out))
-    return options
+    given: dict[str, Any] = {}
+
+    def take(
+        suite: Suite, plugins: Plugins, out: Path, options: RunOptions, data_dir: Path, warm_start: Path | None = None
+    ) -> None:
+        given.update(out=out, load=plugins.paths, options=options, data_dir=data_dir, warm_start=warm_start)
+
+    monkeypatch.setattr("tune_kmixup.cli.commands.run_command", take)
+    return given
 
 
 def test_paths_are_absolute_where_they_are_typed(
@@ -166,13 +174,9 @@ def test_paths_are_absolute_where_they_are_typed(
     (tmp_path / "mine.py").touch()
     args = ["launch", "iris/mlp@0", "--out", "run", "--warm-start", "../earlier", "--data-dir", "data", "--load"]
     run_cli_in_process(*args, "mine.py")
-    paths = {
-        "out": taken["out"],
-        **{name: taken[name] for name in ("warm_start", "data_dir")},
-        "load": taken["load"][0],
-    }
-    typed = {"out": "run", "warm_start": "../earlier", "data_dir": "data", "load": "mine.py"}
-    assert paths == {name: tmp_path / path for name, path in typed.items()}
+    typed = {"out": "run", "warm_start": "../earlier", "data_dir": "data"}
+    assert {name: taken[name] for name in typed} == {name: tmp_path / path for name, path in typed.items()}
+    assert taken["load"] == (str(tmp_path / "mine.py"),)
     monkeypatch.setenv("TUNE_KMIXUP_DATA", "elsewhere")
     assert default_data_dir() == tmp_path / "elsewhere"
     assert str(parse_location("memory://bucket/run")) == "memory://bucket/run"
@@ -182,23 +186,20 @@ def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Pat
     """It has the options of the last launch. Those that suite.json does not hold, the heartbeat does."""
     run = RunDir(tmp_path / "it's my run")
     assert shlex.split(resume_command(run.path, ())) == ["tune-kmixup", "resume", str(run.path)]
-    data, loaded = tmp_path / "my data", tmp_path / "my $file.py"
+    data, loaded, other = tmp_path / "my data", tmp_path / "my $file.py", tmp_path / "other.py"
     data.mkdir()
+    loaded.touch()
+    other.touch()
     run.write_suite(small_suite(identity=Identity(load=(str(loaded),), data_dir=str(data))))
     assert shlex.split(last_line(run)) == ["To", "go", "on:", "tune-kmixup", "resume", str(run.path)]
-    options = {
-        **{"address": "[::1]:1", "cpus_per_trial": 0.1, "gpus_per_trial": "auto", "max_concurrent": 3},
-        **{"batch_seeds": "on", "log_to": ["mlflow", "wandb"]},
-    }
-    repeated = repeated_options(Resources.from_options(options | {"names": ["iris/mlp"]}), options["log_to"])
+    options = RunOptions("[::1]:1", TrialOptions(0.1, "auto"), 3, batch_seeds="on", log_to=["mlflow", "wandb"])
     ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
-    run.write_launch(ended | {"options": repeated})
+    run.write_launch(ended | {"options": repeated_options(options.resources(), options.log_to or ())})
     run_cli_in_process(*shlex.split(last_line(run))[4:])
-    remembered = {"data_dir": data, "load": [loaded]}
-    assert taken["out"] == run.path and {name: taken[name] for name in options} == options
-    assert {name: taken[name] for name in remembered} == remembered, "the suite remembers them"
-    run_cli_in_process("resume", run.path, "--data-dir", tmp_path, "--load", __file__)
-    assert (taken["data_dir"], taken["load"]) == (tmp_path, [Path(__file__)]), "an option wins"
+    assert (taken["out"], taken["options"]) == (run.path, options)
+    assert (taken["data_dir"], taken["load"]) == (data, (str(loaded),)), "the suite remembers them"
+    run_cli_in_process("resume", run.path, "--data-dir", tmp_path, "--load", other)
+    assert (taken["data_dir"], taken["load"]) == (tmp_path, (str(other),)), "an option wins"
     data.rmdir()
     refused = run_cli_in_process("resume", run.path, code=2)
     assert f"data_dir='{data}' of the launch before is not there: name the folder with --data-dir." in refused
@@ -218,10 +219,10 @@ def test_a_launch_is_the_same_suite_before_and_after_its_data_are_fetched(
     monkeypatch.setitem(DATASETS, "flowers", dataset)
     task = Task("flowers", "mlp", Recipe(1, 10, 0.1), train_size=50, outer_split=None, holdout=True)
     monkeypatch.setitem(TASKS, task.base, (task,))
-    options = {"names": [task.base], "repeats": 2, "data_dir": tmp_path}
-    planned, launched = make_suite(options), make_suite(options, fetch=True)
+    typed = Experiment([task.base], search=SearchOptions(repeats=2), data=DataOptions(tmp_path))
+    (planned, _), (launched, _) = make_suite(typed), make_suite(typed, fetch=True)
     assert planned != launched
-    assert make_suite(options, fetch=True) == make_suite(options) == launched
+    assert make_suite(typed, fetch=True)[0] == make_suite(typed)[0] == launched
 
 
 def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command_to_go_on(tmp_path: Path) -> None:

@@ -11,20 +11,20 @@ from sklearn.datasets import load_wine
 
 import tune_kmixup
 from tests.helpers.launches import ROOT, registries_restored
-from tune_kmixup.cli.python import launch_options
+from tune_kmixup.cli.options import DataOptions, Experiment, RunOptions, SearchOptions
+from tune_kmixup.cli.python import launch_arguments
 from tune_kmixup.core.errors import BadInput
 
 
 def test_options_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    given = launch_options({"method": "erm", "load": ["mine.py"], "trials": 3, "lr": None, "data_dir": "data"})
-    assert (given["method"], given["trials"], given["lr"]) == (["erm"], 3, None)
-    assert given["load"] == [tmp_path / "mine.py"] and given["data_dir"] == tmp_path / "data"
-    assert given["batch_seeds"] == "auto" and given["cpus_per_trial"] == 1.0, "defaults"
+    given = launch_arguments({"method": "erm", "load": ["mine.py"], "trials": 3, "lr": None, "data_dir": "data"})
+    search, data = SearchOptions(method=["erm"], trials=3), DataOptions(tmp_path / "data", [tmp_path / "mine.py"])
+    assert given == {"experiment": Experiment(search=search, data=data), "options": RunOptions()}
     with pytest.raises(TypeError, match=r"launch\(\) has no option 'trails': choose among .*trials"):
-        launch_options({"trails": 3})
+        launch_arguments({"trails": 3})
     with pytest.raises(BadInput, match="is Ray's client"):
-        launch_options({"address": "ray://head:10001"})
+        launch_arguments({"address": "ray://head:10001"})
 
 
 def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

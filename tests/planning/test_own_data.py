@@ -10,6 +10,7 @@ import pytest
 
 from search_spaces.tasks import FOLDS, LARGE_TABLE, TABLE, TASKS, table_recipe
 from tests.helpers.launches import registries_restored, run_cli_in_process
+from tune_kmixup.cli.options import FileOptions
 from tune_kmixup.core.config import Draft, from_json, to_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
@@ -60,7 +61,7 @@ def test_the_name_comes_from_the_file(file: str, name: str) -> None:
 
 def test_a_table_becomes_a_task_with_folds(tmp_path: Path) -> None:
     path = str(write_table(tmp_path / "Mine.csv"))
-    sources = own_sources([path, "iris/mlp"], {"label": "kind", "drop": None, "trials": 3})
+    sources = own_sources([path, "iris/mlp"], Source("", "kind"))
     assert sources == {path: Source(path, "kind")}
     assert with_tasks([path, "iris/mlp"], sources, None, tmp_path) == ["mine/mlp", "iris/mlp"]
     assert [task.name for task in TASKS["mine/mlp"]] == [f"mine/mlp@{split}" for split in range(FOLDS)]
@@ -95,7 +96,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     for path in paths:
         write_table(path)
     with pytest.raises(BadInput, match=r"mine.tsv' is called like .*mine.csv: rename one of them"):
-        own_sources([str(path) for path in paths], {"label": "kind"})
+        own_sources([str(path) for path in paths], Source("", "kind"))
 
 
 def test_a_run_directory_remembers_a_file_and_refuses_another(tmp_path: Path) -> None:
@@ -161,25 +162,25 @@ def test_recipes_fit_the_number_of_rows() -> None:
     assert table_recipe(300) == TABLE and table_recipe(7000) == LARGE_TABLE
 
 
-REFUSED: list[tuple[list[str], dict[str, Any], str]] = [
-    (["nowhere.csv"], {}, "path='nowhere.csv' is not there: check its name"),
-    (["mine.xlsx"], {}, r"path='mine.xlsx' ends in .xlsx, which is not read: save it as CSV or Parquet"),
-    (["iris/mlp"], {"label": "kind"}, "label='kind' belongs to a file of your own"),
-    (["iris/mlp"], {"architecture": "mlp"}, "architecture='mlp' belongs to a file of your own"),
-    (["mine.npz"], {"drop": ["a"]}, r"drop=\('a',\) does not fit mine.npz: an .npz has no columns"),
+REFUSED: list[tuple[list[str], FileOptions, str]] = [
+    (["nowhere.csv"], FileOptions(), "path='nowhere.csv' is not there: check its name"),
+    (["mine.xlsx"], FileOptions(), r"path='mine.xlsx' ends in .xlsx, which is not read: save it as CSV or Parquet"),
+    (["iris/mlp"], FileOptions(label="kind"), "label='kind' belongs to a file of your own"),
+    (["iris/mlp"], FileOptions(architecture="mlp"), "architecture='mlp' belongs to a file of your own"),
+    (["mine.npz"], FileOptions(drop=["a"]), r"drop=\('a',\) does not fit mine.npz: an .npz has no columns"),
 ]
 
 
 @pytest.mark.parametrize(("names", "options", "message"), REFUSED)
 def test_what_cannot_be_is_refused(
-    names: list[str], options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    names: list[str], options: FileOptions, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     for name in ("mine.xlsx", "mine.npz"):
         (tmp_path / name).touch()
     with pytest.raises(BadInput, match=message):
-        own_sources(names, options)
+        own_sources(names, options.reading(), options.architecture)
 
 
 def test_the_name_of_a_data_set_of_the_suite_is_refused(tmp_path: Path) -> None:

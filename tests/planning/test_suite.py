@@ -19,7 +19,6 @@ from tune_kmixup.planning.suite import (
     build_suite,
     check_continues,
     make_draft,
-    parse_families,
     warm_start_values,
     with_repeats,
 )
@@ -87,7 +86,7 @@ def test_a_run_directory_of_format_1_is_not_resumed() -> None:
 
 
 def test_options_replace_values_of_a_named_suite() -> None:
-    draft = make_draft(["demo"], {"trials": 3, "methods": ["erm"], "seed": None})
+    draft = make_draft(["demo"], {"trials": 3, "method": ["erm"], "seed": None})
     assert draft == dataclasses.replace(SUITES["demo"], trials=3, methods=("erm",))
 
 
@@ -190,7 +189,7 @@ def test_the_budget_of_a_grid_cannot_grow(run_dir: RunDir) -> None:
     with pytest.raises(BadInput, match=message):
         check_continues(run_dir, dataclasses.replace(suite, trials=9))
     with pytest.raises(BadInput, match=message):
-        resume(run_dir.path, trials=9)
+        resume(run_dir=run_dir.path, trials=9)
     with pytest.raises(BadInput, match=r"trials \(was 4, now 3\)"):
         check_continues(run_dir, dataclasses.replace(suite, trials=3))
 
@@ -207,7 +206,7 @@ def test_the_claims_are_frozen_with_their_families(tmp_path: Path) -> None:
     suite = build_suite(dataclasses.replace(IRIS, tasks=("iris/mlp", "wine/mlp")), tmp_path)
     assert suite.claims.families == dict.fromkeys("1234", ("iris/mlp", "wine/mlp"))
     assert build_suite(dataclasses.replace(IRIS, methods=("erm", "mixup")), tmp_path).claims.families["1"] == ()
-    draft = make_draft(["iris/mlp"], {"families": parse_families(["3=wine/mlp,mnist-2000/lenet"])})
+    draft = make_draft(["iris/mlp"], {"family": ["3=wine/mlp,mnist-2000/lenet"]})
     suite = build_suite(draft, tmp_path)
     assert suite.claims.families["3"] == ("wine/mlp", "mnist-2000/lenet"), "a family may name tasks of other launches"
     assert suite.claims.families["1"] == ("iris/mlp",)
@@ -232,7 +231,7 @@ def test_the_claims_are_frozen_with_their_families(tmp_path: Path) -> None:
 )
 def test_families_that_do_not_exist_are_refused(options: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=message):
-        build_suite(make_draft(["iris/mlp"], {"families": parse_families(options)}), tmp_path)
+        build_suite(make_draft(["iris/mlp"], {"family": options}), tmp_path)
 
 
 @pytest.mark.parametrize(

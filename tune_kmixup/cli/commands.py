@@ -19,12 +19,13 @@ import typer
 import tune_kmixup
 from tune_kmixup.cli import options as opt
 from tune_kmixup.cli.launching import console, load_plugins, make_suite, print_error, resolve_data_dir, run_suite
+from tune_kmixup.cli.signatures import flat
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.store.run_dir import RunDir
 
 if TYPE_CHECKING:
-    pass
+    from tune_kmixup.planning.plugins import Plugins
 
 # Commands import what they need themselves, so that help, completion and `status` need neither torch nor Ray.
 
@@ -41,35 +42,22 @@ def root(version: opt.Version = False) -> None:
 
 
 @app.command()
-def tasks(load: opt.Load = None, data_dir: opt.DataDir = None) -> None:
+@flat
+def tasks(data: opt.DataOptions) -> None:
     """List the suites, tasks, methods, data sets and architectures.
 
     Example: tune-kmixup tasks --load my_tasks.py
     """
     from tune_kmixup.cli.listing import listing_tables
 
-    load_plugins(load)
-    for table in listing_tables(resolve_data_dir(data_dir)):
+    load_plugins(data.load)
+    for table in listing_tables(resolve_data_dir(data.data_dir)):
         console.print(table)
 
 
 @app.command()
-def inspect(
-    name: opt.InspectName,
-    label: opt.Label = None,
-    drop: opt.Drop = None,
-    group: opt.Group = None,
-    categorical: opt.Categorical = None,
-    split: opt.Split = None,
-    resize: opt.Resize = None,
-    architecture: opt.Architecture = None,
-    epochs: opt.Epochs = None,
-    batch_size: opt.BatchSize = None,
-    lr: opt.LearningRate = None,
-    val_rows: opt.ValRows = None,
-    data_dir: opt.DataDir = None,
-    load: opt.Load = None,
-) -> None:
+@flat
+def inspect(name: opt.InspectName, files: opt.FileOptions, recipe: opt.RecipeOptions, data: opt.DataOptions) -> None:
     """Show what a task would train on, without training: rows, classes, columns, splits, warnings.
 
     Examples:
@@ -79,117 +67,32 @@ def inspect(
     from tune_kmixup.cli.inspection import print_inspection, studies_by_task
     from tune_kmixup.planning.inspection import inspect_task
 
-    load_plugins(load)
-    suite = make_suite(locals() | {"names": [name]})
+    suite, _ = make_suite(opt.Experiment([name], files, recipe=recipe, data=data))
     for studies in studies_by_task(suite).values():
-        print_inspection(console, inspect_task(studies, resolve_data_dir(data_dir)))
+        print_inspection(console, inspect_task(studies, resolve_data_dir(data.data_dir)))
 
 
 @app.command()
-def plan(
-    names: opt.Names = None,
-    label: opt.Label = None,
-    drop: opt.Drop = None,
-    group: opt.Group = None,
-    categorical: opt.Categorical = None,
-    split: opt.Split = None,
-    resize: opt.Resize = None,
-    architecture: opt.Architecture = None,
-    method: opt.Method = None,
-    trials: opt.Trials = None,
-    search_seeds: opt.SearchSeeds = None,
-    shortlist: opt.Shortlist = None,
-    final_seeds: opt.FinalSeeds = None,
-    repeats: opt.Repeats = None,
-    epochs: opt.Epochs = None,
-    batch_size: opt.BatchSize = None,
-    lr: opt.LearningRate = None,
-    val_rows: opt.ValRows = None,
-    tune: opt.Tune = None,
-    sampler: opt.Sampler = None,
-    scheduler: opt.Scheduler = None,
-    seed: opt.Seed = None,
-    curves: opt.Curves = None,
-    family: opt.Family = None,
-    cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = "0",
-    data_dir: opt.DataDir = None,
-    load: opt.Load = None,
-) -> None:
+@flat
+def plan(experiment: opt.Experiment, trial: opt.TrialOptions) -> None:
     """Show what a launch would run, and run nothing.
 
     Example: tune-kmixup plan iris/mlp wine/mlp --trials 24 --final-seeds 20
     """
-    from tune_kmixup.cli.inspection import own_data_lines
-    from tune_kmixup.cli.render import claim_lines, finite_lines, plan_table, repeat_lines, time_line
-    from tune_kmixup.data.download import needs_download
-    from tune_kmixup.planning.costs import task_seconds
-    from tune_kmixup.planning.resources import Resources
+    from tune_kmixup.cli.plan import print_plan
 
-    load_plugins(load)
-    suite, resources = make_suite(locals()), Resources.from_options(locals())
-    console.print(plan_table(suite, resources.per_trial))
-    runs = sum(suite.run_count(study) for study in suite.studies)
-    configurations = sum(suite.trial_count(study) for study in suite.studies)
-    console.print(
-        f"{len(suite.studies)} studies, {configurations} configurations, {runs} runs; sampler {suite.sampler}."
-    )
-    seconds = task_seconds(suite, resolve_data_dir(data_dir)) if resources.device == "cpu" else {}
-    console.print(time_line(seconds, at_most=suite.scheduler != "none"), soft_wrap=True)
-    for line in (
-        *own_data_lines(suite, resolve_data_dir(data_dir)),
-        *finite_lines(suite),
-        *repeat_lines(suite),
-        *claim_lines(suite),
-    ):
-        console.print(line, soft_wrap=True)
-    if suite.expectation:
-        console.print(f"Expected: {suite.expectation}", soft_wrap=True)
-    if suite.scheduler != "none":
-        console.print(f"Fewer runs where {suite.scheduler} stops configurations early.")
-    for dataset in {study.task.dataset: None for study in suite.studies}:
-        if download := needs_download(dataset, resolve_data_dir(data_dir)):
-            console.print(f"to download: {download}")
+    suite, _ = make_suite(experiment)
+    print_plan(console, suite, opt.RunOptions(trial=trial).resources(), resolve_data_dir(experiment.data.data_dir))
 
 
 @app.command()
+@flat
 def launch(
     out_dir: opt.Out,
-    names: opt.Names = None,
-    label: opt.Label = None,
-    drop: opt.Drop = None,
-    group: opt.Group = None,
-    categorical: opt.Categorical = None,
-    split: opt.Split = None,
-    resize: opt.Resize = None,
-    architecture: opt.Architecture = None,
-    method: opt.Method = None,
-    trials: opt.Trials = None,
-    search_seeds: opt.SearchSeeds = None,
-    shortlist: opt.Shortlist = None,
-    final_seeds: opt.FinalSeeds = None,
-    repeats: opt.Repeats = None,
-    epochs: opt.Epochs = None,
-    batch_size: opt.BatchSize = None,
-    lr: opt.LearningRate = None,
-    val_rows: opt.ValRows = None,
-    tune: opt.Tune = None,
-    sampler: opt.Sampler = None,
-    scheduler: opt.Scheduler = None,
-    seed: opt.Seed = None,
-    curves: opt.Curves = None,
-    family: opt.Family = None,
-    address: opt.Address = None,
-    cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = "0",
-    max_concurrent: opt.MaxConcurrent = None,
-    wait: opt.Wait = None,
-    batch_seeds: opt.BatchSeeds = "auto",
-    fuse: opt.Fuse = None,
-    log_to: opt.LogTo = None,
-    data_dir: opt.DataDir = None,
-    load: opt.Load = None,
+    experiment: opt.Experiment,
+    options: opt.RunOptions,
     warm_start: opt.WarmStart = None,
+    fuse: opt.Fuse = None,
 ) -> None:
     """Tune and compare the methods; continue an existing run directory.
 
@@ -201,29 +104,22 @@ def launch(
     """
     from tune_kmixup.cli.inspection import own_data_lines
 
-    load_plugins(load)
-    suite = make_suite(locals(), fetch=True)
-    for line in own_data_lines(suite, resolve_data_dir(data_dir)):
+    suite, plugins = make_suite(experiment, fetch=True)
+    for line in own_data_lines(suite, resolve_data_dir(experiment.data.data_dir)):
         console.print(line, soft_wrap=True)
-    run_command(suite, out_dir, locals())
+    run_command(suite, plugins, out_dir, options, experiment.data.data_dir, warm_start)
 
 
 @app.command()
+@flat
 def resume(
     run_dir: opt.RunPath,
+    options: opt.RunOptions,
+    data: opt.DataOptions,
     trials: opt.LargerTrials = None,
     final_seeds: opt.LargerFinalSeeds = None,
     repeats: opt.LargerRepeats = None,
-    address: opt.Address = None,
-    cpus_per_trial: opt.Cpus = 1.0,
-    gpus_per_trial: opt.Gpus = "0",
-    max_concurrent: opt.MaxConcurrent = None,
-    wait: opt.Wait = None,
-    batch_seeds: opt.BatchSeeds = "auto",
     fuse: opt.Fuse = None,
-    log_to: opt.LogTo = None,
-    data_dir: opt.DataDir = None,
-    load: opt.Load = None,
 ) -> None:
     """Continue a run directory; larger budgets extend it.
 
@@ -235,12 +131,13 @@ def resume(
     from tune_kmixup.planning.suite import with_repeats
 
     suite = RunDir(run_dir).suite()
-    load = load or [Path(path) for path in suite.identity.load]
-    data_dir = data_dir or remembered_data_dir(suite)
+    plugins = load_plugins(data.load or map(Path, suite.identity.load), suite.identity.sources)
+    data_dir = data.data_dir or remembered_data_dir(suite)
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
     suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, format=2)
-    run_command(suite if repeats is None else with_repeats(suite, repeats), run_dir, locals())
+    suite = suite if repeats is None else with_repeats(suite, repeats)
+    run_command(suite, plugins, run_dir, options, data_dir)
 
 
 @app.command()
@@ -345,14 +242,23 @@ def demo(
     from tune_kmixup.analysis.load import load
     from tune_kmixup.cli.summary import show_comparison
 
-    options = {"names": ["demo"], "gpus_per_trial": gpus_per_trial, "data_dir": data_dir, "load": None}
-    run_command(make_suite(options, fetch=True), out_dir, options)
+    suite, plugins = make_suite(opt.Experiment(["demo"], data=opt.DataOptions(data_dir)), fetch=True)
+    options = opt.RunOptions(trial=opt.TrialOptions(gpus_per_trial=gpus_per_trial))
+    run_command(suite, plugins, out_dir, options, data_dir)
     show_comparison(console, load([out_dir]), out_dir / "report")
 
 
-def run_command(suite: Suite, out_dir: Path, options: dict[str, Any]) -> None:
+def run_command(
+    suite: Suite,
+    plugins: "Plugins",
+    out_dir: Path,
+    options: opt.RunOptions,
+    data_dir: Path | None,
+    warm_start: Path | None = None,
+) -> None:
     """Runs what is missing of a suite, and exits where it is not done, see `launching.run_suite`."""
-    code = run_suite(suite, out_dir, options, shlex.join(["tune-kmixup", *sys.argv[1:]]), lambda: os._exit(1))
+    again = shlex.join(["tune-kmixup", *sys.argv[1:]])
+    code = run_suite(suite, plugins, out_dir, options, data_dir, again, lambda: os._exit(1), warm_start)
     if code:
         raise typer.Exit(code)
 

@@ -5,10 +5,11 @@ Functions import what they need themselves, so that help, completion and `status
 
 import dataclasses
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tune_kmixup.cli.options import Experiment, RunOptions
 from tune_kmixup.cli.render import PlainConsole
 from tune_kmixup.core.config import Identity, Suite
 from tune_kmixup.core.errors import LaunchError
@@ -19,22 +20,6 @@ if TYPE_CHECKING:
     from tune_kmixup.planning.plugins import Plugins
 
 console = PlainConsole(highlight=False, markup=False)  # printed text may contain brackets
-DRAFT_FIELDS = (
-    "trials",
-    "search_seeds",
-    "final_seeds",
-    "epochs",
-    "batch_size",
-    "lr",
-    "val_rows",
-    "tune",
-    "sampler",
-    "scheduler",
-    "seed",
-    "shortlist",
-    "repeats",
-    "curves",
-)
 
 
 def print_error(line: object) -> None:
@@ -47,7 +32,7 @@ def resolve_data_dir(data_dir: Path | None) -> Path:
     return data_dir or default_data_dir()
 
 
-def load_plugins(load: list[Path] | None, sources: tuple[Source, ...] = ()) -> "Plugins":
+def load_plugins(load: Iterable[Path] | None, sources: tuple[Source, ...] = ()) -> "Plugins":
     from tune_kmixup.planning.plugins import Plugins
 
     plugins = Plugins.read(load or [], sources)
@@ -55,38 +40,56 @@ def load_plugins(load: list[Path] | None, sources: tuple[Source, ...] = ()) -> "
     return plugins
 
 
-def make_suite(options: Mapping[str, Any], fetch: bool = False) -> Suite:
-    """The suite of a command, from its options by parameter name. Its files become tasks.
+def make_suite(experiment: Experiment, fetch: bool = False) -> "tuple[Suite, Plugins]":
+    """The suite of a command, and what it loads. Files become tasks.
 
     Args:
-        options: by parameter name.
+        experiment: what was typed.
         fetch: whether to fetch the data sets, so that their rows are counted. Otherwise the registry's figures are used
             for those that are not there, which can be off by a few rows.
+
+    Raises:
+        BadInput: if there is no such suite with these options.
     """
     from tune_kmixup.data.download import fetch_missing
     from tune_kmixup.planning.own_data import own_sources, with_tasks
-    from tune_kmixup.planning.suite import build_suite, make_draft, parse_families
+    from tune_kmixup.planning.suite import build_suite, make_draft
 
-    given = {name: options.get(name) for name in DRAFT_FIELDS} | {"methods": options.get("method")}
-    given["families"] = parse_families(options.get("family") or ())
-    names, data_dir = options["names"] or [], resolve_data_dir(options["data_dir"])
-    sources = own_sources(names, options)
-    draft = make_draft(with_tasks(names, sources, options.get("architecture"), data_dir), given)
+    plugins = load_plugins(experiment.data.load)
+    names, data_dir = experiment.names or [], resolve_data_dir(experiment.data.data_dir)
+    architecture = experiment.files.architecture
+    sources = own_sources(names, experiment.files.reading(), architecture)
+    names = with_tasks(names, sources, architecture, data_dir)
+    draft = make_draft(names, vars(experiment.search) | vars(experiment.recipe))
     suite = build_suite(draft, data_dir)  # refuses what is typed wrong before anything is downloaded
     if fetch and fetch_missing({study.task.dataset for study in suite.studies}, data_dir, console.print):
         suite = build_suite(draft, data_dir)
-    return dataclasses.replace(suite, identity=Identity(sources=tuple(sources.values())))
+    files = tuple(sources.values())
+    suite = dataclasses.replace(suite, identity=Identity(sources=files))
+    return suite, dataclasses.replace(plugins, sources=files)
 
 
-def run_suite(suite: Suite, out_dir: Path, options: Mapping[str, Any], again: str, die: Callable[[], None]) -> int:
+def run_suite(
+    suite: Suite,
+    plugins: "Plugins",
+    out_dir: Path,
+    options: RunOptions,
+    data_dir: Path | None,
+    again: str,
+    die: Callable[[], None],
+    warm_start: Path | None = None,
+) -> int:
     """Runs what is missing of a suite, and prints how it ended and how to go on.
 
     Args:
         suite: what to run.
+        plugins: what it loads.
         out_dir: run directory.
-        options: by parameter name.
+        options: how to run it.
+        data_dir: folder of the data sets; None for the default one.
         again: how to begin anew what ended before it was written down.
         die: ends this process, or what it does, after Ray has died; called from another thread.
+        warm_start: run directory whose selected configurations are tried first.
 
     Returns:
         The exit code: 0 if all is done, 1 if a trial, a disk or Ray failed, and 128 plus the number of the signal that
@@ -97,17 +100,15 @@ def run_suite(suite: Suite, out_dir: Path, options: Mapping[str, Any], again: st
     """
     from tune_kmixup.cli.progress import ProgressDisplay
     from tune_kmixup.cli.render import ending_lines
-    from tune_kmixup.planning.resources import Resources, repeated_options
+    from tune_kmixup.planning.resources import repeated_options
     from tune_kmixup.planning.suite import check_continues, warm_start_values
     from tune_kmixup.store.lock import run_lock
     from tune_kmixup.store.status import resume_command
 
     run = RunDir(out_dir)
     suite = check_continues(run, suite)
-    earlier = options.get("warm_start")
-    warm_start = warm_start_values(suite, run, RunDir(earlier)) if earlier else {}
-    data_dir, resources = resolve_data_dir(options["data_dir"]), Resources.from_options(options)
-    plugins, log_to = load_plugins(options["load"], suite.identity.sources), options.get("log_to") or ()
+    first_proposals = warm_start_values(suite, run, RunDir(warm_start)) if warm_start else {}
+    resources, log_to = options.resources(), tuple(options.log_to or ())
     resumed = resume_command(out_dir, repeated_options(resources, log_to))
 
     def print_failure(line: str) -> None:
@@ -125,7 +126,8 @@ def run_suite(suite: Suite, out_dir: Path, options: Mapping[str, Any], again: st
                 die()
 
             listeners = Listeners(progress.phase, progress.progress, end)
-            outcome = launch(suite, run, data_dir, resources, plugins, listeners, warm_start, log_to)
+            folder = resolve_data_dir(data_dir)
+            outcome = launch(suite, run, folder, resources, plugins, listeners, first_proposals, log_to)
     except LaunchError as error:
         print_failure(f"error: {error}")
         return 1

@@ -1,14 +1,16 @@
 """The commands `launch` and `report` for Python. They take the options of the command line, by the same names."""
 
+import dataclasses
 import inspect
 import signal
 from _thread import interrupt_main
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from tune_kmixup.analysis.results import Results
 from tune_kmixup.cli import commands
-from tune_kmixup.cli.launching import load_plugins, make_suite, run_suite
+from tune_kmixup.cli.launching import make_suite, run_suite
+from tune_kmixup.cli.signatures import arguments, parameters
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.store.files import parse_location
 
@@ -33,12 +35,12 @@ def launch(*names: str | Path, out: str | Path, **options: Any) -> Results:
         LaunchError: if a trial, a disk or Ray failed.
         KeyboardInterrupt: if it was interrupted. Call it again to go on.
     """
-    given = launch_options(options) | {"names": [str(name) for name in names], "out_dir": parse_location(out)}
-    load_plugins(given["load"])
-    suite = make_suite(given, fetch=True)
-    code = run_suite(
-        suite, given["out_dir"], given, f"call tune_kmixup.launch again with out={str(out)!r}", interrupt_main
-    )
+    given = launch_arguments(options)
+    experiment = dataclasses.replace(given["experiment"], names=[str(name) for name in names])
+    suite, plugins = make_suite(experiment, fetch=True)
+    again = f"call tune_kmixup.launch again with out={str(out)!r}"
+    folder, data_dir, warm_start = parse_location(out), experiment.data.data_dir, given.get("warm_start")
+    code = run_suite(suite, plugins, folder, given["options"], data_dir, again, interrupt_main, warm_start)
     if code == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if code:
@@ -58,18 +60,16 @@ def load(*sources: str | Path) -> Results:
     return Results.read(parse_location(source) for source in sources)
 
 
-def launch_options(options: dict[str, Any]) -> dict[str, Any]:
-    """All options of the command `launch`: those given, as it takes them, and the defaults of the others."""
-    hints, parameters = get_type_hints(commands.launch), inspect.signature(commands.launch).parameters
-    names = sorted(parameters.keys() - {"names", "out_dir", "fuse"})
+def launch_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the command `launch`, from options by the names of the command line."""
+    command = inspect.unwrap(commands.launch)
+    hints = {parameter.name: get_args(parameter.annotation)[0] for parameter in parameters(command)}
+    names = sorted(hints.keys() - {"names", "out_dir", "fuse"})
     if unknown := sorted(options.keys() - set(names)):
         raise TypeError(f"launch() has no option {unknown[0]!r}: choose among {', '.join(names)}")
     if str(options.get("address")).startswith("ray://"):
         raise BadInput(f"address={options['address']!r} is Ray's client: run this on the cluster, with address='auto'.")
-    return {
-        name: typed(options[name], hints[name]) if options.get(name) is not None else parameter.default
-        for name, parameter in parameters.items()
-    }
+    return arguments(command, {name: typed(value, hints[name]) for name, value in options.items() if value is not None})
 
 
 def typed(value: Any, hint: Any) -> Any:

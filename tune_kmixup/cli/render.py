@@ -1,6 +1,6 @@
 """The tables and lines that `plan`, `status` and the end of a launch print."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.core.text import printable
 from tune_kmixup.store.status import LaunchStatus, StudyStatus, merge_splits, resume_command
 
@@ -64,90 +63,6 @@ def format_percent(fraction: float | None) -> str:
 def format_space(names: Iterable[str]) -> str:
     """The hyperparameters that a method leaves free; `log2_k` is shown as `k`."""
     return ", ".join(name.removeprefix("log2_") for name in names) or "nothing"
-
-
-def plan_table(suite: Suite, resources: str) -> Table:
-    """One line per task and method. Outer splits of a task are alike, so they share a line.
-
-    Args:
-        suite: what would run.
-        resources: what each trial gets, in words.
-    """
-    by_task: dict[str, dict[str, list[Study]]] = {}
-    for study in suite.studies:
-        by_task.setdefault(study.task.base, {}).setdefault(study.method, []).append(study)
-    rows: list[tuple[object, ...]] = []
-    for task, methods in by_task.items():
-        rows.append((task,))
-        for method, (study, *others) in methods.items():
-            splits, shortlist = 1 + len(others), suite.shortlist_count(study)
-            search = f"{suite.trial_count(study)} x {suite.search_seeds}"
-            more = f"{shortlist} x {suite.shortlist_seeds}" if shortlist else ""
-            runs = splits * suite.run_count(study)
-            rows.append((f"  {method}", format_space(study.space), splits, search, more, suite.final_seeds, runs))
-    columns = ("task, method", "free", ">splits", ">search", ">shortlist", ">final", ">runs")
-    return make_table(f"suite {suite.name}; each trial: {resources}", columns, rows)
-
-
-def time_line(seconds: Mapping[str, float | None], at_most: bool) -> str:
-    """How long a suite takes, as far as it is known, and which tasks take most of it.
-
-    Args:
-        seconds: task without its split -> seconds on one CPU core, None if unknown; empty on GPUs.
-        at_most: whether fewer runs than planned may be trained.
-    """
-    if not seconds:
-        return "Time: unknown on GPUs."
-    known = sorted(((value, task) for task, value in seconds.items() if value is not None), reverse=True)
-    unknown = [task for task, value in seconds.items() if value is None]
-    parts = []
-    if known:
-        about = f"{'at most ' * at_most}about {format_estimate(sum(value for value, _ in known))} of one CPU core"
-        tasks = ", ".join(f"{task} {format_estimate(value)}" for value, task in known)
-        parts.append(f"{about} ({tasks})" if len(known) > 1 else about)
-    if unknown:
-        parts.append(f"unknown for {', '.join(unknown)}")
-    return f"Time: {'; '.join(parts)}."
-
-
-def repeat_lines(suite: Suite) -> list[str]:
-    """What the repeats of tasks whose splits share their test rows have in common."""
-    tasks = {study.task.base: study.task for study in suite.studies if study.task.overlap is not None}
-    return [
-        f"{base}: each repeat selects on {task.val_rows:,} validation rows; two repeats share {task.overlap:.1%} of "
-        "their training rows and all test rows."
-        for base, task in tasks.items()
-    ]
-
-
-def claim_lines(suite: Suite) -> list[str]:
-    """What decides the claims of the paper; nothing where no task has the three methods."""
-    tasks = list(dict.fromkeys(study.task.base for study in suite.studies))
-    families = [
-        f"claim {', '.join(numbers)}: {'all tasks' if list(family) == tasks else ', '.join(family)}"
-        for family, numbers in suite.claims.by_family().items()
-        if family
-    ]
-    if not families:
-        return []
-    claims = suite.claims
-    return [
-        f"Fixed before the first trial: δ = {claims.delta:.3g} of ERM's error, level {claims.level:.3g}, endpoint "
-        f"{claims.endpoint}; tasks that decide {'; '.join(families)}."
-    ]
-
-
-def finite_lines(suite: Suite) -> list[str]:
-    """The methods that try fewer configurations than the suite has trials, because their search space has no more."""
-    counts = {
-        f"{study.task.base}/{study.method}": suite.trial_count(study)
-        for study in suite.studies
-        if study.space and suite.trial_count(study) < suite.trials
-    }
-    return [
-        f"{name}: its search space has {count} configurations, so it tries {count} instead of {suite.trials}."
-        for name, count in counts.items()
-    ]
 
 
 def status_table(status: LaunchStatus, splits: bool = False) -> Table:

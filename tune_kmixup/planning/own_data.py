@@ -1,5 +1,6 @@
 """A path in place of a task name: makes the task, with architecture and recipe by kind and size."""
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,12 +28,13 @@ def is_path(name: str) -> bool:
     return not known and (Path(name).suffix.lower() in (*FILES, *COMPRESSED) or os.path.exists(name))
 
 
-def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, Source]:
+def own_sources(names: Iterable[str], reading: Source, architecture: str | None = None) -> dict[str, Source]:
     """The files among the names of a command.
 
     Args:
         names: names of tasks or a suite, and paths.
-        options: option -> value; those of COLUMNS and `resize` are read, for all files.
+        reading: how all files are read; its path is replaced.
+        architecture: network for the files, if one was named.
 
     Returns:
         Path as it was typed -> its source.
@@ -40,13 +42,9 @@ def own_sources(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, S
     Raises:
         BadInput: if a path is no file of a known form, or there is an option for files and no file.
     """
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name in (*COLUMNS, "resize")
-        if (value := options.get(name))
-    }
-    sources = {name: Source(os.path.abspath(name), **given) for name in names if is_path(name)}
-    named = {**given, **({"architecture": options["architecture"]} if options.get("architecture") else {})}
+    sources = {name: dataclasses.replace(reading, path=os.path.abspath(name)) for name in names if is_path(name)}
+    given = {name: value for name in (*COLUMNS, "resize") if (value := getattr(reading, name))}
+    named = given | ({"architecture": architecture} if architecture else {})
     if named and not sources:
         option, value = next(iter(named.items()))
         raise BadInput(f"{option}={value!r} belongs to a file of your own: name its path in place of a task.")

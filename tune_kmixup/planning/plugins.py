@@ -1,7 +1,7 @@
 """Loads a user's own data sets, architectures, tasks and methods: `--load my_tasks.py`, and files named as tasks."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from modulefinder import ModuleFinder
@@ -37,7 +37,7 @@ class Plugins:
     sources: tuple[Source, ...] = ()
 
     @classmethod
-    def read(cls, paths: list[Path], sources: tuple[Source, ...] = ()) -> "Plugins":
+    def read(cls, paths: Iterable[Path], sources: tuple[Source, ...] = ()) -> "Plugins":
         """Reads Python files. Raises BadInput if one cannot be read as text."""
         return cls(tuple((str(path.absolute()), read_text(path)) for path in paths), sources)
 

@@ -1,8 +1,8 @@
 """The resources that trials run on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from tune_kmixup.core.checks import MOST, check_range
 from tune_kmixup.core.errors import BadInput
@@ -52,24 +52,6 @@ class Resources:
             check_range("max_concurrent", self.max_concurrent, 1, MOST)
         if self.wait is not None:
             check_range("wait", self.wait, 0, MOST)
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> "Resources":
-        """Takes the resources from the options of a command.
-
-        Args:
-            options: option -> value. `gpus_per_trial` is text. Options that are not fields are ignored.
-
-        Raises:
-            BadInput: if a value is out of range, or `gpus_per_trial` is neither a number nor `auto`.
-        """
-        values = {field.name: options[field.name] for field in fields(cls) if field.name in options}
-        text = values.get("gpus_per_trial", "0")
-        try:
-            gpus = text if text == "auto" else float(text)
-        except ValueError:
-            raise BadInput(f"gpus_per_trial={text!r} is neither a number nor auto: choose 0.5, or auto.") from None
-        return cls(**values | {"gpus_per_trial": gpus})
 
     @property
     def per_trial(self) -> str:

@@ -31,15 +31,19 @@ def make_draft(names: list[str], options: Mapping[str, Any]) -> Draft:
 
     Args:
         names: the name of one suite, or names of tasks.
-        options: field of `Draft` -> value that replaces the suite's own. None and empty lists replace nothing.
+        options: field of `Draft` -> value that replaces the suite's own, with `method` for its methods and `family` for
+            the families of its claims, see `parse_families`. None and empty lists replace nothing.
 
     Raises:
         BadInput: if `names` is empty, or holds a suite and something else.
     """
     changes = {key: value for key, value in options.items() if value is not None and value != []}
-    changes |= {key: tuple(changes[key]) for key in ("methods", "tune") if key in changes}
-    if families := changes.pop("families", None):
-        changes["claims"] = Claims(families=families)
+    if "method" in changes:
+        changes["methods"] = tuple(changes.pop("method"))
+    if "tune" in changes:
+        changes["tune"] = tuple(changes["tune"])
+    if "family" in changes:
+        changes["claims"] = Claims(families=parse_families(changes.pop("family")))
     suites = [name for name in names if name in SUITES]
     if len(names) == 1 and suites:
         return dataclasses.replace(SUITES[names[0]], **changes)
