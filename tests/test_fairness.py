@@ -38,7 +38,7 @@ def test_equal_budgets(tmp_path: Path) -> None:
     while not searcher.finished():
         config = searcher.suggest(name := str(random.random()))
         assert isinstance(config, dict)
-        trial = Trial(**config)
+        trial: Trial = config["trial"]
         trials_by_method.setdefault(trial.study.rpartition("/")[2], []).append(trial)
         searcher.on_trial_complete(name, ray_result(made_up_rows(suite, trial)))
     searched = {m: [t for t in trials if t.phase == "search"] for m, trials in trials_by_method.items()}

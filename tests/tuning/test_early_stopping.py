@@ -88,7 +88,7 @@ def play(suite: Suite, path: Path, slots: int, chance: random.Random, events: in
     running: list[tuple[str, Trial, list[int]]] = []
     for _ in itertools.count() if events is None else range(events):
         while len(running) < slots and isinstance(config := searcher.suggest(ray_id := next(ray_ids)), dict):
-            running.append((ray_id, Trial(**config), [*config["rungs"]]))
+            running.append((ray_id, config["trial"], [*config["trial"].rungs]))
         if not running:
             break
         index = chance.randrange(len(running))
@@ -149,11 +149,11 @@ def test_with_one_slot_a_killed_search_ends_like_an_uninterrupted_one(sampler: s
     rebuilt = SuiteSearcher(suite, RunDir(tmp_path / "whole"))
     for name, queue in uninterrupted.queues.items():
         rebuilt_queue = rebuilt.queues[name]
-        assert rebuilt_queue.rungs.errors == queue.rungs.errors
-        if queue.optuna_study and rebuilt_queue.optuna_study:
+        assert rebuilt_queue.search.rungs.errors == queue.search.rungs.errors
+        if queue.search.space:
             expected, trials = (
                 [(t.state, t.value, t.params, t.intermediate_values) for t in optuna_study.trials]
-                for optuna_study in (queue.optuna_study, rebuilt_queue.optuna_study)
+                for optuna_study in (queue.search.optuna_study, rebuilt_queue.search.optuna_study)
             )
             assert trials == expected
             assert {state for state, *_ in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
@@ -172,8 +172,8 @@ def start_trial_with_rungs(searcher: SuiteSearcher) -> tuple[str, Trial]:
     while True:
         config = searcher.suggest(ray_id := next(ray_ids))
         assert isinstance(config, dict)
-        if config["rungs"]:
-            return ray_id, Trial(**config)
+        if config["trial"].rungs:
+            return ray_id, config["trial"]
 
 
 def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run_dir: RunDir) -> None:
@@ -194,7 +194,7 @@ def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run
     assert goes_on(*better, 0.4) and not goes_on(*worse, 0.6)
     searcher.on_trial_complete(worse[0], {"rung": [{}], "done": True})
     assert [row.status for row in run_dir.rows(trial.study)] == ["stopped"]
-    assert searcher.failures() == {} and not searcher.queues[trial.study].retries
+    assert searcher.failures() == {} and not searcher.queues[trial.study].retries.waiting
     searcher.on_trial_complete(ray_id, error=True)
     searcher.on_error(ray_id, "its worker died")
     retry_id, retried = start_trial_with_rungs(searcher)
@@ -211,7 +211,7 @@ def test_a_trial_whose_last_report_is_a_passed_rung_is_lost_and_not_stopped(run_
     assert SuiteScheduler(searcher).on_trial_result(None, RayTrial(ray_id), {"rung": [row]}) == TrialScheduler.CONTINUE
     searcher.on_trial_complete(ray_id, {"rung": [row]})
     assert run_dir.rows(trial.study) == []
-    assert [lost.name for lost in searcher.queues[trial.study].retries] == [trial.name]
+    assert [lost.name for lost in searcher.queues[trial.study].retries.waiting] == [trial.name]
 
 
 def test_stopped_trials_are_exported_as_pruned_with_their_errors_at_rungs(run_dir: RunDir, tmp_path: Path) -> None:
@@ -220,13 +220,12 @@ def test_stopped_trials_are_exported_as_pruned_with_their_errors_at_rungs(run_di
     searcher = play(suite, run_dir.path, 2, random.Random(0))
     export(run_dir, str(tmp_path / "optuna.db"))
     for study in suite.studies[1:3]:
-        rows, optuna_study = run_dir.rows(study.name), searcher.queues[study.name].optuna_study
+        rows, optuna_study = run_dir.rows(study.name), searcher.queues[study.name].search.optuna_study
         exported = optuna.load_study(study_name=study.name, storage=f"sqlite:///{tmp_path / 'optuna.db'}")
         pruned = {t.user_attrs["index"] for t in exported.trials if t.state == TrialState.PRUNED}
         assert pruned == stopped_configurations(rows)
         assert {t.state for t in exported.trials} == {TrialState.PRUNED, TrialState.COMPLETE}
         assert exported.best_trial.user_attrs["index"] == ranking(rows)[0]
-        assert optuna_study is not None
         live = {t.number: (t.value, t.intermediate_values) for t in optuna_study.trials}
         assert live == {t.number: (t.value, t.intermediate_values) for t in exported.trials}
 

@@ -148,7 +148,7 @@ def hand_out(searcher: SuiteSearcher) -> dict[str, Trial]:
     """All trials that can start now, by Ray's trial id."""
     trials = {}
     while isinstance(config := searcher.suggest(ray_id := next(ray_ids)), dict):
-        trials[ray_id] = Trial(**config)
+        trials[ray_id] = config["trial"]
     return trials
 
 
@@ -189,8 +189,7 @@ def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite,
         assert max(used.values()) <= UNITS_PER_GPU
         assert sharing.allocated.keys() == running.keys(), "no trial waits in Ray"
         for queue in searcher.queues.values():
-            ready = queue.retries or queue.unsearched or queue.finals
-            assert not (ready and sharing.fits(queue.study.task.base))
+            assert not (queue.ready() and sharing.fits(queue.study.task.base))
         most_used = max(most_used, sum(SHARES[task_of(trial)] for trial in running.values()))
         ray_id = chance.choice(sorted(running))
         rows = made_up_rows(mixed, running.pop(ray_id))

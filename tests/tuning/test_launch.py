@@ -18,7 +18,7 @@ import pytest
 from tests.helpers.launches import command, descendants, reproducible, result_files, run_cli, run_cli_in_process
 from tune_kmixup.core.numerics import NUMERICS
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
-from tune_kmixup.search import study_queue
+from tune_kmixup.search import retries
 from tune_kmixup.store.run_dir import RunDir
 
 SMALL = ["iris/mlp@0", "iris/mlp@1", "--trials", "3", "--search-seeds", "2", "--final-seeds", "3"]
@@ -162,7 +162,7 @@ WHY = {
 @pytest.mark.slow
 def test_a_trial_that_fails_fails_alone(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own error, memory that runs out, and a package that its node lacks, beside a trial that succeeds."""
-    monkeypatch.setattr(study_queue, "RETRIES", 0)  # retries have tests of their own
+    monkeypatch.setattr(retries, "RETRIES", 0)  # retries have tests of their own
     (tmp_path / "mine.py").write_text(BROKEN)
     args = ["launch", *(f"iris/{name}" for name in WHY), "iris/fine", "--method", "mixup", "--trials", "1"]
     args += ["--search-seeds", "1", "--final-seeds", "1", "--load", tmp_path / "mine.py", "--out", tmp_path / "run"]

@@ -156,7 +156,7 @@ class FakeLogger:
 def log_one_trial(logger: FakeLogger, suite: Suite, run: RunDir, ends: bool = True) -> None:
     trial = suite.search_trial(suite.studies[1], 3, {"alpha": 0.5})
     last_result = ray_result(made_up_rows(suite, trial))
-    ray_trial = SimpleNamespace(trial_id="a1", config=vars(trial), last_result=last_result)
+    ray_trial = SimpleNamespace(trial_id="a1", config={"trial": trial}, last_result=last_result)
     background = loggers.BackgroundLogger("mlflow", logger, suite, run)
     start = time.monotonic()
     background.on_trial_start(0, [], ray_trial)
@@ -232,7 +232,7 @@ def test_a_trial_that_is_stopped_early_logs_the_curve_up_to_its_rung(suite: Suit
     curves = {"train_loss_by_epoch": (1.0,), "val_error_by_epoch": (0.75,)}
     row = replace(made_up_rows(suite, trial)[0], status="stopped", epochs=1, **curves)
     result = {"rung": [row.to_json()]}
-    ray_trial = SimpleNamespace(trial_id="a1", config=vars(trial), last_result=result)
+    ray_trial = SimpleNamespace(trial_id="a1", config={"trial": trial}, last_result=result)
     background = loggers.BackgroundLogger("mlflow", logger := FakeLogger(), suite, run_dir)
     background.on_trial_start(0, [], ray_trial)
     background.on_trial_result(0, [], ray_trial, result)

@@ -17,8 +17,8 @@ from search_spaces.methods import ALPHA, to_json_dict
 from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.core.config import Sampler, Study, Suite, Trial
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
+from tune_kmixup.search.retries import LOST_NODES, RETRIES
 from tune_kmixup.search.samplers import finite_values, grid
-from tune_kmixup.search.study_queue import LOST_NODES, RETRIES
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import study_status
 from tune_kmixup.tuning.searcher import SuiteSearcher
@@ -34,7 +34,7 @@ def suggest(searcher: SuiteSearcher) -> tuple[str, Trial] | None:
     if config is None or config == Searcher.FINISHED:
         return None
     assert isinstance(config, dict)
-    return ray_id, Trial(**config)
+    return ray_id, config["trial"]
 
 
 def fail(searcher: SuiteSearcher, ray_id: str, error: str = "its worker died", node_lost: bool = False) -> None:

@@ -1,9 +1,10 @@
 """What of a study is done, and what is left to run: one definition for launch, status, resume and report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from tune_kmixup.core.config import Study, Suite
+from tune_kmixup.core.config import Phase, Study, Suite, Trial
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 
@@ -49,3 +50,30 @@ def left(suite: Suite, study: Study, rows: Iterable[Row]) -> Left:
         selected=selected(rows, suite.shortlist),
         final=[seed for seed in suite.seeds(study, "final") if seed not in finished],
     )
+
+
+def due_trials(
+    suite: Suite,
+    study: Study,
+    phase: Phase,
+    rows: Iterable[Row],
+    proposals: Mapping[int, Mapping[str, Any]],
+    seeds_per_trial: int,
+) -> list[Trial]:
+    """The trials of a phase after the search that are still to run.
+
+    Args:
+        suite: the suite, for its budgets and seeds.
+        study: one of its studies.
+        phase: `shortlist` or `final`.
+        rows: rows of the study; those of the phase before are complete.
+        proposals: number of a configuration -> free coordinate -> value.
+        seeds_per_trial: largest number of seeds in one final trial, ≥ 1.
+    """
+    todo = left(suite, study, rows)
+    if phase == "shortlist":
+        return [suite.shortlist_trial(study, index, proposals[index]) for index in todo.shortlist]
+    if todo.selected is None:  # every trial has failed
+        return []
+    finished = set(suite.seeds(study, "final")) - set(todo.final)
+    return list(suite.final_trials(study, todo.selected, proposals[todo.selected], finished, seeds_per_trial))

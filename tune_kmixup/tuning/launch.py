@@ -214,7 +214,7 @@ def run_experiment(
     searcher, signals = heartbeat.searcher, heartbeat.signals
     requests = {study.name: searcher.slots.request(study.task.base) for study in searcher.suite.studies}
     tuner = tune.Tuner(
-        tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([requests[config["study"]]])),
+        tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([requests[config["trial"].study]])),
         tune_config=tune.TuneConfig(
             search_alg=searcher, scheduler=SuiteScheduler(searcher), num_samples=-1, reuse_actors=True
         ),

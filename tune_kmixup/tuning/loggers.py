@@ -109,7 +109,7 @@ class LoggedTrial:
     """A Ray trial as loggers see it: with the suite's name of it, a flat configuration, and a permanent folder."""
 
     def __init__(self, ray_trial: RayTrial, suite: Suite, run: RunDir, folder: Path):
-        trial = Trial(**{**ray_trial.config, "seeds": tuple(ray_trial.config["seeds"])})
+        trial: Trial = ray_trial.config["trial"]
         self.ray_trial = ray_trial
         self.name = f"{trial.study}/{trial.name}"
         self.experiment_dir_name = trial.study  # W&B groups by it

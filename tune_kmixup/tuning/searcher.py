@@ -26,7 +26,7 @@ from tune_kmixup.tuning.slots import EqualSlots, Slots
 class SuiteSearcher(Searcher):  # type: ignore[misc]
     """Hands out the trials of a suite to Ray Tune, and keeps their rows.
 
-    The configuration that Ray Tune gets for a trial holds the fields of `core.config.Trial`.
+    The configuration that Ray Tune gets for a trial is `{"trial": Trial}`.
 
     Args:
         suite: what to run.
@@ -60,7 +60,7 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
             trial_id: the id that Ray Tune gives the trial.
 
         Returns:
-            The fields of the trial; None if none can run now; `Searcher.FINISHED` if nothing is left to run.
+            The trial, as `{"trial": Trial}`; None if none can run now; `Searcher.FINISHED` if nothing is left to run.
         """
         self.on_suggest()
         if self.stopping:
@@ -74,7 +74,7 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
             if trial:
                 self.start_times[trial_id] = time.time()
                 self.slots.acquire(trial_id, queue.study.task.base)
-                return {"study": trial.study, **vars(trial)}
+                return {"trial": trial}
         return str(Searcher.FINISHED) if self.finished() else None
 
     @contextmanager
@@ -117,7 +117,7 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
             return
         rows = [Row.from_json(row) for row in (result or {}).get("rows", ())] or ([stopped_row] if stopped_row else [])
         if not rows:  # Ray Tune takes a lost worker for a stopped trial where its last report was a rung
-            queue.retry(trial_id)
+            self.on_error(trial_id, "its worker died")
             return
         with self.stop_on_disk_error():
             queue.finish(trial_id, rows)
@@ -132,11 +132,8 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         """
         queue = self.queue_of(trial_id)
         trial = queue.running[trial_id]
-        queue.retry(trial_id, node_lost)
-        if re.match(rf"([\w.]+\.)?{BadInput.__name__}: ", error):
-            queue.give_up(trial)
-        if trial.name in queue.failed:
-            queue.failed[trial.name] = error
+        bad_input = re.match(rf"([\w.]+\.)?{BadInput.__name__}: ", error) is not None
+        if queue.retry(trial_id, error, node_lost, hopeless=bad_input):
             with self.stop_on_disk_error():
                 self.run.write_failure(trial, error)
 

@@ -39,7 +39,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         """Prepares a trial.
 
         Args:
-            config: the fields of the trial, see `SuiteSearcher.suggest`.
+            config: the trial, see `SuiteSearcher.suggest`.
             tasks: study -> its task.
             identity: of the suite; rows record it.
             data_dir: folder of the data sets.
@@ -49,7 +49,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         """
         plugins.load()
         torch.set_num_threads(resources.threads)
-        trial = Trial(**{**config, "seeds": tuple(config["seeds"]), "rungs": tuple(config["rungs"])})
+        trial: Trial = config["trial"]
         data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
         check_copy(tasks[trial.study].dataset, data_dir, identity)
         self.columns = identity.columns(tasks[trial.study].dataset)

@@ -1,0 +1,115 @@
+"""The search of one study: what Optuna is asked, and what it is told."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tune_kmixup.core import asha
+from tune_kmixup.core.config import Study, Suite, derived_seed
+from tune_kmixup.core.rows import Row
+from tune_kmixup.core.selection import by_configuration, stopped_configurations, validation_score
+from tune_kmixup.search.export import rung_errors
+from tune_kmixup.search.samplers import make_sampler
+from tune_kmixup.store.run_dir import Results
+
+
+class Search:
+    """Asks Optuna for configurations, and tells it how they did, at rungs and at the end.
+
+    Optuna's study is rebuilt from the run directory. Its trials have the numbers of the configurations. Proposals
+    without a result are queued, to be proposed again first. So are missing proposals, to be drawn anew. A study with an
+    empty space has one configuration, and asks for nothing.
+
+    Args:
+        suite: the suite, for its sampler and seed.
+        study: one of its studies.
+        results: what it has proposed and finished.
+    """
+
+    def __init__(self, suite: Suite, study: Study, results: Results):
+        self.space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
+        self.asked: dict[int, optuna.Trial] = {}  # by configuration; a retry of it is the same trial
+        self.rungs = asha.StudyRungs()
+        runs = by_configuration(results.rows)
+        for index, rows in runs.items():
+            self.rungs.record(index, rung_errors(rows))
+        self.optuna_study = optuna.create_study(
+            sampler=make_sampler(
+                suite.sampler, derived_seed(suite.seed, study.name), self.space, suite.trial_count(study)
+            ),
+            pruner=optuna.pruners.NopPruner(),
+            study_name=study.name,
+            direction="minimize",
+        )
+        if not self.space:
+            return
+        for index in range(max(results.proposals, default=-1) + 1):
+            values = results.proposals.get(index, {})
+            if index in runs:
+                self.optuna_study.add_trial(finished_trial(values, self.space, runs[index]))
+            else:
+                self.optuna_study.enqueue_trial(values)
+
+    def ask(self, index: int) -> dict[str, Any]:
+        """The values of a configuration's free coordinates, in the order of the numbers."""
+        if not self.space:
+            return {}
+        self.asked[index] = self.optuna_study.ask(self.space)
+        return dict(self.asked[index].params)
+
+    def report(self, index: int, rows: Sequence[Row]) -> dict[int, float]:
+        """Records the errors at rungs that rows hold, and reports new ones to Optuna.
+
+        Returns:
+            Epoch -> error, of the errors that were not recorded before.
+        """
+        new = self.rungs.record(index, rung_errors(rows))
+        if index in self.asked:
+            for epoch, error in new.items():
+                self.asked[index].report(error, epoch)
+        return new
+
+    def should_continue(self, index: int, row: Row) -> bool:
+        """Whether a configuration continues past a rung.
+
+        Args:
+            index: its number.
+            row: the row that it leaves if it is stopped here.
+        """
+        # If its error was recorded before, it has passed this rung already: its worker was lost, and it was resumed.
+        return row.epochs not in self.report(index, [row]) or self.rungs.should_continue(index, row.epochs)
+
+    def tell(self, index: int, rows: Sequence[Row]) -> None:
+        """Tells Optuna the validation error of a configuration, or that it was stopped early, or that it failed.
+
+        Args:
+            index: its number.
+            rows: its search runs; none if it failed.
+        """
+        self.report(index, rows)
+        if not self.space:
+            return
+        trial = self.asked.pop(index)
+        if not rows:
+            self.optuna_study.tell(trial, state=TrialState.FAIL)
+        elif stopped_configurations(rows):
+            self.optuna_study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.optuna_study.tell(trial, validation_score(rows)[0])
+
+
+def finished_trial(
+    values: Mapping[str, Any], space: Mapping[str, BaseDistribution], runs: Sequence[Row]
+) -> FrozenTrial:
+    """A configuration with search runs as Optuna was told of it: COMPLETE, or PRUNED if it was stopped early."""
+    return create_trial(
+        state=TrialState.PRUNED if stopped_configurations(runs) else TrialState.COMPLETE,
+        params=dict(values),
+        distributions=dict(space),
+        value=validation_score(runs)[0],
+        intermediate_values=rung_errors(runs),
+    )
