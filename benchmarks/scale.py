@@ -35,6 +35,7 @@ from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import launch
 from tune_kmixup.tuning.searcher import SuiteSearcher
+from tune_kmixup.tuning.slots import EqualSlots
 
 STUDIES = 10
 TRIAL_SECONDS = 0.2
@@ -72,7 +73,7 @@ def measure_launch(trials: int) -> None:
         slot_seconds = heartbeat["slots"] * (heartbeat["updated"] - heartbeat["since"])
         peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         start = time.perf_counter()
-        assert SuiteSearcher(suite, run).finished()
+        assert SuiteSearcher(suite, run, run.results(suite), (), EqualSlots()).finished()
         resume_seconds = time.perf_counter() - start
         print_row(
             len(rows),

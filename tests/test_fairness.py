@@ -12,6 +12,7 @@ import torch
 from search_spaces import methods
 from search_spaces.methods import METHODS
 from tests.helpers.batches import joined
+from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite, without_clock
 from tune_kmixup.core.config import Draft, Phase, Recipe, Task, Trial, configuration
 from tune_kmixup.core.rows import Row
@@ -24,7 +25,6 @@ from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.training.batches import batches
 from tune_kmixup.training.loop import train_to_end
 from tune_kmixup.training.state import initial_state
-from tune_kmixup.tuning.searcher import SuiteSearcher
 
 RECIPE = Recipe(epochs=2, batch_size=30, lr=0.05)
 TASK = Task("iris", "mlp", RECIPE, outer_split=0)
@@ -33,7 +33,7 @@ TASK = Task("iris", "mlp", RECIPE, outer_split=0)
 def test_equal_budgets(tmp_path: Path) -> None:
     """Rule 1: the same number of trials, seeds and epochs for each searched method of a task."""
     suite = build_suite(Draft("custom", ("iris/mlp@0",), methods=("erm", "mixup", "kmixup", "placebo")), tmp_path)
-    searcher = SuiteSearcher(suite, RunDir(tmp_path))
+    searcher = make_searcher(suite, RunDir(tmp_path))
     trials_by_method: dict[str, list[Trial]] = {}
     while not searcher.finished():
         config = searcher.suggest(name := str(random.random()))

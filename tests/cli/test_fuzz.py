@@ -20,6 +20,7 @@ import pytest
 
 from tests.helpers.launches import run_cli_in_process
 from tests.helpers.reports import filled
+from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import small_suite
 from tune_kmixup.analysis.load import load, save_runs
 from tune_kmixup.analysis.report import render, tables
@@ -27,7 +28,6 @@ from tune_kmixup.core import bitset
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.tuning.searcher import SuiteSearcher
 
 MUTATIONS = 500
 SECONDS = 20  # after which a command counts as one that hangs
@@ -181,7 +181,7 @@ def check(path: Path, suite: Suite, expected: dict[tuple[object, ...], float], m
         readable = not status.startswith("error: ")
         assert readable or gains is None
         try:
-            left = sum(queue.runs_left() for queue in SuiteSearcher(suite, RunDir(path)).queues.values())
+            left = sum(queue.runs_left() for queue in make_searcher(suite, RunDir(path)).queues.values())
         except BadInput:
             assert "suite.json" in status or not readable
         else:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.helpers.launches import run_cli_in_process
 from tests.helpers.reports import filled
+from tests.helpers.searchers import make_searcher
 from tune_kmixup.analysis.load import load, save_runs
 from tune_kmixup.core.checks import shown
 from tune_kmixup.core.config import Identity, Suite
@@ -19,7 +20,6 @@ from tune_kmixup.core.text import printable
 from tune_kmixup.store import schema
 from tune_kmixup.store.run_dir import CorruptFile, RunDir
 from tune_kmixup.store.status import launch_status
-from tune_kmixup.tuning.searcher import SuiteSearcher
 
 STUDY = "iris/mlp@0/kmixup"
 ROWS, FINAL, PROPOSAL = "search-0001.json", "final-0000-*.json", "proposal-0001.json"
@@ -36,7 +36,7 @@ def edit(run: RunDir, name: str, change: Callable[[Any], Any]) -> Path:
 def refusal(run: RunDir, suite: Suite) -> str:
     """The line with which status, report and launch refuse a run directory: the same one."""
     lines = set()
-    for read in (launch_status, lambda run: load([run.path]), lambda run: SuiteSearcher(suite, run)):
+    for read in (launch_status, lambda run: load([run.path]), lambda run: make_searcher(suite, run)):
         with pytest.raises(BadInput) as error:
             read(run)
         lines.add(str(error.value))
@@ -188,7 +188,7 @@ def test_launch_status_and_report_agree_on_what_is_left(
         assert "delete" in refusal(run_dir, suite)
         for file in run_dir.folder(STUDY).glob(f"*{path.name[path.name.index('-') :][:5]}*.json"):  # its advice
             file.unlink()
-    left = sum(queue.runs_left() for queue in SuiteSearcher(suite, run_dir).queues.values())
+    left = sum(queue.runs_left() for queue in make_searcher(suite, run_dir).queues.values())
     assert left > 0 and sum(study.missing for study in launch_status(run_dir).studies) > 0
     assert list(load([run_dir.path]).missing["study"]) == [STUDY]
 

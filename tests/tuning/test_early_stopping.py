@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from tests.helpers.launches import run_cli_in_process
+from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.analysis.load import load
 from tune_kmixup.analysis.report import methods_text
@@ -83,7 +84,7 @@ def play(suite: Suite, path: Path, slots: int, chance: random.Random, events: in
         events: reports after which the launch is killed; None: it runs to its end.
     """
     RunDir(path).write_suite(suite)
-    searcher = SuiteSearcher(suite, RunDir(path))
+    searcher = make_searcher(suite, RunDir(path))
     scheduler = SuiteScheduler(searcher)
     running: list[tuple[str, Trial, list[int]]] = []
     for _ in itertools.count() if events is None else range(events):
@@ -119,7 +120,7 @@ def test_every_configuration_is_done_once_however_often_the_launch_is_killed(
     for after in kills:
         play(suite, run.path, slots, chance, after)
     searcher = play(suite, run.path, slots, chance)
-    assert searcher.finished() and SuiteSearcher(suite, run).finished() and searcher.failures() == {}
+    assert searcher.finished() and make_searcher(suite, run).finished() and searcher.failures() == {}
     for study in suite.studies:
         rows = run.rows(study.name)
         configurations, early = by_configuration(rows), stopped_configurations(rows)
@@ -146,7 +147,7 @@ def test_with_one_slot_a_killed_search_ends_like_an_uninterrupted_one(sampler: s
         play(suite, tmp_path / "killed", 1, random.Random(0), after)
     play(suite, tmp_path / "killed", 1, random.Random(0))
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    rebuilt = SuiteSearcher(suite, RunDir(tmp_path / "whole"))
+    rebuilt = make_searcher(suite, RunDir(tmp_path / "whole"))
     for name, queue in uninterrupted.queues.items():
         rebuilt_queue = rebuilt.queues[name]
         assert rebuilt_queue.search.rungs.errors == queue.search.rungs.errors
@@ -179,7 +180,7 @@ def start_trial_with_rungs(searcher: SuiteSearcher) -> tuple[str, Trial]:
 def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run_dir: RunDir) -> None:
     suite = asha_suite(sampler="random")
     run_dir.write_suite(suite)
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     scheduler = SuiteScheduler(searcher)
 
     def goes_on(ray_id: str, trial: Trial, error: float) -> bool:
@@ -205,7 +206,7 @@ def test_a_trial_whose_last_report_is_a_passed_rung_is_lost_and_not_stopped(run_
     """This happens if its worker is lost after the rung."""
     suite = asha_suite()
     run_dir.write_suite(suite)
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     ray_id, trial = start_trial_with_rungs(searcher)
     row = rung_row(suite, trial, 5).to_json()
     assert SuiteScheduler(searcher).on_trial_result(None, RayTrial(ray_id), {"rung": [row]}) == TrialScheduler.CONTINUE

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.methods import make_study
+from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result
 from tune_kmixup.core.config import Recipe, Suite, Task, Trial
 from tune_kmixup.core.errors import BadInput
@@ -157,7 +158,7 @@ def task_of(trial: Trial) -> str:
 
 
 def test_a_large_trial_that_waits_does_not_block_the_small_ones(mixed: Suite, run_dir: RunDir) -> None:
-    searcher = SuiteSearcher(mixed, run_dir, slots=on_gpus(3, SHARES))
+    searcher = make_searcher(mixed, run_dir, slots=on_gpus(3, SHARES))
     running = hand_out(searcher)
     assert [task_of(trial) for trial in running.values()] == ["iris/large"] * 3, (
         "no run is finished yet: large shares first"
@@ -179,7 +180,7 @@ def test_a_large_trial_that_waits_does_not_block_the_small_ones(mixed: Suite, ru
 def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     sharing = on_gpus(2, SHARES)
-    searcher = SuiteSearcher(mixed, RunDir(tmp_path), slots=sharing)
+    searcher = make_searcher(mixed, RunDir(tmp_path), slots=sharing)
     running: dict[str, Trial] = {}
     most_used = 0.0
     while not searcher.finished():

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ray.tune.search import Searcher
 
 from search_spaces.methods import ALPHA, to_json_dict
+from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.core.config import Sampler, Study, Suite, Trial
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
@@ -46,7 +47,7 @@ def fail(searcher: SuiteSearcher, ray_id: str, error: str = "its worker died", n
 def simulate(suite: Suite, path: Path, slots: int, rng: random.Random, stop_after: int | None = None) -> None:
     """Runs a suite without training, with trials that end in random order, and stops after so many of them."""
     RunDir(path).write_suite(suite)
-    searcher = SuiteSearcher(suite, RunDir(path))
+    searcher = make_searcher(suite, RunDir(path))
     running: list[tuple[str, Trial]] = []
     ended = 0
     while True:
@@ -79,7 +80,7 @@ def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
 
 def test_no_slot_is_idle_while_any_study_has_work(suite: Suite, run_dir: RunDir) -> None:
     """All search trials of all studies are handed out at once. Final trials of a study follow when its search ends."""
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     planned = sum(suite.trial_count(study) for study in suite.studies)
     trials = [suggest(searcher) for _ in range(planned)]
     assert all(trials)
@@ -121,7 +122,7 @@ def test_the_shortlist_runs_between_search_and_final_trials(run_dir: RunDir) -> 
         assert {row.trial for row in rows if row.phase == "final"} == {selected(rows, 2)}
         status = study_status(suite, study, rows, {}, [])
         assert (status.search_done, status.final_done, status.missing) == (status.search_planned, 3, 0)
-    assert SuiteSearcher(suite, run_dir).finished()
+    assert make_searcher(suite, run_dir).finished()
 
 
 def test_a_larger_search_makes_another_shortlist_and_keeps_what_was_compared(run_dir: RunDir) -> None:
@@ -142,7 +143,7 @@ def test_a_larger_search_makes_another_shortlist_and_keeps_what_was_compared(run
 def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) -> None:
     suite = small_suite(shortlist=2, studies=small_suite().studies[1:2])
     run_dir.write_suite(suite)
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     broken = None
     while new := suggest(searcher):
         ray_id, trial = new
@@ -155,7 +156,7 @@ def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) 
     finals = {row.trial for row in run_dir.rows(suite.studies[0].name) if row.phase == "final"}
     assert len(finals) == 1 and broken not in finals
     assert searcher.failures().keys() == {f"{suite.studies[0].name}/shortlist-{broken:04d}"}
-    assert not SuiteSearcher(suite, run_dir).finished(), "the next launch tries it again"
+    assert not make_searcher(suite, run_dir).finished(), "the next launch tries it again"
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "grid"])
@@ -170,7 +171,7 @@ def test_what_is_missing_of_a_search_is_run_again_whatever_its_number(sampler: s
                 path.unlink()
     run_dir.write_proposal("iris/mlp@0/mixup", 2, {"alpha": 0.5})
     simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
-    assert SuiteSearcher(suite, run_dir).finished()
+    assert make_searcher(suite, run_dir).finished()
     for study in suite.studies:
         assert study_status(suite, study, run_dir.rows(study.name), {}, []).missing == 0
     again = contents(run_dir.path)
@@ -292,14 +293,14 @@ def test_a_larger_budget_extends_a_finished_suite(run_dir: RunDir) -> None:
 
 
 def test_a_finished_suite_has_nothing_to_run(suite: Suite, run_dir: RunDir) -> None:
-    assert not SuiteSearcher(suite, run_dir).finished()
+    assert not make_searcher(suite, run_dir).finished()
     simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
-    assert SuiteSearcher(suite, run_dir).finished()
+    assert make_searcher(suite, run_dir).finished()
 
 
 def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: Suite, run_dir: RunDir) -> None:
     run_dir.write_suite(suite)
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     failing = "iris/mlp@0/mixup/search-0001"
     while not searcher.finished():
         new = suggest(searcher)
@@ -320,7 +321,7 @@ def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: 
 def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suite: Suite, tmp_path: Path) -> None:
     """Every trial is lost as often as it is retried. Proposals and results are those of a launch without losses."""
     simulate(suite, tmp_path / "whole", slots=1, rng=random.Random(0))
-    searcher = SuiteSearcher(suite, RunDir(tmp_path / "lossy"))
+    searcher = make_searcher(suite, RunDir(tmp_path / "lossy"))
     attempts: Counter[str] = Counter()
     while not searcher.finished():
         new = suggest(searcher)
@@ -338,7 +339,7 @@ def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suit
 
 def test_nodes_that_leave_do_not_count_as_retries(suite: Suite, run_dir: RunDir) -> None:
     """The first trial loses its node again and again, and in the end its worker dies as often as it is retried."""
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     new = suggest(searcher)
     assert new
     ray_id, first = new
@@ -356,7 +357,7 @@ def test_nodes_that_leave_do_not_count_as_retries(suite: Suite, run_dir: RunDir)
 
 
 def test_a_trial_that_brings_its_nodes_down_is_given_up(suite: Suite, run_dir: RunDir) -> None:
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     lost = 0
     while not searcher.failures():
         ray_id, _ = suggest(searcher) or pytest.fail("nothing is handed out")
@@ -367,7 +368,7 @@ def test_a_trial_that_brings_its_nodes_down_is_given_up(suite: Suite, run_dir: R
 
 def test_no_more_trials_are_handed_out_than_nodes_carry(suite: Suite, run_dir: RunDir) -> None:
     slots = EqualSlots(nodes=[Node("a", 2, 0)])
-    searcher = SuiteSearcher(suite, run_dir, slots=slots)
+    searcher = make_searcher(suite, run_dir, slots=slots)
     handed_out = [suggest(searcher) for _ in range(3)]
     assert handed_out[0] and handed_out[1] and not handed_out[2]
     slots.follow([Node("a", 2, 0), Node("b", 1, 0)])
@@ -380,7 +381,7 @@ def test_no_more_trials_are_handed_out_than_nodes_carry(suite: Suite, run_dir: R
 
 
 def test_what_is_asked_for_is_what_runs_and_what_could(suite: Suite, run_dir: RunDir) -> None:
-    searcher = SuiteSearcher(suite, run_dir, slots=EqualSlots(2.0, 0.5))
+    searcher = make_searcher(suite, run_dir, slots=EqualSlots(2.0, 0.5))
     planned = sum(suite.trial_count(study) for study in suite.studies)
     assert searcher.demand(1000) == [{"CPU": 2.0, "GPU": 0.5}] * planned, "final trials wait for what is selected"
     new = suggest(searcher)
@@ -396,7 +397,7 @@ def test_what_is_asked_for_is_what_runs_and_what_could(suite: Suite, run_dir: Ru
 @pytest.mark.parametrize("phase", ["search", "final"])
 @pytest.mark.parametrize("error", ["BadInput: no such file", "tune_kmixup.core.errors.BadInput: no such file"])
 def test_bad_input_is_not_retried(phase: str, error: str, suite: Suite, run_dir: RunDir) -> None:
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     attempts: Counter[str] = Counter()
     while new := suggest(searcher):
         ray_id, trial = new
@@ -413,7 +414,7 @@ def test_bad_input_is_not_retried(phase: str, error: str, suite: Suite, run_dir:
 def test_more_final_seeds_share_a_trial_where_seeds_are_batched(suite: Suite, run_dir: RunDir) -> None:
     suite = small_suite(final_seeds=12)
     base = suite.studies[0].task.base
-    searcher = SuiteSearcher(suite, run_dir, {base})
+    searcher = make_searcher(suite, run_dir, {base})
     final_sizes = []
     while not searcher.finished():
         new = suggest(searcher)
@@ -432,7 +433,7 @@ def test_a_full_disk_stops_the_launch_and_the_next_one_finishes_it(
     def raise_full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    searcher = SuiteSearcher(suite, run_dir)
+    searcher = make_searcher(suite, run_dir)
     running = [suggest(searcher) for _ in range(2)]
     with monkeypatch.context() as patched:
         patched.setattr(RunDir, method, raise_full)
@@ -442,4 +443,4 @@ def test_a_full_disk_stops_the_launch_and_the_next_one_finishes_it(
             pass
     assert searcher.stopping and searcher.disk_error and suggest(searcher) is None
     simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
-    assert SuiteSearcher(suite, run_dir).finished()
+    assert make_searcher(suite, run_dir).finished()

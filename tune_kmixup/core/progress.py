@@ -27,6 +27,10 @@ class Left:
     selected: int | None
     final: list[int]
 
+    @property
+    def done(self) -> bool:
+        return not (self.search or self.shortlist or self.final)
+
 
 def left(suite: Suite, study: Study, rows: Iterable[Row]) -> Left:
     """Compares the expected runs of a study with its rows.

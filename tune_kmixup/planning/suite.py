@@ -261,19 +261,18 @@ def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, d
     """
     first_proposals = {}
     studies = {study.name: study for study in suite.studies}
-    with run.local_copy() as local_run, earlier.local_copy() as local_earlier:
-        earlier_suite = local_earlier.suite()
-        earlier_results, results = local_earlier.results(earlier_suite), local_run.results(suite)
-        for earlier_study in earlier_suite.studies:
-            name, study = earlier_study.name, studies.get(earlier_study.name)
-            index = selected(earlier_results[name].rows, earlier_suite.shortlist)
-            if not study or not study.space or study.space.keys() != earlier_study.space.keys():
-                continue
-            if index is None or results[name].proposals:
-                continue
-            values = earlier_results[name].proposals[index]
-            if all(contains_value(study.space[key], value) for key, value in values.items()):
-                first_proposals[name] = values
+    earlier_suite = earlier.suite()
+    earlier_results, results = earlier.results(earlier_suite), run.results(suite)
+    for earlier_study in earlier_suite.studies:
+        name, study = earlier_study.name, studies.get(earlier_study.name)
+        index = selected(earlier_results[name].rows, earlier_suite.shortlist)
+        if not study or not study.space or study.space.keys() != earlier_study.space.keys():
+            continue
+        if index is None or results[name].proposals:
+            continue
+        values = earlier_results[name].proposals[index]
+        if all(contains_value(study.space[key], value) for key, value in values.items()):
+            first_proposals[name] = values
     if not first_proposals and not run.exists():
         raise BadInput(f"warm_start={str(earlier.path)!r} selected nothing that fits: name a run of the same tasks.")
     return first_proposals

@@ -60,9 +60,8 @@ def export(run: RunDir, to: str) -> tuple[int, int]:
             or cannot be opened or written, or the run directory cannot be read.
         OSError: if the disk is full.
     """
-    with run.local_copy() as local:
-        suite = local.suite()
-        results = local.results(suite)
+    suite = run.suite()
+    results = run.results(suite)
     check_file(to)
     trials = {study: exported_trials(results[study.name], study, suite.shortlist) for study in suite.studies}
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study

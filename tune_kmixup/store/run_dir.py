@@ -116,10 +116,10 @@ class Results:
 class RunDir:
     """The files of one launch, on disk or in an object store. Reading creates nothing.
 
-    Single files (`suite`, `launch`, `memory`) can be read from a store directly. Result files are many, so
-    they can be read only on disk: use `local_copy` first. Methods that read raise BadInput if the disk or store cannot
-    be read. Methods that write are for the launching process alone. They raise OSError if the disk or store cannot be
-    written.
+    Single files (`suite`, `launch`, `memory`) are read from a store directly. Result files are many: `results`
+    downloads them first, and what else reads them needs a `local_copy`. Methods that read raise BadInput if the disk or store
+    cannot be read. Methods that write are for the launching process alone. They raise OSError if the disk or store
+    cannot be written.
 
     Args:
         path: folder on disk, or URL of one in an object store.
@@ -200,6 +200,9 @@ class RunDir:
         Raises:
             CorruptFile: if a file does not fit its name, the suite or another file.
         """
+        if files.is_remote(self.path):
+            with self.local_copy() as local:
+                return local.results(suite)
         results = {study.name: self.study_results(suite, study) for study in suite.studies}
         for path in self._study_folders():
             name = path.relative_to(self.path / "studies").as_posix()

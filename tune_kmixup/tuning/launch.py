@@ -16,6 +16,7 @@ from ray import tune
 from tune_kmixup.core.checks import MOST
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import LaunchError
+from tune_kmixup.core.progress import left
 from tune_kmixup.data.download import fetch
 from tune_kmixup.planning.identity import identified
 from tune_kmixup.planning.networks import batched_tasks
@@ -30,7 +31,7 @@ from tune_kmixup.tuning.profiling import make_slots
 from tune_kmixup.tuning.scheduler import SuiteScheduler
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.signals import StopSignals
-from tune_kmixup.tuning.slots import EqualSlots
+from tune_kmixup.tuning.slots import EqualSlots, Slots
 from tune_kmixup.tuning.worker import TrialActor
 
 
@@ -100,10 +101,11 @@ def launch(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
     data_dir = data_dir.absolute()  # workers have other working directories
-    # Before shares of GPUs are measured, a trial needs a whole one.
-    searcher = SuiteSearcher(suite, run, slots=EqualSlots(resources.cpus_per_trial, resources.gpus_to_start))
-    if searcher.finished():
+    results = run.results(suite)
+    if all(left(suite, study, results[study.name].rows).done for study in suite.studies):
         return None
+    for study_name, values in (warm_start or {}).items():
+        results[study_name].proposals[0] = dict(values)
     background_loggers = loggers.start_loggers(log_to, suite, run)
     listeners.phase("Reading the data sets")
     for dataset in {study.task.dataset for study in suite.studies}:
@@ -111,6 +113,9 @@ def launch(
     suite = identified(suite, run, data_dir, plugins)
     listeners.phase("Trying the networks")
     batched = batched_tasks(suite, data_dir, resources.batch_seeds)
+    # Before shares of GPUs are measured, a trial needs a whole one.
+    slots: Slots = EqualSlots(resources.cpus_per_trial, resources.gpus_to_start)
+    searcher = SuiteSearcher(suite, run, results, batched, slots)
     listeners.phase(f"Joining the Ray cluster at {resources.address}" if resources.address else "Starting Ray")
     with (
         StopSignals() as signals,
@@ -123,12 +128,11 @@ def launch(
         nodes = capacity.wait_for_node(searcher.demand(capacity.most), listeners.phase)
         if resources.gpus_per_trial == "auto":
             listeners.phase("Measuring the GPU memory of trials")
-        slots = make_slots(suite, run, data_dir, plugins, resources, batched)
-        slots.follow(nodes)
+        searcher.slots = make_slots(suite, run, data_dir, plugins, resources, batched)
+        searcher.slots.follow(nodes)
         run.write_suite(suite)  # not before: a suite that cannot run leaves at most measurements behind
-        for study, values in (warm_start or {}).items():
-            run.write_proposal(study, 0, values)
-        searcher = SuiteSearcher(suite, run, batched, slots)
+        for study_name, values in (warm_start or {}).items():
+            run.write_proposal(study_name, 0, values)
         options = repeated_options(resources, log_to)
         heartbeat = Heartbeat(searcher, run, capacity, signals, options, listeners.progress)
         searcher.on_suggest = heartbeat.beat

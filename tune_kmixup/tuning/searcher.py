@@ -7,7 +7,7 @@ There is no barrier between the two phases.
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -18,9 +18,9 @@ from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.search.study_queue import StudyQueue
-from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.run_dir import Results, RunDir
 from tune_kmixup.store.status import RunningTrial
-from tune_kmixup.tuning.slots import EqualSlots, Slots
+from tune_kmixup.tuning.slots import Slots
 
 
 class SuiteSearcher(Searcher):  # type: ignore[misc]
@@ -30,16 +30,17 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
 
     Args:
         suite: what to run.
-        run: where rows and proposals are written, and which of them exist already.
+        run: where rows and proposals are written.
+        results: what each study has proposed and finished.
         batched: tasks whose seeds are trained together, see `planning.networks.batched_tasks`.
-        slots: which trials can run now; None: all.
+        slots: which trials can run now.
     """
 
-    def __init__(self, suite: Suite, run: RunDir, batched: Collection[str] = (), slots: Slots | None = None):
+    def __init__(
+        self, suite: Suite, run: RunDir, results: Mapping[str, Results], batched: Collection[str], slots: Slots
+    ):
         super().__init__()  # without a metric: the study queues score trials from their rows
-        self.suite, self.run, self.slots = suite, run, slots or EqualSlots()
-        with run.local_copy() as local:
-            results = local.results(suite)
+        self.suite, self.run, self.slots = suite, run, slots
         self.queues = {
             study.name: StudyQueue(suite, study, run, results[study.name], study.task.base in batched)
             for study in suite.studies
