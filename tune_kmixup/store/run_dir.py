@@ -117,9 +117,9 @@ class RunDir:
     """The files of one launch, on disk or in an object store. Reading creates nothing.
 
     Single files (`suite`, `launch`, `memory`) are read from a store directly. Result files are many: `results`
-    downloads them first, and what else reads them needs a `local_copy`. Methods that read raise BadInput if the disk or store
-    cannot be read. Methods that write are for the launching process alone. They raise OSError if the disk or store
-    cannot be written.
+    downloads them first, and what else reads them needs a `local_copy`. Methods that read raise BadInput if the disk
+    or store cannot be read. Methods that write are for the launching process alone. They raise OSError if the disk or
+    store cannot be written.
 
     Args:
         path: folder on disk, or URL of one in an object store.
