@@ -25,7 +25,8 @@ from torchvision.transforms import v2
 
 from benchmarks.pairing import masked_assignment
 from benchmarks.timing import describe_machine, print_header, print_row, ratio, time_arms
-from tune_kmixup.core.config import Recipe, Task, configuration
+from tune_kmixup.core.config import Recipe, Task
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.mixing.step import mix, mixed_cross_entropy
 from tune_kmixup.training.batches import MEASURED_STEPS, batches

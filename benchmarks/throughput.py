@@ -36,7 +36,8 @@ from torch import nn
 from benchmarks.timing import describe_machine, print_header, print_row, ratio, time_arms
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.batched_seeds import batching_pays
-from tune_kmixup.core.config import Task, Trial, configuration
+from tune_kmixup.core.config import Task, Trial
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.data.download import default_data_dir
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES, Shape

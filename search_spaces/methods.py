@@ -13,7 +13,8 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from tune_kmixup.core.config import Recipe, Study, Task, configuration
+from tune_kmixup.core.config import Recipe, Study, Task
+from tune_kmixup.core.coordinates import configuration, symbol
 from tune_kmixup.core.errors import BadInput
 
 # The lower end must be close to ERM. At α = 0.01 the expected squared displacement is still up to 1 % of its maximum,
@@ -96,7 +97,7 @@ def check_space(recipe: Recipe, space: Mapping[str, BaseDistribution], train_row
                 raise BadInput(f"{name}={value} is not a finite number: choose finite bounds.")
             configuration(recipe, {name: value})
     # Values that fit alone may not fit together: the largest k has to fit the smallest batch.
-    largest = {name: max(bounds(space[name])) for name in ("k", "log2_k") if name in space}
+    largest = {name: max(bounds(space[name])) for name in space if symbol(name) == "k"}
     smallest = {name: min(bounds(space[name])) for name in ("batch_size",) if name in space}
     configuration(recipe, largest | smallest)
     if "batch_size" in space and (most := max(bounds(space["batch_size"]))) > train_rows:

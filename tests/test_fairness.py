@@ -14,7 +14,8 @@ from search_spaces.methods import METHODS
 from tests.helpers.batches import joined
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite, without_clock
-from tune_kmixup.core.config import Draft, Phase, Recipe, Task, Trial, configuration
+from tune_kmixup.core.config import Draft, Phase, Recipe, Task, Trial
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, ranking
 from tune_kmixup.data.download import load_arrays

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from search_spaces.methods import make_study
-from tune_kmixup.core.config import Recipe, Suite, Task, Trial, configuration
+from tune_kmixup.core.config import Recipe, Suite, Task, Trial
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
 
 

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset, default_collate
 from torchvision.transforms import v2
 
 from tune_kmixup import KMixup, mix, mixed_cross_entropy, pair, sample_lambda
-from tune_kmixup.core.config import Configuration, Recipe
+from tune_kmixup.core.config import Recipe
+from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.training.batches import Batches, make_chunk
 

@@ -12,7 +12,8 @@ from torch import nn
 from tests.helpers.batches import joined
 from tests.helpers.networks import NETWORKS, TOGETHER
 from tests.helpers.suites import without_clock
-from tune_kmixup.core.config import Recipe, Task, Trial, configuration
+from tune_kmixup.core.config import Recipe, Task, Trial
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.augment import crop_flip
 from tune_kmixup.data.prepare import Data, Part, input_transforms, prepare

@@ -12,7 +12,8 @@ from search_spaces.methods import ALPHA, METHODS, log2_k, to_json_dict
 from search_spaces.suites import SUITES
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.cli.commands import resume
-from tune_kmixup.core.config import Claims, Draft, Recipe, Suite, configuration, from_json, to_json
+from tune_kmixup.core.config import Claims, Draft, Recipe, Suite, from_json, to_json
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import ranking
 from tune_kmixup.planning.suite import (

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from tests.helpers.batches import joined
 from tests.helpers.networks import DRAWING, NETWORKS, TOGETHER
 from tests.helpers.suites import without_clock
-from tune_kmixup.core.config import Recipe, Task, Trial, configuration, derived_seed
+from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
 from tune_kmixup.data.prepare import Data, prepare

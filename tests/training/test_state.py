@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 import torch
 
-from tune_kmixup.core.config import Recipe, Task, configuration, derived_seed
+from tune_kmixup.core.config import Recipe, Task, derived_seed
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.training.loop import steps

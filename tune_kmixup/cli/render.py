@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tune_kmixup.core.coordinates import symbol
 from tune_kmixup.core.text import printable
 from tune_kmixup.store.status import LaunchStatus, StudyStatus, merge_splits, resume_command
 
@@ -61,8 +62,8 @@ def format_percent(fraction: float | None) -> str:
 
 
 def format_space(names: Iterable[str]) -> str:
-    """The hyperparameters that a method leaves free; `log2_k` is shown as `k`."""
-    return ", ".join(name.removeprefix("log2_") for name in names) or "nothing"
+    """The hyperparameters that a method leaves free."""
+    return ", ".join(map(symbol, names)) or "nothing"
 
 
 def status_table(status: LaunchStatus, splits: bool = False) -> Table:

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from tune_kmixup.core import asha
-from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_range, check_type, is_of_kind, shown
+from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_type, shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.core.space import point_count
@@ -29,7 +29,6 @@ CLAIM_METHODS = ("erm", "mixup", "kmixup")  # the methods that the claims compar
 MAX_ROWS = 10**9  # of a data set
 MAX_SEED = 2**63 - 1
 MAX_REPEATS = 10_000
-MAX_LOG2_K = 30
 FINAL_SEED_OFFSET = 1_000_000  # keeps the seeds of final runs apart from those of search runs
 
 
@@ -466,56 +465,6 @@ class Trial:
     def name(self) -> str:
         """The name within the study, e.g. `search-0003` or `final-0003-6189700196426901`; also the stem of its file."""
         return f"{self.phase}-{self.index:04d}" + (f"-{self.seeds[0]}" if self.phase == "final" else "")
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """What a run trains with: the values of a trial, and the recipe for everything else.
-
-    Attributes:
-        alpha: parameter of Beta(α, α), ≥ 0; 0 is ERM.
-        k: rows per pairing block, from 1 to the batch size; 1 with `alpha` > 0 is mixup.
-        recipe: the recipe of the task, with the recipe values of the trial.
-    """
-
-    alpha: float
-    k: int
-    recipe: Recipe
-
-
-def configuration(recipe: Recipe, values: Mapping[str, float]) -> Configuration:
-    """The configuration that the values of a trial stand for.
-
-    Args:
-        recipe: recipe of the task.
-        values: any of `alpha` (0 if missing), `k` (1 if missing) or its binary logarithm `log2_k`, `dummy` (ignored),
-            and fields of the recipe, which they replace.
-
-    Raises:
-        BadInput: for another name, k beside log2_k, alpha < 0 or not finite, k < 1 or above the batch size, or a bad
-            recipe value.
-    """
-    if {"k", "log2_k"} <= values.keys():
-        raise BadInput("k and log2_k are the same coordinate: leave one of them out.")
-    coordinates: dict[str, Any] = {"alpha": 0.0, "k": 1, **values}
-    alpha, k = coordinates.pop("alpha"), coordinates.pop("k")
-    if "log2_k" in coordinates:
-        log2_k = coordinates.pop("log2_k")
-        check_type("log2_k", log2_k, int)
-        check_range("log2_k", log2_k, 0, MAX_LOG2_K)
-        k = 2 ** int(log2_k)
-    coordinates.pop("dummy", None)
-    if unknown := coordinates.keys() - {recipe_field.name for recipe_field in dataclasses.fields(Recipe)}:
-        raise BadInput(f"values={sorted(unknown)} are not coordinates: use alpha, k, log2_k, dummy or a recipe field.")
-    recipe = dataclasses.replace(recipe, **coordinates)
-    if not is_of_kind(alpha, float) or alpha < 0:
-        raise BadInput(f"alpha={alpha!r} is not a finite number ≥ 0: choose 0 for ERM, or α > 0.")
-    check_type("k", k, int)
-    if k < 1:
-        raise BadInput(f"k={k} is too small: choose 1 for mixup, or more.")
-    if k > recipe.batch_size:
-        raise BadInput(f"k={k} does not fit batch_size={recipe.batch_size}: choose k ≤ {recipe.batch_size}.")
-    return Configuration(float(alpha), k, recipe)
 
 
 def derived_seed(*parts: object) -> int:

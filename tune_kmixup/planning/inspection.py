@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tune_kmixup.core.config import Study, Task
+from tune_kmixup.core.coordinates import shown, symbol
 from tune_kmixup.data.download import load_arrays, own_table
 from tune_kmixup.data.prepare import Data, Part, duplicate_shares, prepare, split_rows
 from tune_kmixup.data.registry import DATASETS
@@ -86,10 +87,9 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
 def largest_k(studies: list[Study]) -> int | None:
     found = []
     for study in studies:
-        for name in study.space.keys() & {"k", "log2_k"}:
+        for name in (name for name in study.space if symbol(name) == "k"):
             attributes = study.space[name]["attributes"]
-            value = max(attributes["choices"] if "choices" in attributes else (attributes["high"],))
-            found.append(int(2**value if name == "log2_k" else value))
+            found.append(shown(name, max(attributes.get("choices") or (attributes["high"],))))
     return max(found, default=None)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from tune_kmixup.core.checks import MOST, shown
-from tune_kmixup.core.config import Configuration, Phase, Study, Suite, configuration
+from tune_kmixup.core.config import Phase, Study, Suite
+from tune_kmixup.core.coordinates import Configuration, configuration, values_in
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.fields import MAX_TIME, Field
 from tune_kmixup.core.rows import Row
@@ -264,11 +265,10 @@ class StudyRows:
 
     def values_of(self, row: Row) -> dict[str, Any]:
         """The values of a configuration, as far as a row of it tells. Raises BadInput if they are out of range."""
-        known: dict[str, Any] = {"alpha": row.alpha, "k": row.k, "log2_k": row.k.bit_length() - 1}
-        known |= {name: getattr(row, name) for name in RECIPE_COLUMNS if getattr(row, name) is not None}
+        columns = {name: getattr(row, name) for name in SETTINGS}
         if row.status == "stopped":  # its epochs are those that it was trained
-            known.pop("epochs")
-        values = {name: known[name] for name in self.study.space if name in known}
+            del columns["epochs"]
+        values = values_in(columns, self.study.space)
         check_values(values, self.study)
         return values
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tune_kmixup.core.config import Configuration, Recipe, derived_seed
+from tune_kmixup.core.config import Recipe, derived_seed
+from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.pairing import Cost, pair_runs
 from tune_kmixup.mixing.step import mix, sample_lambda

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tune_kmixup.core.config import Configuration, Recipe, Task, Trial, configuration, derived_seed
+from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
+from tune_kmixup.core.coordinates import Configuration, configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import mean_cross_entropy

@@ -5,7 +5,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from tune_kmixup.core.config import Configuration, Recipe, Task, Trial, derived_seed
+from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
+from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import perturbation_factor

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tune_kmixup.core.config import Configuration, Task, derived_seed
+from tune_kmixup.core.config import Task, derived_seed
+from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.models.ensemble import Ensemble
 from tune_kmixup.models.networks import build_network

@@ -23,7 +23,8 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
-from tune_kmixup.core.config import Suite, Trial, configuration
+from tune_kmixup.core.config import Suite, Trial
+from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row, mean_curve
 from tune_kmixup.store import files
