@@ -4,8 +4,7 @@
 
 First table: a real launch without the command line, of trials that sleep for 0.2 s (`benchmarks/stubs.py`), in ten
 studies, by random search. Each size runs in a process of its own. Overhead is slot time beyond 0.2 s, per trial. It
-includes Optuna's suggestions, which have a column of their own. Resuming means reading the run directory and
-rebuilding every Optuna study.
+includes Optuna's suggestions. Resuming means reading the run directory and rebuilding every Optuna study.
 
 Second table: what a suggestion costs with each sampler, after so many finished trials of one k-mixup study.
 """
@@ -50,16 +49,6 @@ def build_suite(trials: int, sampler: str) -> Suite:
 
 def measure_launch(trials: int) -> None:
     """Prints the row of a launch of so many search trials."""
-    ask_seconds: list[float] = []
-    ask = optuna.Study.ask
-
-    def timed_ask(study: optuna.Study, *args: object) -> object:
-        start = time.perf_counter()
-        trial = ask(study, *args)
-        ask_seconds.append(time.perf_counter() - start)
-        return trial
-
-    optuna.Study.ask = timed_ask
     with tempfile.TemporaryDirectory() as folder:
         run, suite = RunDir(Path(folder) / "run"), build_suite(trials, "random")
         plugins = Plugins.read([Path(stubs.__file__)])
@@ -79,7 +68,6 @@ def measure_launch(trials: int) -> None:
             len(rows),
             f"{launch_seconds:.0f}",
             f"{slot_seconds / len(rows) - TRIAL_SECONDS:.3f}",
-            f"{1000 * sum(ask_seconds) / trials:.1f}",
             f"{peak_memory:.0f}",
             f"{resume_seconds:.1f}",
         )
@@ -111,7 +99,7 @@ if __name__ == "__main__":
     sizes = [20] if options.quick else options.trials
     print(f"{describe_machine()}\n")
     if not options.suggestions:
-        print_header("runs", "s", "overhead, s per trial and slot", "a suggestion, ms", "driver, MB", "resume, s")
+        print_header("runs", "s", "overhead, s per trial and slot", "driver, MB", "resume, s")
         for trials in sizes:
             process = multiprocessing.get_context("spawn").Process(target=measure_launch, args=(trials,))
             process.start()
