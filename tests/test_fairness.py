@@ -14,7 +14,7 @@ from search_spaces.methods import METHODS
 from tests.helpers.batches import joined
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite, without_clock
-from tune_kmixup.core.config import Draft, Phase, Recipe, Task, Trial
+from tune_kmixup.core.config import Draft, Phase, Recipe, StudyName, Task, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, ranking
@@ -40,7 +40,7 @@ def test_equal_budgets(tmp_path: Path) -> None:
         config = searcher.suggest(name := str(random.random()))
         assert isinstance(config, dict)
         trial: Trial = config["trial"]
-        trials_by_method.setdefault(trial.study.rpartition("/")[2], []).append(trial)
+        trials_by_method.setdefault(StudyName.parse(trial.study).method, []).append(trial)
         searcher.on_trial_complete(name, ray_result(made_up_rows(suite, trial)))
     searched = {m: [t for t in trials if t.phase == "search"] for m, trials in trials_by_method.items()}
     assert {m: len(trials) for m, trials in searched.items()} == {"erm": 1, "mixup": 16, "kmixup": 16, "placebo": 16}

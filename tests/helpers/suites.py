@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from search_spaces.methods import make_study
-from tune_kmixup.core.config import Recipe, Suite, Task, Trial
+from tune_kmixup.core.config import Recipe, StudyName, Suite, Task, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
 
@@ -61,7 +61,7 @@ def made_up_rows(suite: Suite, trial: Trial) -> list[Row]:
                 dataset=task.dataset,
                 architecture=task.architecture,
                 outer_split=task.outer_split,
-                method=trial.study.rpartition("/")[2],
+                method=StudyName.parse(trial.study).method,
                 phase=trial.phase,
                 trial=trial.index,
                 alpha=chosen.alpha,

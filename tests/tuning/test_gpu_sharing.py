@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from search_spaces.methods import make_study
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result
-from tune_kmixup.core.config import Recipe, Suite, Task, Trial
+from tune_kmixup.core.config import Recipe, StudyName, Suite, Task, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.gpu_sharing import (
@@ -154,7 +154,7 @@ def hand_out(searcher: SuiteSearcher) -> dict[str, Trial]:
 
 
 def task_of(trial: Trial) -> str:
-    return trial.study.partition("@")[0]
+    return StudyName.parse(trial.study).task
 
 
 def test_a_large_trial_that_waits_does_not_block_the_small_ones(mixed: Suite, run_dir: RunDir) -> None:

@@ -75,7 +75,7 @@ def status_table(status: LaunchStatus, splits: bool = False) -> Table:
     """
     by_task: dict[str, list[StudyStatus]] = {}
     for study in status.studies if splits else merge_splits(status.studies):
-        by_task.setdefault(study.task_name, []).append(study)
+        by_task.setdefault(study.name.task_name, []).append(study)
     rows: list[tuple[object, ...]] = []
     for task, studies in by_task.items():
         rows.append((task,))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tune_kmixup.core import asha
 from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_type, shown
@@ -143,6 +143,34 @@ class Task:
         return self.base if self.outer_split is None else f"{self.base}@{self.outer_split}"
 
 
+class StudyName(NamedTuple):
+    """The name of a study, `iris/mlp@3/mixup`, in its parts.
+
+    Attributes:
+        task: name of the task without its outer split, `iris/mlp`.
+        outer_split: its number; None if the task has none.
+        method: key of METHODS.
+    """
+
+    task: str
+    outer_split: int | None
+    method: str
+
+    @classmethod
+    def parse(cls, name: str) -> "StudyName":
+        task, _, method = name.rpartition("/")
+        base, _, split = task.partition("@")
+        return cls(base, int(split) if split else None, method)
+
+    @property
+    def task_name(self) -> str:
+        """The task with its outer split, `iris/mlp@3`."""
+        return self.task if self.outer_split is None else f"{self.task}@{self.outer_split}"
+
+    def __str__(self) -> str:
+        return f"{self.task_name}/{self.method}"
+
+
 @dataclass(frozen=True)
 class Study:
     """The search of one method on one task.
@@ -170,7 +198,7 @@ class Study:
     @property
     def name(self) -> str:
         """The full name, e.g. `iris/mlp@3/kmixup`; also the folder of the study's results."""
-        return f"{self.task.name}/{self.method}"
+        return str(StudyName(self.task.base, self.task.outer_split, self.method))
 
 
 @dataclass(frozen=True)

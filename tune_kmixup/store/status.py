@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tune_kmixup.core.config import Study, Suite
+from tune_kmixup.core.config import Study, StudyName, Suite
 from tune_kmixup.core.progress import left
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, ranking, stopped_configurations, validation_score
@@ -73,18 +73,17 @@ class StudyStatus:
     part_seconds: float = 0.0
 
     @property
-    def task_name(self) -> str:
-        """The task, with its outer split if the status is of one."""
-        return self.study.rpartition("/")[0]
+    def name(self) -> StudyName:
+        return StudyName.parse(self.study)
 
     @property
     def task(self) -> str:
         """The task without its outer split."""
-        return self.task_name.partition("@")[0]
+        return self.name.task
 
     @property
     def method(self) -> str:
-        return self.study.rpartition("/")[2]
+        return self.name.method
 
     @property
     def done(self) -> int:
@@ -103,9 +102,7 @@ class StudyStatus:
 
     def to_json(self) -> dict[str, Any]:
         """An entry of `studies` in what `status --json` prints."""
-        split = self.task_name.partition("@")[2]
-        place = {"task": self.task, "outer_split": int(split) if split else None, "method": self.method}
-        return place | {name: value for name, value in asdict(self).items() if name != "study"}
+        return self.name._asdict() | {name: value for name, value in asdict(self).items() if name != "study"}
 
 
 def study_status(

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
+from tune_kmixup.core.config import Recipe, StudyName, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.data.prepare import Data
@@ -53,7 +53,7 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
         outer_split=task.outer_split,
         shared_test=task.overlap is not None,
         train_rows=len(data.train.y),
-        method=trial.study.rpartition("/")[2],
+        method=StudyName.parse(trial.study).method,
         phase=trial.phase,
         trial=trial.index,
         alpha=config.alpha,
