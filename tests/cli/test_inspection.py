@@ -96,7 +96,7 @@ def test_inspect_shows_a_folder_of_images(tmp_path: Path) -> None:
     printed = run_cli_in_process("inspect", "pets", "--resize", "16", "--batch-size", "10")
     lines = [" ".join(line.split()) for line in printed.splitlines()]
     assert "pets/lenet: 80 rows, 2 classes, inputs of 1 x 16 x 16" in lines
-    assert "folder: 80 images, grey, 16 x 16 pixels" in lines and "dog 40 26 6 8" in lines
+    assert "data: 80 images, grey, 16 x 16 pixels" in lines and "dog 40 26 6 8" in lines
     assert "label='kind' does not fit pets" in run_cli_in_process("inspect", "pets", "--label", "kind", code=2)
     write_table(tmp_path / "telco.csv")
     resized = run_cli_in_process("inspect", "telco.csv", "--label", "Churn", "--resize", "9", code=2)

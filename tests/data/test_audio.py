@@ -117,11 +117,11 @@ def test_one_npz_serves_both_data_sets_of_spoken_digits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rate", "shape"), [(16000, (1, 161, 101)), (8000, (1, 81, 101))])
 def test_spectrogram_peaks_at_the_frequency_of_a_tone(rate: int, shape: tuple[int, int, int]) -> None:
-    assert audio.spectrogram_shape(rate) == shape
+    assert audio.spectrogram_shape(rate, rate) == shape
     seconds = torch.arange(rate) / rate
     tones = torch.tensor([500.0, 1500.0, 3000.0])
     wave = torch.sin(2 * math.pi * tones[:, None] * seconds)
-    spectrogram = audio.spectrogram(wave)
+    spectrogram = audio.spectrogram(wave, rate)
     assert spectrogram.shape == (3, *shape)
     loudest = spectrogram[:, 0].mean(2).argmax(1)  # bins of 50 Hz
     assert torch.equal(loudest, (tones / 50).long())
@@ -130,7 +130,7 @@ def test_spectrogram_peaks_at_the_frequency_of_a_tone(rate: int, shape: tuple[in
 
 
 def test_silence_gives_zeros() -> None:
-    assert torch.equal(audio.spectrogram(torch.zeros(2, 8000)), torch.zeros(2, 1, 81, 101))
+    assert torch.equal(audio.spectrogram(torch.zeros(2, 8000), 8000), torch.zeros(2, 1, 81, 101))
 
 
 def test_stored_recordings_become_samples() -> None:

@@ -40,7 +40,7 @@ def heading(inspection: Inspection) -> Iterator[str]:
     shape = " x ".join(map(str, inspection.shape))
     yield (f"{inspection.task.base}: {plural(rows, 'row')}, {len(inspection.classes)} classes, inputs of {shape}")
     if inspection.table:
-        yield f"{'file' if inspection.table.columns else 'folder'}: {'; '.join(inspection.table.notes)}"
+        yield f"data: {'; '.join(inspection.table.notes)}"
     yield f"splits: {split_words(inspection)}"
 
 

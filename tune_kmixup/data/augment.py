@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 PADDING = 4  # pixels, as in He et al. 2016 for CIFAR
-SHIFT = 0.1  # largest shift in seconds, in either direction
+SHIFT = 0.1  # largest shift in either direction, of the length of a recording
 GAIN = 0.25  # largest gain is 1 + GAIN, smallest 1 / (1 + GAIN)
 
 
@@ -40,10 +40,10 @@ def crop_flip(x: Tensor, generator: Generator) -> Tensor:
 
 
 def shift_gain(x: Tensor, generator: Generator) -> Tensor:
-    """Shift in time by up to 0.1 s in either direction, filled with silence, and a log-uniform gain of 0.8 to 1.25.
+    """Shift in time by up to a tenth in either direction, filled with silence, and a log-uniform gain of 0.8 to 1.25.
 
     Args:
-        x: recordings of one second, int16 N x rate.
+        x: recordings, int16 N x samples.
         generator: on the device of `x`.
 
     Returns:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
 
 from tune_kmixup.core.errors import BadInput, LaunchError, is_disk_failure
 from tune_kmixup.core.source import Source
-from tune_kmixup.data import images, npz
+from tune_kmixup.data import npz
+from tune_kmixup.data.arrays import read_npz, understand
+from tune_kmixup.data.folders import read_folder
 from tune_kmixup.data.registry import DATASETS, Dataset
 from tune_kmixup.data.tables import Table, read_table
-from tune_kmixup.data.validation import check_arrays
 
 
 def cache_dir() -> Path:
@@ -34,8 +34,9 @@ def npz_path(name: str, data_dir: Path) -> Path:
 
 
 def user_data_path(name: str, data_dir: Path) -> Path | None:
-    """A user's own data: `<name>.csv` with a column `label`, or a folder `<name>` with a folder of images per class."""
-    return next((path for path in (data_dir / f"{name}.csv", data_dir / name) if path.exists()), None)
+    """A user's own data: `<name>.npz`, `<name>.csv` with a column `label`, or a folder `<name>` with one per class."""
+    paths = (data_dir / f"{name}.npz", data_dir / f"{name}.csv", data_dir / name)
+    return next((path for path in paths if path.exists()), None)
 
 
 def raw_path(dataset: Dataset, data_dir: Path) -> Path | None:
@@ -55,8 +56,6 @@ def needs_download(name: str, data_dir: Path) -> str | None:
     Raises:
         BadInput: if the name is unknown and `data_dir` holds no data of that name.
     """
-    if npz_path(name, data_dir).exists():
-        return None
     if name not in DATASETS:
         if user_data_path(name, data_dir):
             return None
@@ -65,7 +64,7 @@ def needs_download(name: str, data_dir: Path) -> str | None:
             f"{data_dir}: put one there (docs/data.md), or choose among {', '.join(DATASETS)}."
         )
     dataset = DATASETS[name]
-    if dataset.load is None or raw_path(dataset, data_dir):
+    if is_fetched(name, data_dir) or raw_path(dataset, data_dir):
         return None
     return f"{name}: {dataset.size} from {dataset.source}"
 
@@ -136,29 +135,32 @@ def fetch_missing(names: Iterable[str], data_dir: Path, tell: Callable[[str], No
 
 
 def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
-    """A data set's arrays, checked.
+    """A data set's arrays, as `read_data` understands them."""
+    return dict(read_data(name, data_dir).arrays)
+
+
+def read_data(name: str, data_dir: Path) -> Table:
+    """A data set, read and understood.
 
     Args:
         name: name of the data set, see `needs_download`.
         data_dir: folder of the data sets.
 
     Returns:
-        The arrays described in `registry`. Inputs of an .npz are `StoredArray`s: rows are read when they are indexed.
+        The arrays described in `registry`, and what was found out about them. Inputs of an .npz are `StoredArray`s:
+        rows are read when they are indexed.
 
     Raises:
-        BadInput: if the data set has not been fetched, or does not pass `check_arrays`.
+        BadInput: if the data set has not been fetched, or cannot be used.
     """
-    path = npz_path(name, data_dir)
-    dataset = DATASETS.get(name)
-    arrays: dict[str, Any]
     if source := own_file(name, data_dir):
-        path = Path(source.path)
-    if table := own_table(name, data_dir):
-        arrays = dict(table.arrays)
-    elif path.exists() or source:
+        return read_source(source)
+    path, dataset = npz_path(name, data_dir), DATASETS.get(name)
+    location, arrays = str(path), dict[str, Any]()
+    if path.exists():
         arrays = dict(npz.open_npz(path))
     elif dataset is not None and dataset.bundled:
-        arrays = dict(dataset.bundled())
+        location, arrays = f"dataset={name!r}", dict(dataset.bundled())
     else:
         needs_download(name, data_dir)  # has a better message for an unknown name
         raise BadInput(
@@ -166,24 +168,19 @@ def load_arrays(name: str, data_dir: Path) -> dict[str, Any]:
         )
     if dataset is not None:
         arrays.pop(dataset.ignored_array, None)
-        if dataset.relabel:
-            arrays["y"] = np.unique(arrays["y"], return_inverse=True)[1].astype(np.int64)
-    check_arrays(str(path), arrays)
-    return arrays
+    return understand(location, arrays)
 
 
 def own_file(name: str, data_dir: Path) -> Source | None:
     """A user's own file or folder, where it lies or in the data directory; None for other data."""
-    dataset = DATASETS.get(name)
-    if dataset is not None:
-        return dataset.file
+    if name in DATASETS:
+        return DATASETS[name].file
     path = user_data_path(name, data_dir)
-    return Source(str(path)) if path is not None and not npz_path(name, data_dir).exists() else None
+    return Source(str(path)) if path else None
 
 
-def own_table(name: str, data_dir: Path) -> Table | None:
-    """A user's own table or folder of images as it was read; None for other data."""
-    source = own_file(name, data_dir)
-    if source is None or source.path.lower().endswith(".npz"):
-        return None
-    return images.read_image_folder(source) if Path(source.path).is_dir() else read_table(source)
+def read_source(source: Source) -> Table:
+    """A user's own file or folder. Raises BadInput if it cannot be used."""
+    if Path(source.path).is_dir():
+        return read_folder(source)
+    return read_npz(source) if source.path.lower().endswith(".npz") else read_table(source)

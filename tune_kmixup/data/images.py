@@ -1,11 +1,10 @@
-"""Images: torchvision's data sets, Tiny ImageNet, and a user's own folders. All uint8, N x C x H x W.
+"""Images: torchvision's data sets, Tiny ImageNet, and image files. All uint8, N x C x H x W.
 
 torchvision is imported inside the functions that use it: the import takes seconds, and most runs do not need it.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.source import Source
-from tune_kmixup.core.text import plural
-from tune_kmixup.data.audio import TEST, TRAIN, VAL
 from tune_kmixup.data.npz import Arrays
-from tune_kmixup.data.tables import Table
 
 TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".pbm", ".tif", ".tiff"}
-VALIDATION = ("validation", "val", "valid")  # names of a folder of validation images
 
 
 def mnist_loader(class_name: str) -> Callable[[Path, bool], Arrays]:
@@ -122,7 +116,8 @@ def upright(path: Path, mode: str, side: int) -> Image.Image:
     """An image of 8 bits as a viewer shows it: turned as its EXIF says, 16 bits scaled, on white where transparent."""
     with Image.open(path) as opened:
         image: Image.Image = ImageOps.exif_transpose(opened)
-    if image.mode in ("F", "I"):
+        scaled = opened.format == "PPM"  # to 16 bits, in pixels of 32
+    if image.mode == "F" or (image.mode == "I" and not scaled):
         raise BadInput(f"{path} has pixels of 32 bits, whose range is not known: save it with 8 or 16 bits.")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.int64) // 257).astype(np.uint8))
@@ -133,82 +128,15 @@ def upright(path: Path, mode: str, side: int) -> Image.Image:
     return image.resize((side, side), Image.Resampling.BILINEAR) if side else image
 
 
-def read_image_folder(source: Source) -> Table:
-    """A user's folder of images, with a folder per class. One that has not changed is read once per process.
-
-    Classes are numbered in the order of their sorted names. If the folder holds folders `train` and `test` with the
-    class folders inside, these are the official parts, and so is `validation` or `val`. All images are read as grey
-    (C = 1) if all of them are grey, else as RGB.
-
-    Args:
-        source: the folder, and the side to resize to.
-
-    Raises:
-        BadInput: if a class has no image, an image cannot be read, or sizes differ.
-    """
-    root = Path(source.path)
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not is_hidden(path, root)]
-    newest = max((path.stat().st_mtime_ns for path in files), default=0)
-    return cached_folder(source, tuple(files), newest)
-
-
-@lru_cache(maxsize=2)
-def cached_folder(source: Source, files: tuple[Path, ...], newest: int) -> Table:
-    root = Path(source.path)
-    official = (root / "train").is_dir() and (root / "test").is_dir()
-    validation = next((name for name in VALIDATION if (root / name).is_dir()), None) if official else None
-    folders = {"train": TRAIN, **({validation: VAL} if validation else {}), "test": TEST} if official else {".": TRAIN}
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
-    classes = {name: images_by_class(root / name, images) for name in folders}
-    names = sorted(next(iter(classes.values())))
-    for name, found in classes.items():
-        if differ := sorted(found.keys() ^ set(names)):
-            raise BadInput(f"{root}: train and {name} differ in the classes {', '.join(differ)}: give both the same.")
-    mode = "RGB" if any(has_colour(path) for path in images) else "L"
-    parts = []
-    for name, part in folders.items():
-        paths = [path for class_name in names for path in classes[name][class_name]]
-        labels = [label for label, class_name in enumerate(names) for _ in classes[name][class_name]]
-        parts.append((read_images(paths, mode, source.resize), np.asarray(labels, np.int64), part))
-    used = sum(len(y) for _, y, _ in parts)
-    return Table(folder_arrays(parts) | {"classes": np.asarray(names)}, (), folder_notes(parts, len(files) - used), ())
-
-
-def folder_arrays(parts: list[tuple[NDArray[np.uint8], NDArray[np.int64], int]]) -> dict[str, Any]:
-    """The arrays of a data set from inputs, labels and number of its parts."""
-    if len(parts) == 2:
-        return dict(official_arrays(*((x, y) for x, y, _ in parts)))
-    arrays = {"x": np.concatenate([x for x, _, _ in parts]), "y": np.concatenate([y for _, y, _ in parts])}
-    if len(parts) > 1:
-        arrays["part"] = np.concatenate([np.full(len(y), part) for _, y, part in parts])
-    return arrays
-
-
-def folder_notes(parts: list[tuple[NDArray[np.uint8], NDArray[np.int64], int]], skipped: int) -> tuple[str, ...]:
-    count, (_, channels, height, width) = sum(len(y) for _, y, _ in parts), parts[0][0].shape
-    notes = (f"{plural(count, 'image')}, {'grey' if channels == 1 else 'colour'}, {width} x {height} pixels",)
-    return (*notes, f"{plural(skipped, 'other file')} left out") if skipped else notes
-
-
-def is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
-
-
-def images_by_class(root: Path, images: list[Path]) -> dict[str, list[Path]]:
-    """Class name -> paths of its images, in its folder and those below. Raises BadInput for a class without images."""
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path, root))
-    classes: dict[str, list[Path]] = {name: [] for name in folders}
-    for path in images:
-        if path.is_relative_to(root) and (name := path.relative_to(root).parts[0]) in classes:
-            classes[name].append(path)
-    for name in (name for name, paths in classes.items() if not paths):
-        raise BadInput(f"{root / name} holds no image: add some, or remove the folder.")
-    if len(classes) < 2:
-        raise BadInput(f"{root} holds {len(classes)} folders of images: make one per class, at least two.")
-    return classes
-
-
 def has_colour(path: Path) -> bool:
-    """Whether the header of an image says that it is no grey one."""
+    """Whether the header or palette of an image says that it is no grey one."""
     with reading(path), Image.open(path) as image:
+        if image.mode == "P":
+            palette = np.asarray(image.getpalette()).reshape(-1, 3)
+            return bool((palette != palette[:, :1]).any())
         return image.mode not in ("1", "L", "LA", "La", "F") and not image.mode.startswith("I")
+
+
+def common_mode(paths: list[Path]) -> str:
+    """`L` if all images are grey, else `RGB`."""
+    return "RGB" if any(has_colour(path) for path in paths) else "L"

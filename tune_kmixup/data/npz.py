@@ -80,6 +80,11 @@ class StoredArray:
         return selected
 
 
+def whole(x: NDArray[Any] | StoredArray) -> NDArray[Any]:
+    """All rows of an array, in memory."""
+    return np.concatenate([np.empty((0, *x.shape[1:]), x.dtype), *iter_chunks(x)])
+
+
 def iter_chunks(x: NDArray[Any] | StoredArray) -> Iterator[NDArray[Any]]:
     """All rows of an array in order, in chunks: one chunk if it is in memory, several if it is on disk."""
     if isinstance(x, StoredArray):
@@ -89,14 +94,14 @@ def iter_chunks(x: NDArray[Any] | StoredArray) -> Iterator[NDArray[Any]]:
 
 
 def open_npz(path: Path) -> dict[str, NDArray[Any] | StoredArray]:
-    """The arrays of an .npz. Inputs (`x...`) stay on disk, all other arrays are small and are read at once."""
+    """The arrays of an .npz. Those of several dimensions, as inputs are, stay on disk; others are read at once."""
     with read_errors(path), np.load(path, allow_pickle=False) as file:
         arrays: dict[str, NDArray[Any] | StoredArray] = {}
         for key in file.files:
             stored = StoredArray(path, key)
             if stored.dtype.hasobject:
-                raise BadInput(f"{path} holds Python objects as {key}: store plain numbers.")
-            arrays[key] = stored if key.startswith("x") and not stored.fortran_order else file[key]
+                raise BadInput(f"{path} holds Python objects as {key}: store numbers or text, without pickles.")
+            arrays[key] = stored if stored.ndim > 1 and not stored.fortran_order else file[key]
         return arrays
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, npz, splits, validation
 from tune_kmixup.data.augment import AUGMENTATIONS
 from tune_kmixup.data.download import is_fetched, load_arrays
+from tune_kmixup.data.parts import TEST, TRAIN, VAL
 from tune_kmixup.data.preprocess import preprocess
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 
@@ -116,7 +118,9 @@ def input_form(task: Task, data_dir: Path) -> tuple[tuple[int, ...], int]:
         return data.shape, data.classes
     suffix = "_train" if "x_train" in arrays else ""
     shape = tuple(arrays[f"x{suffix}"].shape[1:])
-    return audio.spectrogram_shape(shape[0]) if "rate" in arrays else shape, int(arrays[f"y{suffix}"].max()) + 1
+    if "rate" in arrays:
+        shape = audio.spectrogram_shape(shape[0], int(arrays["rate"]))
+    return shape, int(arrays[f"y{suffix}"].max()) + 1
 
 
 class RowCounts(NamedTuple):
@@ -228,7 +232,7 @@ def split_rows(task: Task, arrays: dict[str, Any]) -> RowNumbers:
     y = arrays["y_train"] if "x_train" in arrays else arrays["y"]
     test: splits.IntArray | None
     if "part" in arrays:
-        train, val, test = (np.flatnonzero(arrays["part"] == part) for part in (audio.TRAIN, audio.VAL, audio.TEST))
+        train, val, test = (np.flatnonzero(arrays["part"] == part) for part in (TRAIN, VAL, TEST))
         check_fixed_val_rows(task, len(val))
         return RowNumbers(subsample(task, train, y), val, test, len(train))
     groups = row_groups(arrays, "x_train" if official else "x")
@@ -283,15 +287,17 @@ def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.devic
         BadInput: if the data set has not been fetched, does not pass the checks, or does not fit the task.
     """
     names = ["train", "val", "test"] if test else ["train", "val"]
-    dataset = DATASETS.get(task.dataset)
+    dataset, rate = DATASETS.get(task.dataset), None
     if dataset is not None and dataset.generate:
         raw_parts, classes = synthetic_parts(task, dataset, names), dataset.classes
     else:
-        raw_parts, classes = stored_parts(task, data_dir, names)
+        arrays = load_arrays(task.dataset, data_dir)
+        raw_parts, classes = stored_parts(task, arrays, names)
+        rate = int(arrays["rate"]) if "rate" in arrays else None
     x, y = raw_parts["train"]
     raw_parts["train"] = (x, noisy_labels(task, y, classes))
     parts = {name: Part(*(torch.from_numpy(array).to(device) for array in raw)) for name, raw in raw_parts.items()}
-    decode, normalise, shape = input_transforms(parts["train"].x)
+    decode, normalise, shape = input_transforms(parts["train"].x, rate)
     augment = AUGMENTATIONS[task.recipe.augment]
     return Data(parts["train"], parts["val"], parts.get("test"), classes, shape, decode, normalise, augment)
 
@@ -326,9 +332,8 @@ def noisy_labels(task: Task, y: splits.IntArray, classes: int) -> splits.IntArra
     return noisy
 
 
-def stored_parts(task: Task, data_dir: Path, names: list[str]) -> tuple[dict[str, RawPart], int]:
+def stored_parts(task: Task, arrays: dict[str, Any], names: list[str]) -> tuple[dict[str, RawPart], int]:
     """The named parts of a stored data set, tables preprocessed, and its number of classes."""
-    arrays = load_arrays(task.dataset, data_dir)
     suffix = "_train" if "x_train" in arrays else ""
     y = arrays[f"y{suffix}"]
     table, categorical = arrays[f"x{suffix}"].ndim == 2 and "rate" not in arrays, arrays.get("categorical")
@@ -358,11 +363,19 @@ def standardise(raw_parts: dict[str, RawPart]) -> dict[str, RawPart]:
     return {name: (((x - mean) / std).astype(np.float32), y) for name, (x, y) in raw_parts.items()}
 
 
-def input_transforms(train: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], tuple[int, ...]]:
-    """`decode`, `normalise` and `shape` of `Data`, from the inputs of the training part in their stored form."""
+def input_transforms(
+    train: Tensor, rate: int | None = None
+) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], tuple[int, ...]]:
+    """`decode`, `normalise` and `shape` of `Data`.
+
+    Args:
+        train: inputs of the training part in their stored form.
+        rate: samples per second of recordings; None for other data.
+    """
     shape = tuple(train.shape[1:])
-    if train.dtype == torch.int16:
-        return audio.to_samples, audio.spectrogram, audio.spectrogram_shape(train.shape[1])
+    if rate is not None:
+        spectrogram = partial(audio.spectrogram, rate=rate)
+        return audio.to_samples, spectrogram, audio.spectrogram_shape(train.shape[1], rate)
     if train.dtype != torch.uint8:
         return lambda x: x, lambda u: u, shape
     mean, std = (t[:, None, None] for t in channel_statistics(train))

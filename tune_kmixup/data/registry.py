@@ -2,9 +2,10 @@
 
 A data set is a dict of arrays: `x_train, y_train, x_test, y_test` if its test set is official, else `x, y`. With `x, y`
 there may be `group` (rows of one group stay together) or `part` (0, 1, 2 = train, val, test: official validation and
-test rows). Images are uint8 N x C x H x W, tables float N x D, recordings int16 N x rate with a scalar `rate`. Labels
-are whole numbers from 0. `<data_dir>/<name>.npz` in this form is used as it is. A user's own tables are float64 N x D
-with `categorical` (which columns are categories) and the names `classes`, see `tables`.
+test rows). Images are uint8 N x C x H x W, tables float N x D, recordings int16 N x samples with a scalar `rate`.
+Labels are whole numbers from 0, and `classes` are their names. `<data_dir>/<name>.npz` in this form is used as it is;
+other names, layouts and types become this form in `arrays`. A user's own tables are float64 N x D with `categorical`
+(which columns are categories), see `tables`.
 """
 
 from collections.abc import Callable
@@ -40,7 +41,6 @@ class Dataset:
         raw_paths: paths in the data directory; if one of them exists, `load` reads it instead of downloading.
         npz_name: name of the .npz, if it differs from the name of the data set.
         ignored_array: an array of the .npz that this data set does not use.
-        relabel: whether to renumber the labels that occur as 0, 1, 2, ..., in ascending order.
         generate: draws so many rows of a toy set.
         bundled: reads a data set that ships with an installed package.
         load: reads the files in a folder; downloads them into it first if the second argument is true.
@@ -59,7 +59,6 @@ class Dataset:
     raw_paths: tuple[str, ...] = ()
     npz_name: str = ""
     ignored_array: str = ""
-    relabel: bool = False
     generate: Callable[[int, np.random.Generator], synthetic.Examples] | None = None
     bundled: Callable[[], Arrays] | None = None
     load: Callable[[Path, bool], Arrays] | None = None
@@ -116,7 +115,6 @@ DATASETS: dict[str, Dataset] = {
     "abalone": Dataset(
         *("table", 4177, None, 28, (10,)),
         *("OpenML 183 (UCI 1)", "CC BY 4.0", "under 1 MB"),
-        relabel=True,
         load=tabular.load_abalone,
     ),
     "phishing": Dataset(

@@ -15,19 +15,13 @@ from numpy.typing import NDArray
 from tune_kmixup.core.checks import check_choice, shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
-from tune_kmixup.data.audio import TEST, TRAIN, VAL
 from tune_kmixup.data.columns import Column, Role, judge
+from tune_kmixup.data.labels import check_classes, check_no_quantity, names_of
 from tune_kmixup.data.npz import Arrays
+from tune_kmixup.data.parts import PARTS, TEST, TRAIN, VAL
 from tune_kmixup.data.table_files import MANY, Cells, read_table_file
 
 FEWEST_ROWS = 20  # five folds, a validation fold and a batch need no fewer
-MOST_CLASSES = 100  # of whole numbers
-ROWS_PER_NUMBER = 10  # a label of more than MANY numbers has at least so many rows for each, or it is a quantity
-PARTS = {
-    **dict.fromkeys(("train", "training"), TRAIN),
-    **dict.fromkeys(("validation", "val", "valid", "dev"), VAL),
-    **dict.fromkeys(("test", "testing"), TEST),
-}
 
 
 @dataclass(frozen=True)
@@ -56,6 +50,11 @@ def read_table(source: Source) -> Table:
     Raises:
         BadInput: if the file is no table that can be learned from, in one line with the remedy.
     """
+    return cached_table(source, *file_stamp(source))
+
+
+def file_stamp(source: Source) -> tuple[int, int]:
+    """What tells that a file has changed: time and size. Raises BadInput if it is not there."""
     try:
         stat = Path(source.path).stat()
     except OSError as error:
@@ -63,7 +62,7 @@ def read_table(source: Source) -> Table:
         raise BadInput(
             f"path={source.path!r} cannot be read ({reason}): put it back, or name it where it is."
         ) from error
-    return cached_table(source, stat.st_mtime_ns, stat.st_size)
+    return stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=4)
@@ -133,33 +132,15 @@ def class_numbers(source: Source, label: Cells) -> tuple[NDArray[np.int64], NDAr
     path, rows = Path(source.path).name, len(label.text)
     if rows < FEWEST_ROWS:
         raise BadInput(f"{path} has {rows} rows with a {source.label}: {FEWEST_ROWS} are the least for five folds.")
-    numbers = None if label.odd else label.numbers
+    named, numbers = f"label={source.label!r}", None if label.odd else label.numbers
     if numbers is not None and (np.abs(numbers) < 2**53).all():
         values, y = np.unique(numbers, return_inverse=True)
-        check_no_quantity(source, values, rows)
-        names = np.asarray([f"{value:.15g}" for value in values])
+        check_no_quantity(named, values, rows)
+        names = names_of(values)
     else:
         names, y = np.unique(label.text.astype(str), return_inverse=True)
-    if len(names) > rows / 2:
-        raise BadInput(
-            f"label={source.label!r} has {len(names):,} different values in {rows:,} rows: name a column of classes."
-        )
-    if len(names) < 2:
-        raise BadInput(
-            f"label={source.label!r} is {str(names[0])!r} in every row: name another column, or add another class."
-        )
+    check_classes(named, names, rows)
     return y.astype(np.int64), names
-
-
-def check_no_quantity(source: Source, values: NDArray[np.float64], rows: int) -> None:
-    """Raises BadInput if a label looks like a quantity to predict."""
-    whole = not (values % 1).any()
-    classes = whole and rows >= ROWS_PER_NUMBER * len(values) and len(values) <= MOST_CLASSES
-    if not classes and len(values) > (MANY if whole else MANY // 2):
-        raise BadInput(
-            f"label={source.label!r} has {len(values):,} different numbers, which is regression and not supported: "
-            "name another --label, or write classes in its place."
-        )
 
 
 def raw_values(cells: Cells, column: Column) -> NDArray[np.float64]:

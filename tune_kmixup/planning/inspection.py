@@ -9,7 +9,8 @@ import numpy as np
 
 from tune_kmixup.core.config import Study, Task
 from tune_kmixup.core.coordinates import shown, symbol
-from tune_kmixup.data.download import load_arrays, own_table
+from tune_kmixup.data.download import read_data
+from tune_kmixup.data.npz import whole
 from tune_kmixup.data.prepare import Data, Part, duplicate_shares, prepare, split_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.data.splits import duplicate_groups
@@ -33,7 +34,7 @@ class Inspection:
         irreducible: error that no classifier of these inputs can avoid; None for toy sets.
         largest_k: largest k that k-mixup searches; None if it is not among the methods.
         groups: number of groups whose rows stay together; None if there are none but equal rows.
-        table: a user's own table as it was read; None for other data.
+        table: the data as they were read; None for toy sets.
         warnings: what may be wrong, one line each, with the remedy.
     """
 
@@ -62,8 +63,8 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
     """
     tasks = list(dict.fromkeys(study.task for study in studies))
     task, dataset = tasks[0], DATASETS.get(tasks[0].dataset)
-    arrays = {} if dataset and dataset.generate else load_arrays(task.dataset, data_dir)
-    table = own_table(task.dataset, data_dir)
+    table = None if dataset and dataset.generate else read_data(task.dataset, data_dir)
+    arrays = table.arrays if table else {}
     data = prepare(task, data_dir, test=True)
     checked_network(task.architecture, data.shape, data.classes)
     names = tuple(map(str, arrays.get("classes", np.arange(data.classes))))
@@ -107,7 +108,7 @@ def test_rows_in_train(task: Task, arrays: dict[str, Any]) -> int:
     if not arrays:
         return 0
     rows, x = split_rows(task, arrays), arrays["x_train" if "x_train" in arrays else "x"]
-    parts = [x[rows.train], arrays["x_test"][:] if rows.test is None else x[rows.test]]
+    parts = [x[rows.train], whole(arrays["x_test"]) if rows.test is None else x[rows.test]]
     train, test = np.split(duplicate_groups(parts), [len(parts[0])])
     return int(np.isin(test, train).sum())
 

@@ -12,6 +12,7 @@ from tune_kmixup.core.checks import check_choice
 from tune_kmixup.core.config import Recipe
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
+from tune_kmixup.data.audio import spectrogram_shape
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.prepare import OUTER_FOLDS, VAL_FOLDS
 from tune_kmixup.data.table_files import COMPRESSED, DELIMITED, PARQUET
@@ -55,7 +56,7 @@ def own_sources(names: Iterable[str], reading: Source, architecture: str | None 
             raise BadInput(f"path={name!r} is called like {other}: rename one of them.")
         is_folder, is_npz = Path(source.path).is_dir(), source.path.lower().endswith(".npz")
         if misfits := [option for option in given if (option == "resize") != is_folder or is_npz]:
-            form = "a folder of images has no columns" if is_folder else "it resizes a folder of images"
+            form = "a folder has no columns" if is_folder else "it resizes a folder of images"
             form = "an .npz has no columns" if is_npz else form
             raise BadInput(f"{misfits[0]}={given[misfits[0]]!r} does not fit {name}: {form}. Leave it out.")
     return sources
@@ -68,7 +69,7 @@ def check_file(name: str, path: Path) -> None:
         return
     suffix = next((part.lower() for part in reversed(path.suffixes) if part.lower() not in COMPRESSED), "")
     if suffix not in (*FILES, ""):
-        raise BadInput(f"path={name!r} ends in {suffix}, which is not read: save it as CSV or Parquet.")
+        raise BadInput(f"path={name!r} ends in {suffix}, which is not read: save it as CSV, Parquet or .npz.")
 
 
 def make_task(source: Source, architecture: str | None, data_dir: Path) -> str:
@@ -100,10 +101,9 @@ def default_training(arrays: Mapping[str, Any]) -> tuple[str, Recipe]:
     """Architecture and recipe by the kind of the inputs, and for tables by the number of training rows."""
     x, y = (arrays.get(f"{name}_train", arrays.get(name)) for name in "xy")
     assert x is not None and y is not None
-    if "rate" in arrays:
-        return "lenet", SPOKEN
-    if x.ndim == 4:
-        return "lenet" if min(x.shape[2:]) >= 12 else "small_cnn", SMALL_IMAGES
+    if "rate" in arrays or x.ndim == 4:
+        sides = spectrogram_shape(x.shape[1], int(arrays["rate"]))[1:] if "rate" in arrays else x.shape[2:]
+        return "lenet" if min(sides) >= 12 else "small_cnn", SPOKEN if "rate" in arrays else SMALL_IMAGES
     if "part" in arrays:
         return "mlp", table_recipe(int((arrays["part"] == 0).sum()))
     share = 1 - 1 / VAL_FOLDS["shared test"] if "x_train" in arrays else (1 - 1 / OUTER_FOLDS) ** 2

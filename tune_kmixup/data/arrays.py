@@ -1,0 +1,226 @@
+"""A user's own arrays, in the names, layouts and types that people store, as the arrays of a data set.
+
+Arrays that have the form of a data set already, see `registry`, stay as they are, large inputs on the disk.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.source import Source
+from tune_kmixup.data.labels import encode, one_per_row
+from tune_kmixup.data.npz import StoredArray, iter_chunks, open_npz, whole
+from tune_kmixup.data.parts import FITTING, PARTS, TEST, TRAIN, VAL, part_advice, part_arrays
+from tune_kmixup.data.tables import Table, file_stamp
+from tune_kmixup.data.validation import check_companions, check_finite, check_inputs
+
+INPUTS = ("x", "data", "images", "image", "features", "inputs")
+LABELS = ("y", "labels", "label", "target", "targets")
+OTHERS = {
+    **{name: name for name in ("group", "part", "rate", "categorical", "classes", "changed")},
+    **{"groups": "group", "classnames": "classes", "labelnames": "classes", "targetnames": "classes"},
+}
+UNDERSTOOD = (
+    "x and y to be cross-validated, or x_train, y_train, x_test, y_test, with x_val, y_val if there are any; also data "
+    "and target, images and labels, train_images and train_labels"
+)
+RANGES = ((0, 1), (-1, 1), (0, 255))  # of images that are not uint8; the first that fits is taken
+COARSE = 127  # images in the last range that do not reach it would lose digits as whole numbers
+
+SUFFIXES = {None: "", TRAIN: "_train", VAL: "_val", TEST: "_test"}  # part, None for undivided rows -> of our names
+
+Keys = dict[int | None, str]  # part -> key of its array
+
+
+@dataclass(frozen=True)
+class Found:
+    """The arrays that are understood.
+
+    Attributes:
+        inputs: key of the inputs of each part.
+        labels: key of the labels of each part.
+        others: our name of another array -> its key.
+    """
+
+    inputs: Keys
+    labels: Keys
+    others: dict[str, str]
+
+
+def read_npz(source: Source) -> Table:
+    """A user's .npz. One that has not changed is read once per process. Raises BadInput if it cannot be used."""
+    return cached_npz(source.path, *file_stamp(source))
+
+
+@lru_cache(maxsize=2)
+def cached_npz(path: str, mtime: int, size: int) -> Table:
+    return understand(path, open_npz(Path(path)))
+
+
+def understand(location: str, arrays: Mapping[str, NDArray[Any] | StoredArray]) -> Table:
+    """The arrays of a data set from those that somebody has stored.
+
+    Args:
+        location: file, for messages.
+        arrays: inputs and labels, undivided or in parts, in any of the known names; and what else there is.
+
+    Raises:
+        BadInput: if arrays are missing, or cannot be understood without doubt.
+    """
+    found = find_arrays(location, arrays)
+    others: dict[str, Any] = {name: arrays[key] for name, key in found.others.items()}
+    x, layout = uniform_inputs(location, {key: arrays[key] for key in found.inputs.values()}, "rate" in others)
+    forms = {key: one_per_row(location, key, whole(arrays[key])) for key in found.labels.values()}
+    y, classes, warned = encode(location, {key: values for key, (values, _) in forms.items()}, others.get("classes"))
+    parts = {part: (x[found.inputs[part]], y[found.labels[part]]) for part in found.inputs}
+    for part, (rows, codes) in parts.items():
+        if len(rows) != len(codes):
+            raise BadInput(
+                f"{location}: {found.inputs[part]} has {len(rows)} rows, {found.labels[part]} has {len(codes)}: store "
+                "one label per row."
+            )
+    others["classes"] = classes
+    if "group" in others and others["group"].dtype.kind not in "iu":
+        others["group"] = np.unique(whole(others["group"]), return_inverse=True)[1]
+    understood = others | in_parts(parts)
+    check_companions(location, understood)
+    notes = [layout, f"{next(iter(y))} {next(iter(forms.values()))[1]}"]
+    if unused := sorted(arrays.keys() - x.keys() - y.keys() - set(found.others.values())):
+        notes.append(f"not used: {', '.join(unused)}")
+    return Table(understood, (), tuple(notes), tuple(warned))
+
+
+@cache
+def known_names() -> dict[str, tuple[str, int | None]]:
+    """Name of inputs or labels in lower case without punctuation -> `x` or `y`, and the part."""
+    known: dict[str, tuple[str, int | None]] = {}
+    for role, names in (("x", INPUTS), ("y", LABELS)):
+        for name in names:
+            known[name] = role, None
+            for word, part in PARTS.items():
+                known[name + word] = known[word + name] = role, part
+    return known
+
+
+def find_arrays(location: str, arrays: Mapping[str, Any]) -> Found:
+    """Which arrays are what, by their names. Raises BadInput if one is missing or there twice, or parts do not fit."""
+    roles: dict[str, Keys] = {"x": {}, "y": {}}
+    others: dict[str, str] = {}
+    for key in arrays:
+        name = re.sub("[^a-z0-9]", "", key.lower())
+        if name in known_names():
+            role, part = known_names()[name]
+            taken = roles[role].setdefault(part, key)
+        else:
+            taken = others.setdefault(OTHERS[name], key) if name in OTHERS else key
+        if taken != key:
+            raise BadInput(f"{location} holds {taken} and {key}, which mean the same: keep one of them.")
+    held, parts = ", ".join(arrays) or "nothing", roles["x"].keys() | roles["y"].keys()
+    wanted = [(role, part) for part in SUFFIXES for role in roles if part in (parts or {None})]
+    if missing := [f"{role}{SUFFIXES[part]}" for role, part in wanted if part not in roles[role]]:
+        raise BadInput(f"{location} holds {held}, and lacks {', '.join(missing)}: store {UNDERSTOOD}.")
+    if parts not in ({None}, *FITTING):
+        raise BadInput(f"{location} holds {held}: {part_advice(parts)}.")
+    inputs, labels = ({part: keys[part] for part in SUFFIXES if part in keys} for keys in roles.values())
+    return Found(inputs, labels, others)
+
+
+def in_parts(parts: Mapping[int | None, tuple[Any, NDArray[Any]]]) -> dict[str, Any]:
+    """The arrays of a data set, from the inputs and classes of each part. Without validation rows none is copied."""
+    if VAL not in parts:
+        return {f"x{SUFFIXES[part]}": x for part, (x, _) in parts.items()} | {
+            f"y{SUFFIXES[part]}": y for part, (_, y) in parts.items()
+        }
+    x, y = (np.concatenate([whole(array) for array in arrays]) for arrays in zip(*parts.values(), strict=True))
+    return part_arrays(x, y, {part: len(codes) for part, (_, codes) in parts.items() if part is not None})
+
+
+def uniform_inputs(location: str, inputs: Mapping[str, Any], recordings: bool) -> tuple[dict[str, Any], str]:
+    """Inputs of all parts in the form of a data set, and what they were, in words.
+
+    Images become uint8 N x C x H x W; other inputs stay as they are.
+
+    Args:
+        location: file, for messages.
+        inputs: key -> array, those of the training rows first.
+        recordings: whether they are recordings.
+
+    Raises:
+        BadInput: if parts differ, or it is not certain what the axes or values of images mean.
+    """
+    key, first = next(iter(inputs.items()))
+    for other, x in inputs.items():
+        check_inputs(location, other, x, recordings)
+        if x.shape[1:] != first.shape[1:] or x.dtype != first.dtype:
+            raise BadInput(f"{location}: {key} and {other} differ in shape or type of a row: make them the same.")
+    if recordings or first.ndim == 2:
+        form = "recordings N x samples" if recordings else "table N x D"
+        return dict(inputs), f"{key} {form}, {first.dtype}"
+    axis = channel_axis(f"{location}: {key}", first.shape)
+    layout = {0: "N x H x W", 1: "N x C x H x W", 3: "N x H x W x C"}[axis]
+    if first.dtype == np.uint8:
+        limits, values = None, "uint8"
+    else:
+        limits = value_range(location, inputs)
+        values = f"{first.dtype} from {limits[0]} to {limits[1]}"
+    converted = {name: x if limits is None and axis == 1 else to_images(x, axis, limits) for name, x in inputs.items()}
+    return converted, f"{key} images {layout}, {values}"
+
+
+def channel_axis(named: str, shape: tuple[int, ...]) -> int:
+    """The axis of the channels of images: the one that is shorter than both others; 0 if there is none."""
+    if len(shape) == 3 and min(shape[1:]) > 1:
+        return 0
+    if len(shape) == 4 and shape[1] < min(shape[2:]):
+        return 1
+    if len(shape) == 4 and shape[3] < min(shape[1:3]):
+        return 3
+    raise BadInput(
+        f"{named} is of shape {shape}, where no axis of channels is shorter than the two of pixels: store "
+        "N x C x H x W, N x H x W x C or N x H x W for images, N x D for tables."
+    )
+
+
+def value_range(location: str, inputs: Mapping[str, Any]) -> tuple[int, int]:
+    """Which of RANGES the values of images are in. Reads all of them. Raises BadInput if it is not certain."""
+    low, high, whole_numbers = np.inf, -np.inf, True
+    for key, x in inputs.items():
+        start = 0
+        for chunk in iter_chunks(x):
+            check_finite(f"{location}: {key}", chunk, np.arange(start, start + len(chunk)))
+            low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
+            whole_numbers &= chunk.dtype.kind != "f" or not (chunk % 1).any()
+            start += len(chunk)
+    limits = next(((least, most) for least, most in RANGES if least <= low and high <= most), None)
+    if limits is None or (limits == RANGES[-1] and not whole_numbers and high <= COARSE):
+        raise BadInput(
+            f"{location}: {next(iter(inputs))} has values from {low:g} to {high:g}: scale images to 0 to 1, -1 to 1 "
+            "or 0 to 255."
+        )
+    return limits
+
+
+def to_images(x: Any, axis: int, limits: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Images as uint8 N x C x H x W.
+
+    Args:
+        x: array in memory or on disk.
+        axis: of the channels; 0 if there is none.
+        limits: values of black and white; None if they are 0 to 255 already.
+    """
+    channels, height, width = {0: (1, *x.shape[1:]), 1: x.shape[1:], 3: (*x.shape[3:], *x.shape[1:3])}[axis]
+    images, start = np.empty((len(x), channels, height, width), np.uint8), 0
+    for chunk in iter_chunks(x):
+        if limits is not None:
+            black, white = limits
+            chunk = np.rint((chunk.astype(np.float32) - black) * (255 / (white - black)))
+        images[start : start + len(chunk)] = chunk[:, None] if axis == 0 else np.moveaxis(chunk, axis, 1)
+        start += len(chunk)
+    return images

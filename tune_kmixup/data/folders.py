@@ -1,0 +1,144 @@
+"""A user's own folder, with a folder per class: of images, or of recordings."""
+
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.source import Source
+from tune_kmixup.core.text import plural
+from tune_kmixup.data import audio, images
+from tune_kmixup.data.npz import Arrays
+from tune_kmixup.data.parts import FITTING, PARTS, TRAIN, part_advice, part_arrays
+from tune_kmixup.data.tables import Table
+
+RECORDINGS = audio.WAV | audio.OTHERS
+
+ClassFiles = dict[str, list[Path]]  # class -> its files
+
+
+def read_folder(source: Source) -> Table:
+    """A user's folder of images or recordings, with a folder per class. One that has not changed is read once.
+
+    Classes are numbered in the order of their sorted names. If the folder holds folders `train` and `test` with the
+    class folders inside, these are the official parts, and so is `validation` or `val`. All images are read as grey
+    (C = 1) if all of them are grey, else as RGB.
+
+    Args:
+        source: the folder, and the side to resize images to.
+
+    Raises:
+        BadInput: if it holds both kinds or none, a class has no file, a file cannot be read, or sizes differ.
+    """
+    root = Path(source.path)
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not is_hidden(path, root)]
+    newest = max((path.stat().st_mtime_ns for path in files), default=0)
+    return cached_folder(source, tuple(files), newest)
+
+
+@lru_cache(maxsize=2)
+def cached_folder(source: Source, files: tuple[Path, ...], newest: int) -> Table:
+    root = Path(source.path)
+    found, recorded = files_of_a_kind(root, files)
+    if recorded and source.resize:
+        raise BadInput(f"resize={source.resize} does not fit {root}: it resizes images, not recordings. Leave it out.")
+    if recorded and all((root / name).exists() for name in audio.LISTS.values()):
+        return word_folder(root)
+    parts = class_folders(root, found, "recording" if recorded else "image")
+    names = sorted(parts[TRAIN])
+    paths = [path for part in parts.values() for name in names for path in part.get(name, [])]
+    labels = [label for part in parts.values() for label, name in enumerate(names) for _ in part.get(name, [])]
+    about: Arrays = {"classes": np.asarray(names)}
+    x: NDArray[Any]
+    if recorded:
+        x, rate, notes, warned = audio.read_recordings(paths)
+        about["rate"] = np.asarray(rate)
+    else:
+        x, warned = images.read_images(paths, images.common_mode(paths), source.resize), []
+        _, channels, height, width = x.shape
+        notes = [f"{plural(len(x), 'image')}, {'grey' if channels == 1 else 'colour'}, {width} x {height} pixels"]
+    rows = {part: sum(map(len, classes.values())) for part, classes in parts.items()}
+    arrays = part_arrays(x, np.asarray(labels, np.int64), rows) | about
+    return Table(arrays, (), (*notes, *left_out(set(files) - set(paths))), tuple(warned))
+
+
+def is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
+
+
+def files_of_a_kind(root: Path, files: tuple[Path, ...]) -> tuple[list[Path], bool]:
+    """The images in the folders of `root`, or the recordings, and whether it is the latter."""
+    inside = [path for path in files if path.parent != root]
+    pictures, recordings = (
+        [path for path in inside if path.suffix.lower() in suffixes] for suffixes in (images.SUFFIXES, RECORDINGS)
+    )
+    if pictures and recordings:
+        raise BadInput(
+            f"{root} holds {plural(len(pictures), 'image')} and {plural(len(recordings), 'recording')}, such as "
+            f"{pictures[0].name} and {recordings[0].name}: keep one kind in it."
+        )
+    if not pictures and not recordings:
+        raise BadInput(
+            f"{root} holds no image and no recording in a folder{'; '.join(['', *left_out(set(files))])}: make one per "
+            "class, of images or of WAV files."
+        )
+    return pictures or recordings, bool(recordings)
+
+
+def word_folder(root: Path) -> Table:
+    """A folder in the layout of Speech Commands, with its lists of validation and test recordings."""
+    arrays = audio.load_word_folders(root)
+    resampled, padded, cut = arrays["changed"]
+    note = f"{plural(len(arrays['y']), 'recording')}, {int(arrays['rate']):,} Hz, 1 s, parts of the two lists"
+    changed = f"{resampled} resampled, {padded} padded, {cut} cut"
+    return Table(arrays | {"classes": np.asarray(audio.list_words(root))}, (), (note, changed), ())
+
+
+def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFiles]:
+    """The files of each class of each part; of TRAIN alone if the folder is not divided.
+
+    Raises:
+        BadInput: if parts do not fit, or a class has no file in a folder of its own or none to train on.
+    """
+    folders = {path.name: path for path in sorted(root.iterdir()) if path.is_dir() and not is_hidden(path, root)}
+    named = [(PARTS[name.lower()], path) for name, path in folders.items() if name.lower() in PARTS]
+    parts = dict(sorted(named))
+    if TRAIN not in parts or len(named) == 1:
+        return {TRAIN: by_class(root, files, noun)}
+    if len(named) > len(parts) or parts.keys() not in FITTING:
+        listed = ", ".join(path.name for _, path in named)
+        raise BadInput(f"{root} has the parts {listed}: {part_advice(parts)}; name each part once.")
+    divided = {part: by_class(path, files, noun) for part, path in parts.items()}
+    for part, classes in divided.items():
+        if extra := sorted(classes.keys() - divided[TRAIN].keys()):
+            raise BadInput(
+                f"{parts[part]} has the classes {', '.join(extra)}, and {parts[TRAIN].name} lacks them: give both the "
+                "same."
+            )
+    return divided
+
+
+def by_class(root: Path, files: list[Path], noun: str) -> ClassFiles:
+    """Class -> its files, in its folder and those below. Raises BadInput for a class without files."""
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path, root))
+    classes: ClassFiles = {name: [] for name in folders}
+    for path in files:
+        if path.is_relative_to(root) and (name := path.relative_to(root).parts[0]) in classes:
+            classes[name].append(path)
+    for name in (name for name, paths in classes.items() if not paths):
+        raise BadInput(f"{root / name} holds no {noun}: add some, or remove the folder.")
+    if len(classes) < 2:
+        raise BadInput(f"{root} holds {plural(len(classes), 'folder')} of {noun}s: make one per class, at least two.")
+    return classes
+
+
+def left_out(files: set[Path]) -> list[str]:
+    """How many files are neither read nor hidden, and what their names end in."""
+    if not files:
+        return []
+    suffixes = [suffix or "no suffix" for suffix, _ in Counter(path.suffix.lower() for path in files).most_common(3)]
+    return [f"{plural(len(files), 'other file')} left out ({', '.join(suffixes)})"]
