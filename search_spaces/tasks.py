@@ -6,6 +6,7 @@ when the learning rate reaches zero, and training is cheap. `docs/data.md` lists
 """
 
 from dataclasses import replace
+from math import ceil
 
 from tune_kmixup.core.config import Recipe, Task
 
@@ -104,6 +105,12 @@ def table_recipe(rows: int) -> Recipe:
     if rows < 100:
         return replace(TINY, batch_size=min(TINY.batch_size, max(1, rows // 2)))
     return TABLE if rows < 2000 else LARGE_TABLE if rows < 20_000 else HUGE_TABLE
+
+
+def fitted(recipe: Recipe, rows: int) -> Recipe:
+    """A recipe of larger data for few training rows: two batches at least, and as long as 200 steps take."""
+    batch_size = min(recipe.batch_size, max(1, rows // 2))
+    return replace(recipe, batch_size=batch_size, epochs=max(recipe.epochs, ceil(200 / max(1, rows // batch_size))))
 
 
 def default_repeats(task: Task) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import wavfile
 
 from search_spaces.methods import make_study
 from tests.helpers.launches import registries_restored, run_cli_in_process
@@ -172,3 +173,24 @@ def test_a_newcomer_launches_a_csv_resumes_and_reports(ray_address: str, tmp_pat
     path.unlink()
     printed = run_cli_in_process("resume", "run", "--trials", "4", *ray, code=2)
     assert "put it back, or name it where it is" in printed
+
+
+@pytest.mark.slow
+def test_a_newcomer_launches_an_npz_of_medmnist_and_a_folder_of_recordings(ray_address: str, tmp_path: Path) -> None:
+    rng, run = np.random.default_rng(0), RunDir(tmp_path / "run")
+    held = {}
+    for part in ("train", "val", "test"):
+        held[f"{part}_images"] = rng.integers(0, 256, (30, 14, 14, 3)).astype(np.uint8)
+        held[f"{part}_labels"] = (np.arange(30) % 3)[:, None]
+    np.savez(tmp_path / "blood.npz", allow_pickle=False, **held)
+    for number in range(40):
+        path = tmp_path / "words" / ("train", "test")[number // 30] / ("no", "yes")[number % 2] / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wavfile.write(path, 4000, rng.integers(-999, 999, 800).astype(np.int16))
+    budget = ["--method=erm", "--trials=1", "--shortlist=1", "--final-seeds=1", "--epochs=1", "--repeats=1"]
+    ray = ("--address", ray_address, "--batch-seeds", "off")
+    printed = run_cli_in_process("launch", "blood.npz", "words", *budget, *ray, "--out", "run")
+    assert "train_images images N x H x W x C, uint8; train_labels int64 N x 1" in " ".join(printed.split())
+    assert "data: 40 recordings, 4,000 Hz, 0.2 s" in printed and "Done: every run" in printed
+    results = run.results(run.suite())
+    assert len(results) == 2 and all(study.rows for study in results.values())

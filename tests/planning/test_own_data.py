@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search_spaces.tasks import FOLDS, LARGE_TABLE, TABLE, TASKS, table_recipe
+from search_spaces.tasks import FOLDS, LARGE_TABLE, SPOKEN, TABLE, TASKS, fitted, table_recipe
 from tests.helpers.launches import registries_restored, run_cli_in_process
 from tune_kmixup.cli.options import FileOptions
 from tune_kmixup.core.config import Draft, from_json, to_json
@@ -159,6 +159,9 @@ def test_recipes_fit_the_number_of_rows() -> None:
     for rows in (10, 20, 50, 99, 150, 1999, 5000, 10**6):
         recipe = table_recipe(rows)
         assert recipe.batch_size <= rows // 2 and recipe.epochs * (rows // recipe.batch_size) >= 200
+        recipe = fitted(SPOKEN, rows)
+        assert recipe.batch_size <= rows // 2 and recipe.epochs * (rows // recipe.batch_size) >= 200
+    assert fitted(SPOKEN, 2400) == SPOKEN
     assert table_recipe(300) == TABLE and table_recipe(7000) == LARGE_TABLE
 
 
@@ -168,6 +171,8 @@ REFUSED: list[tuple[list[str], FileOptions, str]] = [
     (["iris/mlp"], FileOptions(label="kind"), "label='kind' belongs to a file of your own"),
     (["iris/mlp"], FileOptions(architecture="mlp"), "architecture='mlp' belongs to a file of your own"),
     (["mine.npz"], FileOptions(drop=["a"]), r"drop=\('a',\) does not fit mine.npz: an .npz has no columns"),
+    (["mine.npz"], FileOptions(resize=9), r"resize=9 does not fit mine.npz: it resizes a folder of images"),
+    (["folder"], FileOptions(label="kind"), r"label='kind' does not fit folder: a folder has no columns"),
 ]
 
 

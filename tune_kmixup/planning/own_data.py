@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.suites import SUITES
-from search_spaces.tasks import FOLDS, SMALL_IMAGES, SPOKEN, TASKS, table_recipe, task_entry
+from search_spaces.tasks import FOLDS, SMALL_IMAGES, SPOKEN, TASKS, fitted, table_recipe, task_entry
 from tune_kmixup.core.checks import check_choice
 from tune_kmixup.core.config import Recipe
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.audio import spectrogram_shape
 from tune_kmixup.data.download import load_arrays
+from tune_kmixup.data.parts import TRAIN
 from tune_kmixup.data.prepare import OUTER_FOLDS, VAL_FOLDS
 from tune_kmixup.data.table_files import COMPRESSED, DELIMITED, PARQUET
 from tune_kmixup.models.architectures import ARCHITECTURES
@@ -54,12 +55,19 @@ def own_sources(names: Iterable[str], reading: Source, architecture: str | None 
         check_file(name, Path(source.path))
         if (other := by_name.setdefault(source.name, source.path)) != source.path:
             raise BadInput(f"path={name!r} is called like {other}: rename one of them.")
-        is_folder, is_npz = Path(source.path).is_dir(), source.path.lower().endswith(".npz")
-        if misfits := [option for option in given if (option == "resize") != is_folder or is_npz]:
-            form = "a folder has no columns" if is_folder else "it resizes a folder of images"
-            form = "an .npz has no columns" if is_npz else form
-            raise BadInput(f"{misfits[0]}={given[misfits[0]]!r} does not fit {name}: {form}. Leave it out.")
+        for option, value in given.items():
+            if reason := misfit(option, Path(source.path)):
+                raise BadInput(f"{option}={value!r} does not fit {name}: {reason}. Leave it out.")
     return sources
+
+
+def misfit(option: str, path: Path) -> str:
+    """Why an option does not fit a file; empty if it does."""
+    if option == "resize":
+        return "" if path.is_dir() else "it resizes a folder of images"
+    if path.is_dir():
+        return "a folder has no columns"
+    return "an .npz has no columns" if path.suffix.lower() == ".npz" else ""
 
 
 def check_file(name: str, path: Path) -> None:
@@ -98,16 +106,16 @@ def make_task(source: Source, architecture: str | None, data_dir: Path) -> str:
 
 
 def default_training(arrays: Mapping[str, Any]) -> tuple[str, Recipe]:
-    """Architecture and recipe by the kind of the inputs, and for tables by the number of training rows."""
+    """Architecture and recipe by the kind of the inputs and the number of training rows."""
     x, y = (arrays.get(f"{name}_train", arrays.get(name)) for name in "xy")
     assert x is not None and y is not None
-    if "rate" in arrays or x.ndim == 4:
-        sides = spectrogram_shape(x.shape[1], int(arrays["rate"]))[1:] if "rate" in arrays else x.shape[2:]
-        return "lenet" if min(sides) >= 12 else "small_cnn", SPOKEN if "rate" in arrays else SMALL_IMAGES
-    if "part" in arrays:
-        return "mlp", table_recipe(int((arrays["part"] == 0).sum()))
     share = 1 - 1 / VAL_FOLDS["shared test"] if "x_train" in arrays else (1 - 1 / OUTER_FOLDS) ** 2
-    return "mlp", table_recipe(int(share * len(y)))
+    rows = int((arrays["part"] == TRAIN).sum() if "part" in arrays else share * len(y))
+    if "rate" not in arrays and x.ndim == 2:
+        return "mlp", table_recipe(rows)
+    sides = spectrogram_shape(x.shape[1], int(arrays["rate"]))[1:] if "rate" in arrays else x.shape[2:]
+    recipe = SPOKEN if "rate" in arrays else SMALL_IMAGES
+    return "lenet" if min(sides) >= 12 else "small_cnn", fitted(recipe, rows)
 
 
 def with_tasks(
