@@ -167,7 +167,11 @@ def test_recipes_fit_the_number_of_rows() -> None:
 
 REFUSED: list[tuple[list[str], FileOptions, str]] = [
     (["nowhere.csv"], FileOptions(), "path='nowhere.csv' is not there: check its name"),
-    (["mine.xlsx"], FileOptions(), r"path='mine.xlsx' ends in .xlsx, which is not read: save it as CSV, Parquet or .npz"),
+    (
+        ["mine.xlsx"],
+        FileOptions(),
+        r"path='mine.xlsx' ends in .xlsx, which is not read: save it as CSV, Parquet",
+    ),
     (["iris/mlp"], FileOptions(label="kind"), "label='kind' belongs to a file of your own"),
     (["iris/mlp"], FileOptions(architecture="mlp"), "architecture='mlp' belongs to a file of your own"),
     (["mine.npz"], FileOptions(drop=["a"]), r"drop=\('a',\) does not fit mine.npz: an .npz has no columns"),

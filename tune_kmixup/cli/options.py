@@ -304,7 +304,7 @@ class Experiment:
         typer.Argument(
             metavar="NAME",
             help="A suite, or tasks: iris/mlp (all splits), iris/mlp@3 (one). See tune-kmixup tasks. "
-            "Or data of your own: a CSV, TSV, Parquet or .npz file, or a folder of images.",
+            "Or data of your own: a CSV, TSV, Parquet or .npz file, a folder of images or WAVs.",
         ),
     ] = None
     files: FileOptions = FileOptions()
@@ -375,7 +375,7 @@ Version = Annotated[
 InspectName = Annotated[
     str,
     typer.Argument(
-        metavar="PATH|TASK", help="Data of your own (CSV, TSV, Parquet, .npz, or a folder of images), or a task."
+        metavar="PATH|TASK", help="Data of your own (CSV, TSV, Parquet, .npz, a folder of images or WAVs), or a task."
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", help=f"{RUN_DIR_HELP} An existing one is continued.", **RUN_DIR)]

@@ -12,7 +12,7 @@ class Source:
     """A file or folder that is trained on where it lies, and what the command line said about it.
 
     Attributes:
-        path: absolute path of a table, an .npz, or a folder of images.
+        path: absolute path of a table, an .npz, or a folder of images or recordings.
         label: column of the classes; empty for a column called `label`.
         drop: columns to leave out.
         group: column whose rows with equal values stay together in every split; empty for none.
