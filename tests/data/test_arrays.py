@@ -156,7 +156,9 @@ def test_a_given_validation_part_is_kept(tmp_path: Path) -> None:
 
 def test_names_of_classes_groups_and_what_is_not_used(tmp_path: Path) -> None:
     speakers = np.asarray(["ann", "bob"])[np.arange(ROWS) // 30]
-    table = stored(tmp_path, x=X, y=Y + 1, target_names=NAMES, groups=speakers, feature_names=np.asarray(list("abcd")))
+    table = stored(
+        tmp_path, x=X, y=Y + 1, target_names=NAMES, groups=speakers[:, None], feature_names=np.asarray(list("abcd"))
+    )
     assert table.arrays["classes"].tolist() == ["cat", "dog", "fox"]
     assert table.arrays["group"].tolist() == [0] * 30 + [1] * 30
     assert table.notes[2] == "not used: feature_names"
@@ -193,6 +195,8 @@ def parts(**changes: Any) -> dict[str, Any]:
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown keys": ({"a": X, "b": Y}, "holds a, b, and lacks x, y: store x and y to be cross-validated, or x_train"),
+    "positions in place of names": ({"arr_0": X, "arr_1": Y}, "holds arr_0, arr_1, and lacks x, y: store x and y"),
+    "many keys": ({f"a{i}": X for i in range(99)}, r"holds a0, a1, .*, a11, \.\.\., and lacks x, y"),
     "no labels": ({"data": X}, "holds data, and lacks y: store x and y"),
     "no test labels": ({"x_train": X, "y_train": Y, "x_test": X}, "lacks y_test: store"),
     "no validation inputs": (parts(y_val=Y), "lacks x_val: store"),

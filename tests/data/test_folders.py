@@ -20,6 +20,7 @@ from tests.helpers import datafiles
 from tests.helpers.launches import registries_restored, run_cli_in_process
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
+from tune_kmixup.data import audio
 from tune_kmixup.data.folders import read_folder
 from tune_kmixup.data.tables import Table
 
@@ -199,7 +200,7 @@ REFUSED_IMAGES: dict[str, tuple[Write, str]] = {
     ),
     "two validation parts": (
         all_of(*TREE, at("val/a/1.png", PICTURE), at("valid/a/1.png", PICTURE)),
-        "has the parts test, train, val, valid.*name each part once",
+        "has the parts train, val, valid, test, of which two mean the same: keep one of them",
     ),
     "a class to test on alone": (
         all_of(*TREE, at("test/c/1.png", PICTURE)),
@@ -365,6 +366,10 @@ REFUSED_RECORDINGS: dict[str, tuple[Write, str]] = {
     "empty class": (
         all_of(pair(WORD, "1.wav"), at("c/1.m4a", put_text)),
         "c holds no recording: add some, or remove the folder",
+    ),
+    "lists that name no test part": (
+        all_of(pair(WORD, "1.wav"), *(lambda root, name=name: (root / name).touch() for name in audio.LISTS.values())),
+        "has no validation recording by its two lists: correct them, or remove both",
     ),
     "no test part": (
         all_of(*(at(f"{part}/a/1.wav", WORD) for part in ("train", "val"))),

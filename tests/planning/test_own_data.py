@@ -172,6 +172,7 @@ REFUSED: list[tuple[list[str], FileOptions, str]] = [
         FileOptions(),
         r"path='mine.xlsx' ends in .xlsx, which is not read: save it as CSV, Parquet",
     ),
+    (["word.WAV"], FileOptions(), "path='word.WAV' is a single example: name the folder that holds a folder per class"),
     (["iris/mlp"], FileOptions(label="kind"), "label='kind' belongs to a file of your own"),
     (["iris/mlp"], FileOptions(architecture="mlp"), "architecture='mlp' belongs to a file of your own"),
     (["mine.npz"], FileOptions(drop=["a"]), r"drop=\('a',\) does not fit mine.npz: an .npz has no columns"),
@@ -186,7 +187,7 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    for name in ("mine.xlsx", "mine.npz"):
+    for name in ("mine.xlsx", "mine.npz", "word.WAV"):
         (tmp_path / name).touch()
     with pytest.raises(BadInput, match=message):
         own_sources(names, options.reading(), options.architecture)

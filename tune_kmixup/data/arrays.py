@@ -32,8 +32,8 @@ UNDERSTOOD = (
     "and target, images and labels, train_images and train_labels"
 )
 RANGES = ((0, 1), (-1, 1), (0, 255))  # of images that are not uint8; the first that fits is taken
-COARSE = 127  # images in the last range that do not reach it would lose digits as whole numbers
-
+COARSE = 127  # fractions up to here are no images of the last range, whose steps of 1 would blur them
+MOST_KEYS = 12  # that a message lists
 SUFFIXES = {None: "", TRAIN: "_train", VAL: "_val", TEST: "_test"}  # part, None for undivided rows -> of our names
 
 Keys = dict[int | None, str]  # part -> key of its array
@@ -87,8 +87,9 @@ def understand(location: str, arrays: Mapping[str, NDArray[Any] | StoredArray]) 
                 "one label per row."
             )
     others["classes"] = classes
-    if "group" in others and others["group"].dtype.kind not in "iu":
-        others["group"] = np.unique(whole(others["group"]), return_inverse=True)[1]
+    if "group" in others:
+        group = whole(others["group"]).ravel()
+        others["group"] = group if group.dtype.kind in "iu" else np.unique(group, return_inverse=True)[1]
     understood = others | in_parts(parts)
     check_companions(location, understood)
     notes = [layout, f"{next(iter(y))} {next(iter(forms.values()))[1]}"]
@@ -122,7 +123,8 @@ def find_arrays(location: str, arrays: Mapping[str, Any]) -> Found:
             taken = others.setdefault(OTHERS[name], key) if name in OTHERS else key
         if taken != key:
             raise BadInput(f"{location} holds {taken} and {key}, which mean the same: keep one of them.")
-    held, parts = ", ".join(arrays) or "nothing", roles["x"].keys() | roles["y"].keys()
+    held = ", ".join([*arrays][:MOST_KEYS]) + (", ..." if len(arrays) > MOST_KEYS else "") or "nothing"
+    parts = roles["x"].keys() | roles["y"].keys()
     wanted = [(role, part) for part in SUFFIXES for role in roles if part in (parts or {None})]
     if missing := [f"{role}{SUFFIXES[part]}" for role, part in wanted if part not in roles[role]]:
         raise BadInput(f"{location} holds {held}, and lacks {', '.join(missing)}: store {UNDERSTOOD}.")

@@ -13,7 +13,7 @@ from tune_kmixup.core.source import Source
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, images
 from tune_kmixup.data.npz import Arrays
-from tune_kmixup.data.parts import FITTING, PARTS, TRAIN, part_advice, part_arrays
+from tune_kmixup.data.parts import FITTING, PART_NAMES, PARTS, TRAIN, part_advice, part_arrays
 from tune_kmixup.data.tables import Table
 
 RECORDINGS = audio.WAV | audio.OTHERS
@@ -92,6 +92,8 @@ def files_of_a_kind(root: Path, files: tuple[Path, ...]) -> tuple[list[Path], bo
 def word_folder(root: Path) -> Table:
     """A folder in the layout of Speech Commands, with its lists of validation and test recordings."""
     arrays = audio.load_word_folders(root)
+    if empty := [name for part, name in PART_NAMES.items() if part not in arrays["part"]]:
+        raise BadInput(f"{root} has no {empty[0]} recording by its two lists: correct them, or remove both.")
     resampled, padded, cut = arrays["changed"]
     note = f"{plural(len(arrays['y']), 'recording')}, {int(arrays['rate']):,} Hz, 1 s, parts of the two lists"
     changed = f"{resampled} resampled, {padded} padded, {cut} cut"
@@ -104,14 +106,16 @@ def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFi
     Raises:
         BadInput: if parts do not fit, or a class has no file in a folder of its own or none to train on.
     """
-    folders = {path.name: path for path in sorted(root.iterdir()) if path.is_dir() and not is_hidden(path, root)}
-    named = [(PARTS[name.lower()], path) for name, path in folders.items() if name.lower() in PARTS]
-    parts = dict(sorted(named))
+    folders = [path for path in root.iterdir() if path.is_dir() and path.name.lower() in PARTS]
+    named = sorted((PARTS[path.name.lower()], path) for path in folders)
+    parts = dict(named)
     if TRAIN not in parts or len(named) == 1:
         return {TRAIN: by_class(root, files, noun)}
-    if len(named) > len(parts) or parts.keys() not in FITTING:
-        listed = ", ".join(path.name for _, path in named)
-        raise BadInput(f"{root} has the parts {listed}: {part_advice(parts)}; name each part once.")
+    listed = ", ".join(path.name for _, path in named)
+    if len(named) > len(parts):
+        raise BadInput(f"{root} has the parts {listed}, of which two mean the same: keep one of them.")
+    if parts.keys() not in FITTING:
+        raise BadInput(f"{root} has the parts {listed}: {part_advice(parts)}.")
     divided = {part: by_class(path, files, noun) for part, path in parts.items()}
     for part, classes in divided.items():
         if extra := sorted(classes.keys() - divided[TRAIN].keys()):

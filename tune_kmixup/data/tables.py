@@ -30,7 +30,7 @@ class Table:
 
     Attributes:
         arrays: those of a data set, see `registry`.
-        columns: what becomes of each column, in the order of the file; none of images.
+        columns: what becomes of each column of a table file, in its order; none of other data.
         notes: what was found out about the file, in words.
         warnings: what may be wrong, one line each, with the remedy.
     """

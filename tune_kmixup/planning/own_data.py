@@ -14,6 +14,8 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.audio import spectrogram_shape
 from tune_kmixup.data.download import load_arrays
+from tune_kmixup.data.folders import RECORDINGS
+from tune_kmixup.data.images import SUFFIXES
 from tune_kmixup.data.parts import TRAIN
 from tune_kmixup.data.prepare import OUTER_FOLDS, VAL_FOLDS
 from tune_kmixup.data.table_files import COMPRESSED, DELIMITED, PARQUET
@@ -76,6 +78,8 @@ def check_file(name: str, path: Path) -> None:
     if path.is_dir():
         return
     suffix = next((part.lower() for part in reversed(path.suffixes) if part.lower() not in COMPRESSED), "")
+    if suffix in SUFFIXES | RECORDINGS:
+        raise BadInput(f"path={name!r} is a single example: name the folder that holds a folder per class.")
     if suffix not in (*FILES, ""):
         raise BadInput(f"path={name!r} ends in {suffix}, which is not read: save it as CSV, Parquet or .npz.")
 
