@@ -38,12 +38,17 @@ results: install
 
 install: .venv/installed
 
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt \
+	--group dev --editable .
+
+# Where there is no GPU, torch is installed without CUDA, if PyTorch's own index can be reached.
 # Compiled at once: where Python may not write bytecode, every process of Ray would compile torch and all it imports.
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --group dev --editable .
+	command -v nvidia-smi > /dev/null || $(INSTALL) --torch-backend cpu || echo "Installing torch with CUDA instead."
+	$(INSTALL)
 	touch $@
 
 constraints:
