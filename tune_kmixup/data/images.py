@@ -3,7 +3,7 @@
 torchvision is imported inside the functions that use it: the import takes seconds, and most runs do not need it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -147,7 +147,7 @@ def read_image_folder(source: Source) -> Table:
         BadInput: if a class has no image, an image cannot be read, or sizes differ.
     """
     root = Path(source.path)
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not is_hidden(path, root)]
+    files = visible_files(root)
     newest = max((path.stat().st_mtime_ns for path in files), default=0)
     return cached_folder(source, tuple(files), newest)
 
@@ -158,7 +158,7 @@ def cached_folder(source: Source, files: tuple[Path, ...], newest: int) -> Table
     official = (root / "train").is_dir() and (root / "test").is_dir()
     validation = next((name for name in VALIDATION if (root / name).is_dir()), None) if official else None
     folders = {"train": TRAIN, **({validation: VAL} if validation else {}), "test": TEST} if official else {".": TRAIN}
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    images = images_among(files)
     classes = {name: images_by_class(root / name, images) for name in folders}
     names = sorted(next(iter(classes.values())))
     for name, found in classes.items():
@@ -188,6 +188,15 @@ def folder_notes(parts: list[tuple[NDArray[np.uint8], NDArray[np.int64], int]], 
     count, (_, channels, height, width) = sum(len(y) for _, y, _ in parts), parts[0][0].shape
     notes = (f"{plural(count, 'image')}, {'grey' if channels == 1 else 'colour'}, {width} x {height} pixels",)
     return (*notes, f"{plural(skipped, 'other file')} left out") if skipped else notes
+
+
+def visible_files(root: Path) -> list[Path]:
+    """The files of a folder and of those below, sorted."""
+    return [path for path in sorted(root.rglob("*")) if path.is_file() and not is_hidden(path, root)]
+
+
+def images_among(files: Iterable[Path]) -> list[Path]:
+    return [path for path in files if path.suffix.lower() in SUFFIXES]
 
 
 def is_hidden(path: Path, root: Path) -> bool:
