@@ -188,7 +188,7 @@ class StudyQueue:
         return new
 
     def finish(self, ray_id: str, rows: list[Row]) -> None:
-        """Ends a trial: writes its rows and tells Optuna.
+        """Ends a trial: keeps its models, writes its rows and tells Optuna.
 
         Args:
             ray_id: Ray's id of the trial.
@@ -198,6 +198,8 @@ class StudyQueue:
             OSError: if the rows cannot be written.
         """
         trial = self.running.pop(ray_id)
+        if self.suite.save_models and trial.phase == "final":
+            self.run.keep_models(trial)
         self.run.write_rows(trial, rows)
         self.rows += rows
         self.seconds += sum(row.seconds for row in rows)
