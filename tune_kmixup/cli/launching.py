@@ -34,6 +34,7 @@ DRAFT_FIELDS = (
     "shortlist",
     "repeats",
     "curves",
+    "save_models",
 )
 
 
