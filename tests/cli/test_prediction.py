@@ -49,6 +49,8 @@ def test_the_file_has_a_row_per_row(run: RunDir, new: Path) -> None:
     assert model.classes == ("no", "yes") and len(model.networks) == 3
     expected = model.predict_proba(new)
     assert np.allclose(written[["p_no", "p_yes"]], expected, atol=1e-5) and np.allclose(expected.sum(1), 1)
+    with pytest.warns(UserWarning, match="column city holds 'Atlantis', unknown to the model"):
+        model.predict(customers().assign(city="Atlantis"))
     assert written["predicted"].tolist() == model.predict(customers().head(50)).tolist()
     error = (written["predicted"] != customers().head(50)["churn"]).mean()
     assert f"Error on the 50 rows with a class: {100 * error:.2f} %" in printed and f"50 rows: {out}" in printed
@@ -148,18 +150,17 @@ def test_a_network_of_ones_own_is_loaded_from_where_it_was(tmp_path: Path) -> No
         tune_kmixup.load_model(run.path, load=[moved])
 
 
-def test_of_several_tasks_one_is_to_be_named(tmp_path: Path) -> None:
+def test_of_several_tasks_one_is_to_be_named_in_a_store_too(tmp_path: Path) -> None:
     tasks = (Task("iris", "mlp", RECIPE, outer_split=0), Task("wine", "mlp", RECIPE, outer_split=0))
-    run = run_with_models(RunDir(tmp_path / "run"), suite_of(*tasks, methods=("erm",)), tmp_path)
+    run_with_models(RunDir("memory://models/run"), suite_of(*tasks, methods=("erm",)), tmp_path)
     with pytest.raises(BadInput, match=r"task=None leaves 2 tasks: choose one of iris/mlp, wine/mlp"):
-        tune_kmixup.load_model(run.path)
-    assert tune_kmixup.load_model(run.path, "wine/mlp").predict_proba(np.zeros((2, 13))).shape == (2, 3)
+        tune_kmixup.load_model("memory://models/run")
+    assert tune_kmixup.load_model("memory://models/run", "wine/mlp").predict_proba(np.zeros((2, 13))).shape == (2, 3)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_seeds", ["on", "off"])
 def test_a_table_is_tuned_and_new_rows_are_classified(
-    batch_seeds: str, ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the weights of the runs that the rows are about; and a directory that keeps none does not begin to."""
     monkeypatch.chdir(tmp_path)
@@ -167,7 +168,7 @@ def test_a_table_is_tuned_and_new_rows_are_classified(
     customers().drop(columns="churn").head(7).to_csv("new.csv", index=False)
     budget = ["--trials", "1", "--search-seeds", "1", "--shortlist", "1", "--final-seeds", "2", "--epochs", "2"]
     given = ["launch", "customers.csv", "--label", "churn", "--method", "erm", "--method", "mixup", *budget]
-    cluster = ["--batch-seeds", batch_seeds, "--address", ray_address]
+    cluster = ["--batch-seeds", "on", "--address", ray_address]
     run_cli_in_process(*given, *cluster, "--save-models", "--out", "run")
     run_cli_in_process("resume", "run", "--final-seeds", "3", *cluster)
     run = RunDir("run")

@@ -7,6 +7,7 @@ unpickles nothing.
 import dataclasses
 import io
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,12 +133,15 @@ class Model:
                 `data.inputs.read_rows`.
 
         Returns:
-            N x classes.
+            N x classes. It warns of values that are new to the model.
 
         Raises:
             BadInput: if they do not fit.
         """
-        return self.probabilities(read_rows(self.preprocessing, given))
+        rows = read_rows(self.preprocessing, given)
+        for line in rows.warnings:
+            warnings.warn(line, stacklevel=2)
+        return self.probabilities(rows)
 
     def names(self, probabilities: NDArray[np.float64]) -> NDArray[np.str_]:
         """The name of the most probable class of each row."""
