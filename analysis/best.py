@@ -103,6 +103,27 @@ def one_best(runs: Runs, final: pd.DataFrame, task: str, method: str) -> Best:
     )
 
 
+def validation_errors(runs: Runs, task: str) -> dict[str, float]:
+    """The mean validation error of each method's final runs, over the outer splits that all methods have finished.
+
+    Args:
+        runs: what was run.
+        task: name of a task, without its outer split.
+
+    Returns:
+        Method -> error, 0 to 1, the lowest first.
+
+    Raises:
+        BadInput: if no outer split has final runs of all methods.
+    """
+    final = runs.final[runs.final["task"] == task]
+    by_split = final.pivot_table("val_error", "outer_split", "method").dropna()
+    if by_split.empty:
+        raise BadInput(f"task={task!r} has no outer split with final runs of all methods yet: name a method.")
+    errors = by_split.mean()
+    return dict(sorted(((name, float(errors[name])) for name in methods(final)), key=lambda item: item[1]))
+
+
 def coordinates(rows: pd.DataFrame) -> Iterator[float]:
     """The configuration of some runs as logarithms; 0 for a value of 0 or one that earlier versions did not record."""
     first = rows.iloc[0]

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tune_kmixup.cli.prediction import load_model
     from tune_kmixup.cli.python import launch, load
     from tune_kmixup.core.config import Recipe, Study, Suite, Task, Trial
     from tune_kmixup.core.errors import BadInput
@@ -26,6 +27,7 @@ __all__ = [
     "__version__",
     "launch",
     "load",
+    "load_model",
     "mix",
     "mixed_cross_entropy",
     "pair",
@@ -35,6 +37,7 @@ __all__ = [
 _MODULES = {
     "BadInput": "tune_kmixup.core.errors",
     **dict.fromkeys(("launch", "load"), "tune_kmixup.cli.python"),
+    "load_model": "tune_kmixup.cli.prediction",
     **dict.fromkeys(("Recipe", "Study", "Suite", "Task", "Trial"), "tune_kmixup.core.config"),
     **dict.fromkeys(("KMixup", "mix", "mixed_cross_entropy", "pair", "sample_lambda"), "tune_kmixup.mixing"),
 }

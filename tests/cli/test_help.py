@@ -9,7 +9,7 @@ import pytest
 import tune_kmixup
 from tune_kmixup.cli import commands
 
-COMMANDS = ["tasks", "inspect", "plan", "launch", "resume", "status", "report", "export", "demo"]
+COMMANDS = ["tasks", "inspect", "plan", "launch", "resume", "status", "report", "best", "predict", "export", "demo"]
 LIGHT = """
 import sys
 from tune_kmixup.cli.commands import main

@@ -18,7 +18,7 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.prepare import Data, count_rows, prepare, split_rows
-from tune_kmixup.data.preprocess import MAX_LEVELS, preprocess
+from tune_kmixup.data.preprocess import MAX_LEVELS, learned_scaling, preprocessor
 from tune_kmixup.data.tables import read_table
 from tune_kmixup.planning.plugins import Plugins
 
@@ -112,9 +112,35 @@ def test_large_numbers_keep_their_digits(tmp_path: Path) -> None:
 def test_any_training_part_gives_finite_inputs(column: list[float]) -> None:
     train = np.stack([column, [0.0, 1.0, np.nan]], axis=1)
     other = np.asarray([[np.nan, 2.0], [7.0, np.nan]])
-    x = preprocess({"train": train, "test": other}, np.asarray([False, True]))
-    assert all(np.isfinite(part).all() for part in x.values())
-    assert x["train"].shape[1] == x["test"].shape[1]
+    learned = learned_scaling(train, np.asarray([False, True]))
+    for part in (train, other):
+        x = learned.transform(part)
+        assert np.isfinite(x).all() and x.shape[1] == learned.inputs
+
+
+LEVELS = st.sampled_from([np.nan, 0.0, 1.0, 2.0, 3.0])
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.floats(-1e9, 1e9) | st.just(np.nan), st.just(np.nan), LEVELS, LEVELS), min_size=3),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+    st.integers(0, 40),
+)
+def test_plain_numbers_do_what_scikit_learn_does(
+    rows: list[tuple[float, ...]], kept: list[bool], more_levels: int
+) -> None:
+    """Bit for bit, of training rows and of others; among the columns one is missing throughout."""
+    train = np.asarray(rows)
+    train[: len(rows) // 2, 3] += np.arange(len(rows) // 2) % (more_levels + 1)  # above MAX_LEVELS too
+    kept[0] |= not any(kept)
+    train, categorical = train[:, kept], np.asarray([False, False, True, True])[kept]
+    other = np.concatenate([train[:2], np.full_like(train[:1], np.nan), np.full_like(train[:1], 77)])
+    fitted, learned = preprocessor(categorical).fit(train), learned_scaling(train, categorical)
+    largest = np.finfo(np.float32).max
+    for part in (train, other):
+        expected = fitted.transform(part).clip(-largest, largest).astype(np.float32)
+        assert np.array_equal(learned.transform(part), expected)
 
 
 @settings(max_examples=20)

@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search_spaces.methods import ALPHA, METHODS, log2_k, to_json_dict
 from search_spaces.suites import SUITES
+from tests.helpers.reports import filled
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.cli.commands import resume
 from tune_kmixup.core.config import Claims, Draft, Recipe, Suite, from_json, to_json
@@ -163,6 +164,25 @@ def test_a_run_directory_of_another_suite_is_refused_with_the_differences(run_di
         check_continues(run_dir, dataclasses.replace(suite, studies=changed))
     with pytest.raises(BadInput, match="studies"):
         check_continues(run_dir, dataclasses.replace(suite, studies=suite.studies[1:]))
+
+
+def test_models_may_be_kept_as_long_as_no_final_run_has_ended(run_dir: RunDir, suite: Suite) -> None:
+    keeping = dataclasses.replace(suite, save_models=True)
+    assert build_suite(make_draft(["iris/mlp"], {"save_models": True}), run_dir.path).save_models
+    assert from_json(to_json(keeping)) == keeping and not suite.save_models
+    filled(run_dir, suite, finals=False)
+    assert check_continues(run_dir, keeping) == keeping
+    filled(run_dir, suite)
+    with pytest.raises(
+        BadInput, match=r"save_models=True comes too late for 18 final runs in out=.*: delete the files"
+    ):
+        check_continues(run_dir, keeping)
+    for path in run_dir.path.glob("studies/**/final-*.json"):
+        path.unlink()
+    assert check_continues(run_dir, keeping) == keeping
+    run_dir.write_suite(keeping)
+    with pytest.raises(BadInput, match=r"save_models \(was True, now False\)"):
+        check_continues(run_dir, suite)
 
 
 def test_curves_are_frozen_and_off_in_suites_from_before_them(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Run directories in an object store, tested with moto's S3 server on the loopback interface."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -24,9 +25,10 @@ from tune_kmixup.analysis.load import load
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.planning.suite import check_continues
+from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store import files, lock
 from tune_kmixup.store.lock import run_lock
-from tune_kmixup.store.run_dir import CorruptFile, RunDir
+from tune_kmixup.store.run_dir import CorruptFile, Results, RunDir
 from tune_kmixup.store.status import launch_status
 from tune_kmixup.training import checkpoint
 
@@ -107,6 +109,31 @@ def test_checkpoints(run: RunDir, suite: Suite) -> None:
     assert checkpoint.load(path, "me") == (rows, None)
     with pytest.raises(BadInput, match="of another trial"):
         checkpoint.load(path, "another")
+
+
+def test_models_are_kept_and_not_copied(run: RunDir, suite: Suite) -> None:
+    """With the models of a trial all are there before its rows are, and reading results takes none of them along."""
+    suite = dataclasses.replace(suite, save_models=True)
+    run.write_suite(suite)
+    study = suite.studies[0]
+    (trial,) = suite.final_trials(study, 0, {}, (), 10)
+    queue = StudyQueue(suite, study, run, Results({0: {}}, [], {}), batched=True)
+    queue.running["ray"] = trial
+    for seed in trial.seeds[:-1]:
+        files.create(run.ended_model(trial, seed), b"weights of %d" % seed)
+    with pytest.raises(FileNotFoundError):
+        queue.finish("ray", made_up_rows(suite, trial))
+    assert not files.exists(run.rows_path(trial)), "a finished run always has its model"
+    queue.running["ray"] = trial
+    for seed in trial.seeds:  # a retry
+        files.create(run.ended_model(trial, seed), b"again, of %d" % seed)
+    queue.finish("ray", made_up_rows(suite, trial))
+    models = [run.model(study.name, 0, seed) for seed in trial.seeds]
+    assert [files.read(path) for path in models] == [b"again, of %d" % seed for seed in trial.seeds]
+    assert not [key for key in keys(run) if key.startswith("checkpoints")]
+    run.write_proposal(study.name, 0, {})
+    with run.local_copy() as local:
+        assert len(local.rows(study.name)) == 3 and not (local.path / "models").exists()
 
 
 def test_a_write_that_fails_leaves_nothing(run: RunDir) -> None:

@@ -1,4 +1,5 @@
-"""The command line: tune-kmixup tasks | inspect | plan | launch | resume | status | report | best | export | demo.
+"""The command line: tune-kmixup tasks | inspect | plan | launch | resume | status | report | best | predict | export |
+demo.
 
 Exit codes: 0 done, 1 a trial, a disk or Ray failed, 2 bad input; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
@@ -119,6 +120,7 @@ def resume(
     trials: opt.LargerTrials = None,
     final_seeds: opt.LargerFinalSeeds = None,
     repeats: opt.LargerRepeats = None,
+    save_models: opt.SaveModels = None,
     fuse: opt.Fuse = None,
 ) -> None:
     """Continue a run directory; larger budgets extend it.
@@ -135,7 +137,8 @@ def resume(
     data_dir = data.data_dir or remembered_data_dir(suite)
     trials = suite.trials if trials is None else trials
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
-    suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, format=2)
+    save_models = suite.save_models if save_models is None else save_models
+    suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, save_models=save_models, format=2)
     suite = suite if repeats is None else with_repeats(suite, repeats)
     run_command(suite, plugins, run_dir, options, data_dir)
 
@@ -211,6 +214,29 @@ def best(
 
     check_choice("format", format, BEST_FORMATS)
     show_best(console, best(load(run_dirs), task, method), format)
+
+
+@app.command()
+def predict(
+    run_dir: opt.RunPath,
+    file: opt.NewData,
+    task: opt.TaskOfModel = None,
+    method: opt.MethodOfModel = None,
+    out: opt.Predictions = Path("predictions.csv"),
+    load: opt.Load = None,
+) -> None:
+    """Classify new data with the models that launch --save-models kept.
+
+    Probabilities are the mean over the networks of all final seeds of the
+    configuration that best shows.
+
+    Examples:
+    tune-kmixup predict runs/telco new.csv
+    tune-kmixup predict runs/telco new.csv --method kmixup --out new-kmixup.csv
+    """
+    from tune_kmixup.cli.prediction import write_predictions
+
+    write_predictions(console, RunDir(run_dir), file, out.absolute(), task, method, load or ())
 
 
 @app.command()

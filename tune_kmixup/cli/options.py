@@ -128,6 +128,18 @@ DataDir = Annotated[
         **LOCAL,
     ),
 ]
+Load = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Python file with your own data sets, networks, tasks or methods; repeatable. Default: none.",
+        **LOCAL,
+    ),
+]
+SaveModels = Annotated[
+    bool | None,
+    typer.Option("--save-models", help="Keep the weights of the final runs, for predict. Default: off, or as before."),
+]
 Gpus = Annotated[
     str,
     typer.Option(
@@ -144,14 +156,7 @@ class DataOptions:
     panel: ClassVar = "Data sets"
 
     data_dir: DataDir = None
-    load: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Python file with your own data sets, networks, tasks or methods; repeatable. Default: none.",
-            **LOCAL,
-        ),
-    ] = None
+    load: Load = None
 
 
 @dataclass(frozen=True)
@@ -285,6 +290,7 @@ class SearchOptions:
             help="Keep training loss and validation error after each epoch in rows, loggers and exports. Default: off.",
         ),
     ] = None
+    save_models: SaveModels = None
     family: Annotated[
         list[str] | None,
         typer.Option(
@@ -418,6 +424,23 @@ TaskName = Annotated[
     str | None, typer.Option("--task", metavar="NAME", help="One task, without its outer split. Default: all.")
 ]
 MethodName = Annotated[str | None, typer.Option("--method", metavar="NAME", help="One method. Default: all.")]
+NewData = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="New data of the kind that was trained on: a table with its columns, a folder of images, or an .npz with "
+        "x.",
+        **LOCAL,
+    ),
+]
+TaskOfModel = Annotated[
+    str | None, typer.Option("--task", metavar="NAME", help="Task, without its outer split. Default: the only one.")
+]
+MethodOfModel = Annotated[
+    str | None,
+    typer.Option("--method", metavar="NAME", help="Method. Default: the one with the lowest validation error."),
+]
+Predictions = Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV to write.", **LOCAL)]
 BestFormat = Annotated[
     str,
     typer.Option(

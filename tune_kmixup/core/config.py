@@ -300,6 +300,7 @@ class Suite:
         claims: what decides the claims of the paper.
         expectation: what was expected of this suite before its first trial, and why, in words.
         curves: whether rows hold training loss and validation error after each epoch. No other number depends on it.
+        save_models: whether the weights of final runs are kept.
         identity: data, `--load` files and version of the numbers.
         format: 2; format 1, of version 0.1.0 and before, is read and reported, and not resumed.
 
@@ -321,6 +322,7 @@ class Suite:
     claims: Claims = Claims()
     expectation: str = ""
     curves: bool = False
+    save_models: bool = False
     identity: Identity = Identity()
     format: int = 2
 
@@ -433,7 +435,7 @@ class Draft:
         expectation: see `Suite`.
         claims: what decides the claims of the paper. A claim without a family gets all tasks that have the three
             methods.
-        curves: see `Suite`.
+        curves: see `Suite`, as for `save_models`.
 
     Raises:
         BadInput: if a value is of another type or out of range.
@@ -458,6 +460,7 @@ class Draft:
     claims: Claims = Claims()
     expectation: str = ""
     curves: bool = False
+    save_models: bool = False
 
     def __post_init__(self) -> None:
         budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "epochs", "batch_size")

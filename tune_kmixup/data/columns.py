@@ -36,12 +36,14 @@ class Column:
         role: number, category, left out, or what the command line makes of it.
         note: range of a number, values of a category, or why it is left out, in words.
         warning: what may be wrong, with the remedy; empty if nothing.
+        levels: the values of a category in the order of their numbers, the empty one among them if some are missing.
     """
 
     name: str
     role: Role
     note: str
     warning: str = ""
+    levels: tuple[str, ...] = ()
 
 
 def judge(cells: Cells, as_category: bool) -> Column:
@@ -90,7 +92,8 @@ def category(name: str, levels: NDArray[np.object_], missing: int) -> Column:
     values = ", ".join(sorted(levels)[:3]) + (", ..." if len(levels) > 3 else "")
     absent = f"; {missing:,} missing" if missing else ""
     pooled = f"; all but the {MAX_LEVELS - 1} most common are pooled" if len(levels) > MAX_LEVELS else ""
-    return Column(name, "category", f"{len(levels)} values: {values}{absent}{pooled}")
+    every = tuple(sorted({*levels, ""} if missing else levels))
+    return Column(name, "category", f"{len(levels)} values: {values}{absent}{pooled}", levels=every)
 
 
 def identifier(name: str, levels: NDArray[np.object_], present: NDArray[np.object_]) -> Column:

@@ -35,7 +35,7 @@ def read_folder(source: Source) -> Table:
         BadInput: if it holds both kinds or none, a class has no file, a file cannot be read, or sizes differ.
     """
     root = Path(source.path)
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not is_hidden(path, root)]
+    files = visible_files(root)
     newest = max((path.stat().st_mtime_ns for path in files), default=0)
     return cached_folder(source, tuple(files), newest)
 
@@ -64,6 +64,11 @@ def cached_folder(source: Source, files: tuple[Path, ...], newest: int) -> Table
     rows = {part: sum(map(len, classes.values())) for part, classes in parts.items()}
     arrays = part_arrays(x, np.asarray(labels, np.int64), rows) | about
     return Table(arrays, (), (*notes, *left_out(set(files) - set(paths))), tuple(warned))
+
+
+def visible_files(root: Path) -> list[Path]:
+    """The files of a folder and of those below, sorted."""
+    return [path for path in sorted(root.rglob("*")) if path.is_file() and not is_hidden(path, root)]
 
 
 def is_hidden(path: Path, root: Path) -> bool:

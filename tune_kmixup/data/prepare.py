@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +12,16 @@ from torch import Generator, Tensor
 
 from tune_kmixup.core.config import Task, derived_seed
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.source import Source
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, npz, splits, validation
 from tune_kmixup.data.augment import AUGMENTATIONS
-from tune_kmixup.data.download import is_fetched, load_arrays
+from tune_kmixup.data.download import is_fetched, load_arrays, own_file, read_data
+from tune_kmixup.data.inputs import Preprocessing
 from tune_kmixup.data.parts import TEST, TRAIN, VAL
-from tune_kmixup.data.preprocess import preprocess
+from tune_kmixup.data.preprocess import learned_scaling, standard_scaling
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
+from tune_kmixup.data.tables import Table
 
 OUTER_FOLDS = 5  # folds of the cross-validation of data sets without an official test set
 VAL_FOLDS = {"cross-validated": 5, "shared test": 10}  # one fold of the rows that are not test rows is for validation
@@ -50,6 +52,7 @@ class Data:
         decode: stored form -> images in [0, 1], tables unchanged, recordings as samples in [-1, 1].
         normalise: result of `decode` -> input of the network, float32.
         augment: stored form -> stored form; None if the recipe has no augmentation.
+        preprocessing: how rows become inputs, as a saved model holds it.
     """
 
     train: Part
@@ -60,6 +63,7 @@ class Data:
     decode: Callable[[Tensor], Tensor]
     normalise: Callable[[Tensor], Tensor]
     augment: Callable[[Tensor, Generator], Tensor] | None
+    preprocessing: Preprocessing
 
     @property
     def nbytes(self) -> int:
@@ -287,22 +291,33 @@ def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.devic
         BadInput: if the data set has not been fetched, does not pass the checks, or does not fit the task.
     """
     names = ["train", "val", "test"] if test else ["train", "val"]
-    dataset, rate = DATASETS.get(task.dataset), None
+    dataset = DATASETS.get(task.dataset)
     if dataset is not None and dataset.generate:
-        raw_parts, classes = synthetic_parts(task, dataset, names), dataset.classes
+        raw_parts, preprocessing = synthetic_parts(task, dataset, names)
     else:
-        arrays = load_arrays(task.dataset, data_dir)
-        raw_parts, classes = stored_parts(task, arrays, names)
-        rate = int(arrays["rate"]) if "rate" in arrays else None
+        raw_parts, preprocessing = stored_parts(task, data_dir, names, device)
+    if preprocessing.table:
+        raw_parts = {name: (preprocessing.table.transform(x), y) for name, (x, y) in raw_parts.items()}
+    classes = len(preprocessing.classes)
     x, y = raw_parts["train"]
     raw_parts["train"] = (x, noisy_labels(task, y, classes))
     parts = {name: Part(*(torch.from_numpy(array).to(device) for array in raw)) for name, raw in raw_parts.items()}
-    decode, normalise, shape = input_transforms(parts["train"].x, rate)
-    augment = AUGMENTATIONS[task.recipe.augment]
-    return Data(parts["train"], parts["val"], parts.get("test"), classes, shape, decode, normalise, augment)
+    return Data(
+        parts["train"],
+        parts["val"],
+        parts.get("test"),
+        classes,
+        preprocessing.input_shape,
+        *preprocessing.transforms(device),
+        AUGMENTATIONS[task.recipe.augment],
+        preprocessing,
+    )
 
 
-def synthetic_parts(task: Task, dataset: Dataset, names: list[str]) -> dict[str, RawPart]:
+RawParts = tuple[dict[str, RawPart], Preprocessing]  # before the latter is applied to tables
+
+
+def synthetic_parts(task: Task, dataset: Dataset, names: list[str]) -> RawParts:
     """The named parts of a toy set, each drawn with its own seed."""
     assert dataset.generate is not None
     check_split(task, official=True, toy=True)
@@ -310,7 +325,9 @@ def synthetic_parts(task: Task, dataset: Dataset, names: list[str]) -> dict[str,
     raw_parts = {name: dataset.generate(TOY_ROWS[name], np.random.default_rng(seeds[name])) for name in names}
     x, y = raw_parts["train"]
     rows = subsample(task, np.arange(len(y)), y)
-    return standardise(raw_parts | {"train": (x[rows], y[rows])})
+    classes = tuple(map(str, range(dataset.classes)))
+    preprocessing = Preprocessing("table", dataset.shape, classes, standard_scaling(x[rows]))
+    return raw_parts | {"train": (x[rows], y[rows])}, preprocessing
 
 
 def subsample(task: Task, train: splits.IntArray, y: splits.IntArray) -> splits.IntArray:
@@ -332,11 +349,12 @@ def noisy_labels(task: Task, y: splits.IntArray, classes: int) -> splits.IntArra
     return noisy
 
 
-def stored_parts(task: Task, arrays: dict[str, Any], names: list[str]) -> tuple[dict[str, RawPart], int]:
-    """The named parts of a stored data set, tables preprocessed, and its number of classes."""
+def stored_parts(task: Task, data_dir: Path, names: list[str], device: str | torch.device) -> RawParts:
+    """The named parts of a stored data set."""
+    read = read_data(task.dataset, data_dir)
+    arrays = dict(read.arrays)
     suffix = "_train" if "x_train" in arrays else ""
     y = arrays[f"y{suffix}"]
-    table, categorical = arrays[f"x{suffix}"].ndim == 2 and "rate" not in arrays, arrays.get("categorical")
     raw_parts = {}
     numbers = split_rows(task, arrays)
     for name, rows in (("train", numbers.train), ("val", numbers.val), ("test", numbers.test)):
@@ -344,42 +362,40 @@ def stored_parts(task: Task, arrays: dict[str, Any], names: list[str]) -> tuple[
             x_name, labels = (f"x{suffix}", y) if rows is not None else ("x_test", arrays["y_test"])
             rows = np.arange(len(labels)) if rows is None else rows
             x = arrays[x_name][rows]
-            if categorical is None:
+            if "categorical" not in arrays:
                 validation.check_finite(f"{task.dataset}: {x_name}", x, rows)
             raw_parts[name] = (x, labels[rows].astype(np.int64))
-    if categorical is not None:
-        inputs = preprocess({name: x for name, (x, _) in raw_parts.items()}, categorical)
-        raw_parts = {name: (inputs[name], y) for name, (_, y) in raw_parts.items()}
-    elif table:
-        raw_parts = standardise(raw_parts)
-    return raw_parts, int(y.max()) + 1
+    return raw_parts, preprocessing_of(read, own_file(task.dataset, data_dir), raw_parts["train"][0], device)
 
 
-def standardise(raw_parts: dict[str, RawPart]) -> dict[str, RawPart]:
-    """Scales columns to mean 0 and standard deviation 1 over the training part. Columns constant there become 0."""
-    train = raw_parts["train"][0].astype(np.float64)
-    mean, std = train.mean(0), train.std(0)
-    std[std <= 1e-12 * np.abs(mean)] = 1
-    return {name: (((x - mean) / std).astype(np.float32), y) for name, (x, y) in raw_parts.items()}
-
-
-def input_transforms(
-    train: Tensor, rate: int | None = None
-) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], tuple[int, ...]]:
-    """`decode`, `normalise` and `shape` of `Data`.
+def preprocessing_of(
+    read: Table, source: Source | None, train: NDArray[Any], device: str | torch.device
+) -> Preprocessing:
+    """How rows of a stored data set become inputs.
 
     Args:
-        train: inputs of the training part in their stored form.
-        rate: samples per second of recordings; None for other data.
+        read: the data set.
+        source: the user's own file, if it is one.
+        train: training rows in the form of the arrays.
+        device: where images are counted.
     """
-    shape = tuple(train.shape[1:])
-    if rate is not None:
-        spectrogram = partial(audio.spectrogram, rate=rate)
-        return audio.to_samples, spectrogram, audio.spectrogram_shape(train.shape[1], rate)
-    if train.dtype != torch.uint8:
-        return lambda x: x, lambda u: u, shape
-    mean, std = (t[:, None, None] for t in channel_statistics(train))
-    return lambda x: x.float() / 255, lambda u: (u - mean) / std, shape
+    arrays, shape = read.arrays, train.shape[1:]
+    y = arrays["y_train" if "y_train" in arrays else "y"]
+    classes = tuple(map(str, arrays.get("classes", range(int(y.max()) + 1))))
+    if "rate" in arrays:
+        return Preprocessing("recording", shape, classes, rate=int(arrays["rate"]))
+    if train.ndim == 4:
+        mean, std = (tuple(values.tolist()) for values in channel_statistics(torch.from_numpy(train).to(device)))
+        return Preprocessing("image", shape, classes, mean=mean, std=std, resize=source.resize if source else 0)
+    if "categorical" not in arrays:
+        return Preprocessing("table", shape, classes, standard_scaling(train))
+    learned = learned_scaling(train, arrays["categorical"])
+    used = [column for column in read.columns if column.role in ("number", "category")]
+    if not used:  # an .npz that says which columns are categories
+        return Preprocessing("table", shape, classes, learned)
+    names, levels = tuple(column.name for column in used), tuple(column.levels for column in used)
+    label = next(column.name for column in read.columns if column.role == "label")
+    return Preprocessing("table", shape, classes, learned, names, levels, label)
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -78,17 +79,18 @@ class TableFile:
     notes: tuple[str, ...]
 
 
-def read_table_file(path: Path) -> TableFile:
+def read_table_file(path: Path, numbers: Collection[str] = ()) -> TableFile:
     """Reads a table.
 
     Args:
         path: CSV with any separator, or Parquet.
+        numbers: names of columns that are of numbers, whatever they look like.
 
     Raises:
         BadInput: if the file cannot be read as a table, in one line with the remedy.
     """
     if path.suffix.lower() in PARQUET:
-        return read_parquet(path)
+        return read_parquet(path, numbers)
     text, encoding = decode(path)
     try:
         text, separator = separate(path, text)
@@ -108,7 +110,7 @@ def read_table_file(path: Path) -> TableFile:
         notes[1] = f"no header row, so the columns are called 1 to {width} (write a header row to name them)"
     if decimal_comma:
         notes.append("numbers have a decimal comma")
-    columns = (read_cells(name, cells[column], decimal_comma) for column, name in enumerate(names))
+    columns = (read_cells(name, cells[column], decimal_comma, name in numbers) for column, name in enumerate(names))
     return TableFile(tuple(columns), len(cells), tuple(notes))
 
 
@@ -237,7 +239,7 @@ def has_decimal_comma(cells: pd.DataFrame, separator: str) -> bool:
     return bool(commas.sum() > dots.sum())
 
 
-def read_cells(name: str, column: pd.Series, decimal_comma: bool) -> Cells:
+def read_cells(name: str, column: pd.Series, decimal_comma: bool, of_numbers: bool) -> Cells:
     text = column.str.strip()
     lower, plain = text.str.lower(), text.str.replace(UNIT, "", regex=True)
     if decimal_comma:
@@ -247,39 +249,49 @@ def read_cells(name: str, column: pd.Series, decimal_comma: bool) -> Cells:
         plain = plain.mask(plain.str.fullmatch(THOUSANDS), plain.str.replace(",", ""))
     numbers = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)
     present = text.mask(lower.isin(MISSING), "").to_numpy(object)
-    if text.str.fullmatch(r"0\d+").any():  # postal codes and the like lose their zeros as numbers
+    if text.str.fullmatch(r"0\d+").any() and not of_numbers:  # postal codes and the like lose their zeros as numbers
         return Cells(name, present, None)
-    return number_cells(name, present, numbers, ~lower.isin(MISSING_NUMBER).to_numpy())
+    return number_cells(name, present, numbers, ~lower.isin(MISSING_NUMBER).to_numpy(), of_numbers)
 
 
-def number_cells(name: str, text: NDArray[np.object_], numbers: NDArray[np.float64], given: NDArray[np.bool_]) -> Cells:
-    """A column of numbers if nearly all given values are, else one of text."""
+def number_cells(
+    name: str, text: NDArray[np.object_], numbers: NDArray[np.float64], given: NDArray[np.bool_], of_numbers: bool
+) -> Cells:
+    """A column of numbers if nearly all given values are, else one of text, which is refused for one of numbers."""
     words = text[given & np.isnan(numbers)]
-    few = len(words) <= TYPOS * given.sum() and (not len(words) or len(pd.unique(text)) > MANY)
-    if not few or not given.any():
+    few = len(words) <= TYPOS * given.sum()
+    if of_numbers and not few:
+        raise BadInput(f"column {name} is of numbers, and holds {shown(words[0])}: correct it, or empty the cell.")
+    if not of_numbers and (not few or not given.any() or (len(words) and len(pd.unique(text)) <= MANY)):
         return Cells(name, text, None)
     finite = np.where(np.abs(numbers) <= LARGEST, numbers, np.nan)
     return Cells(name, text, finite, odd=tuple(text[given & np.isnan(finite)]))
 
 
-def read_parquet(path: Path) -> TableFile:
+def read_parquet(path: Path, numbers: Collection[str]) -> TableFile:
     """The columns of a Parquet file, whose types are kept: text stays text, even if it is of digits."""
     try:
         table = pd.read_parquet(path).reset_index(drop=True)
     except Exception as error:  # pyarrow raises errors of many types
         raise BadInput(f"{path} cannot be read as Parquet ({first_line(error)}): write it again.") from error
+    return typed_table(str(path), table, numbers)
+
+
+def typed_table(location: str, table: pd.DataFrame, numbers: Collection[str]) -> TableFile:
+    """The columns of a DataFrame, whose types are kept. Errors name `location`; for `numbers` see `read_table_file`."""
     if table.empty:
-        raise BadInput(f"{path} has no rows: write one row per example.")
+        raise BadInput(f"{location} has no rows: write one row per example.")
     if repeated := table.columns[table.columns.duplicated()].tolist():
-        raise BadInput(f"{path} has column {shown(repeated[0])} twice: rename one.")
-    return TableFile(tuple(typed_cells(str(name), table[name]) for name in table), len(table), ("Parquet",))
+        raise BadInput(f"{location} has column {shown(repeated[0])} twice: rename one.")
+    columns = (typed_cells(str(name), table[name], str(name) in numbers) for name in table)
+    return TableFile(tuple(columns), len(table), ("Parquet",))
 
 
 def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def typed_cells(name: str, column: pd.Series) -> Cells:
+def typed_cells(name: str, column: pd.Series, of_numbers: bool) -> Cells:
     missing = column.isna()
     text = column.astype(str).str.strip().mask(missing, "").to_numpy(object)
     kind = pd.api.types
@@ -288,5 +300,8 @@ def typed_cells(name: str, column: pd.Series) -> Cells:
     if kind.is_datetime64_any_dtype(column) or kind.is_timedelta64_dtype(column):
         return Cells(name, text, None, is_date=True)
     if kind.is_numeric_dtype(column) and not kind.is_bool_dtype(column):
-        return number_cells(name, text, column.to_numpy(np.float64, na_value=np.nan), ~missing.to_numpy())
+        values = column.to_numpy(np.float64, na_value=np.nan)
+        return number_cells(name, text, values, ~missing.to_numpy(), of_numbers)
+    if of_numbers:  # of nothing, or of Python objects
+        return number_cells(name, text, pd.to_numeric(text, errors="coerce"), text != "", of_numbers)
     return Cells(name, text, None)

@@ -148,7 +148,7 @@ def raw_values(cells: Cells, column: Column) -> NDArray[np.float64]:
     if column.role == "number":
         assert cells.numbers is not None
         return cells.numbers
-    codes = np.unique(cells.text.astype(str), return_inverse=True)[1].astype(np.float64)
+    codes = np.searchsorted(np.asarray(column.levels), cells.text.astype(str)).astype(np.float64)
     return np.where(cells.text == "", np.nan, codes)
 
 

@@ -67,7 +67,7 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
     arrays = table.arrays if table else {}
     data = prepare(task, data_dir, test=True)
     checked_network(task.architecture, data.shape, data.classes)
-    names = tuple(map(str, arrays.get("classes", np.arange(data.classes))))
+    names = data.preprocessing.classes
     counts = {name: class_counts(part, data.classes) for name, part in zip(PARTS, data_parts(data), strict=True)}
     shares, test_in_train = duplicate_shares(task.dataset, data_dir), test_rows_in_train(task, arrays)
     return Inspection(

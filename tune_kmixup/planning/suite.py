@@ -16,6 +16,7 @@ from tune_kmixup.core.config import CLAIM_METHODS, CLAIM_NUMBERS, MAX_REPEATS, C
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.selection import selected
 from tune_kmixup.core.space import contains_value
+from tune_kmixup.core.text import plural
 from tune_kmixup.data.prepare import count_rows
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.store import files
@@ -23,7 +24,7 @@ from tune_kmixup.store.run_dir import RunDir
 
 # A launch that ends early leaves only these. Earlier versions wrote speedups.json.
 FILES_BEFORE_SUITE = ("launch*.lock", "holder.json", "speedups.json", "memory.json")
-MAY_GROW = ("trials", "final_seeds")  # fields that a later launch may increase
+MAY_GROW = ("trials", "final_seeds", "save_models")  # fields that a later launch may increase or switch on
 
 
 def make_draft(names: list[str], options: Mapping[str, Any]) -> Draft:
@@ -172,6 +173,7 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         claims=fill_families(draft.claims, studies),
         expectation=draft.expectation,
         curves=draft.curves,
+        save_models=draft.save_models,
     )
 
 
@@ -202,7 +204,7 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
     Args:
         run: the run directory.
         suite: the suite to run. It continues the existing one if at most the budgets `trials` and `final_seeds` differ,
-            and are not smaller.
+            and are not smaller, or it keeps models and no final run has ended.
 
     Returns:
         `suite`.
@@ -239,7 +241,20 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
             f"trials={suite.trials} does not fit out={str(run.path)!r}, which has a grid for trials={old.trials}: "
             f"the points of a grid depend on their number. Choose --trials {old.trials}, or another --out."
         )
+    if suite.save_models and not old.save_models:
+        check_no_final_run(run, old)
     return suite
+
+
+def check_no_final_run(run: RunDir, suite: Suite) -> None:
+    """Raises BadInput if final runs have ended, whose weights are lost."""
+    with run.local_copy() as local:
+        results = local.results(suite).values()
+    if ended := sum(row.phase == "final" for result in results for row in result.rows):
+        raise BadInput(
+            f"save_models=True comes too late for {plural(ended, 'final run')} in out={str(run.path)!r}: delete the "
+            "files final-*.json under its studies/ to train these again, or choose another --out."
+        )
 
 
 def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, dict[str, float]]:

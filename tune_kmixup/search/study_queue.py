@@ -110,7 +110,7 @@ class StudyQueue:
         return ray_id not in self.stopped_rows
 
     def finish(self, ray_id: str, rows: Sequence[Row]) -> None:
-        """Ends a trial: writes its rows and tells Optuna.
+        """Ends a trial: keeps its models, writes its rows and tells Optuna.
 
         Args:
             ray_id: Ray's id of the trial.
@@ -120,6 +120,8 @@ class StudyQueue:
             OSError: if the rows cannot be written.
         """
         trial = self.running.pop(ray_id)
+        if self.suite.save_models and trial.phase == "final":
+            self.run.keep_models(trial)
         self.run.write_rows(trial, list(rows))
         self.rows += rows
         self.seconds += sum(row.seconds for row in rows)

@@ -8,7 +8,7 @@ import errno
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -151,23 +151,32 @@ def remove(path: Path) -> None:
         call_store(filesystem(path).rm_file, store_key(path))
 
 
+def move(source: Path, target: Path) -> None:
+    """Moves a file within a disk or store, in place of what is there. Raises OSError if it cannot."""
+    if is_remote(source):
+        call_store(filesystem(source).mv, store_key(source), store_key(target))
+    else:
+        source.replace(target)
+
+
 def make_folder(path: Path) -> None:
     """Creates a folder and its parents on disk. A store has no folders."""
     if not is_remote(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
-def download(folder: Path, target: Path, exclude: str) -> None:
+def download(folder: Path, target: Path, exclude: Collection[str]) -> None:
     """Copies a folder of a store to disk, many files at once.
 
     Args:
         folder: folder in the store.
         target: existing folder on disk.
-        exclude: name of a subfolder that is not copied.
+        exclude: names of subfolders that are not copied.
     """
     root = store_key(folder).rstrip("/") + "/"
+    excluded = tuple(f"{root}{name}/" for name in exclude)
     for last_attempt in (False, False, True):
-        names = [name for name in call_store(filesystem(folder).find, root) if not name.startswith(f"{root}{exclude}/")]
+        names = [name for name in call_store(filesystem(folder).find, root) if not name.startswith(excluded)]
         try:
             if names:
                 call_store(filesystem(folder).get, names, [str(target / name.removeprefix(root)) for name in names])

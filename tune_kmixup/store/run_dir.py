@@ -14,7 +14,8 @@ under a name that says what it holds. If it exists, its runs are done.
     studies/<task>/<method>/search-0003.json      rows of its search runs
     studies/<task>/<method>/final-0003-<seed>.json  rows of its final runs, starting with this seed
     studies/<task>/<method>/<trial>.failed.json   last line of the error of a failed trial
-    checkpoints/                                  checkpoints of running trials
+    models/<task>/<method>/final-0003-<seed>.npz  weights of a final run with this seed, with `--save-models`
+    checkpoints/                                  checkpoints of running trials, and weights of their runs that ended
 """
 
 import errno
@@ -136,14 +137,15 @@ class RunDir:
         """Provides the run directory on disk, to be read.
 
         Yields:
-            The run directory itself, or a temporary copy if it is in an object store. Checkpoints are not copied.
+            The run directory itself, or a temporary copy if it is in an object store. Checkpoints and models are not
+            copied.
         """
         if not files.is_remote(self.path):
             yield self
             return
         with tempfile.TemporaryDirectory(prefix="tune-kmixup-") as folder:
             try:
-                files.download(self.path, Path(folder), exclude="checkpoints")
+                files.download(self.path, Path(folder), exclude=("checkpoints", "models"))
             except OSError as error:
                 raise unreadable_error(self.path, error) from error
             yield RunDir(folder, copy_of=self.path)
@@ -151,6 +153,14 @@ class RunDir:
     def checkpoint(self, trial: Trial) -> Path:
         """The path of the checkpoint of a trial."""
         return self.path.absolute() / "checkpoints" / trial.study / f"{trial.name}.pt"
+
+    def ended_model(self, trial: Trial, seed: int) -> Path:
+        """The path where a worker keeps the weights of a final run that has ended, until its trial has."""
+        return self.checkpoint(trial).with_name(f"final-{trial.index:04d}-{seed}.npz")
+
+    def model(self, study: str, index: int, seed: int) -> Path:
+        """The path of the weights of a final run of configuration `index`."""
+        return self.path / "models" / study / f"final-{index:04d}-{seed}.npz"
 
     def folder(self, study: str) -> Path:
         """The folder of the results of a study."""
@@ -379,6 +389,18 @@ class RunDir:
             raise FileExistsError(errno.EEXIST, "another launch has written other rows", str(path))
         files.remove(self.rows_path(trial).with_suffix(".failed.json"))
         files.remove(self.checkpoint(trial))
+
+    def keep_models(self, trial: Trial) -> None:
+        """Puts the weights of a final trial, which has ended, where `model` finds them. Call it before `write_rows`.
+
+        Raises:
+            OSError: if they are not there, or cannot be moved.
+        """
+        self._check_exists()
+        for seed in trial.seeds:
+            path = self.model(trial.study, trial.index, seed)
+            files.make_folder(path.parent)
+            files.move(self.ended_model(trial, seed), path)
 
     def write_failure(self, trial: Trial, error: str) -> None:
         """Writes the last line of the error of a failed trial."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
 from itertools import chain
 from pathlib import Path
@@ -17,8 +17,10 @@ from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import mean_cross_entropy
 from tune_kmixup.models.ensemble import can_batch
 from tune_kmixup.models.randomness import seed_all
+from tune_kmixup.store import files
 from tune_kmixup.training import checkpoint
 from tune_kmixup.training.batches import MEASURED_STEPS, chunks
+from tune_kmixup.training.model import save_model
 from tune_kmixup.training.record import extend_curves, make_row, rung_row, steps_per_epoch
 from tune_kmixup.training.state import TrainingState, initial_state
 
@@ -88,7 +90,13 @@ def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[l
 
 
 def train(
-    task: Task, trial: Trial, data: Data, *, checkpoint_path: Path | None = None, save_every: float = 30.0
+    task: Task,
+    trial: Trial,
+    data: Data,
+    *,
+    checkpoint_path: Path | None = None,
+    save_every: float = 30.0,
+    model_path: Callable[[int], Path] | None = None,
 ) -> Generator[TrainingProgress, None, list[Row]]:
     """Trains a trial once per seed. All seeds are trained together if the trial is `batched` and its networks allow it.
 
@@ -101,6 +109,7 @@ def train(
         data: the data of the task, on the device of the training.
         checkpoint_path: file of the checkpoint, which is continued if it exists; None saves none.
         save_every: least number of seconds between two checkpoints.
+        model_path: seed -> file for the weights of its run, written before its row is in a checkpoint; None keeps none.
 
     Yields:
         The progress, at the trial's rungs and otherwise at most once a second.
@@ -116,6 +125,8 @@ def train(
     identity = checkpoint.identity(task, trial)
     resumed = checkpoint.load(checkpoint_path, identity) if checkpoint_path else None
     rows, saved_state = resumed or ([], None)
+    if model_path and not all(files.exists(model_path(row.seed)) for row in rows):
+        rows, saved_state = [], None  # a launch died while it moved them, or kept none
     last_report = last_save = time.monotonic()
     for seeds, state_dict in pending_seeds(task, trial, data, rows, saved_state):
         state = initial_state(task, config, data, seeds)
@@ -129,7 +140,10 @@ def train(
                 if trial.curves:
                     extend_curves(state, data, steps_per_epoch(config.recipe, data))
                 state.seconds = time.perf_counter() - start
-                rows += [make_row(state, run, task, config, trial, data) for run in ended]
+                for run in ended:
+                    rows.append(make_row(state, run, task, config, trial, data))
+                    if model_path:
+                        save_model(model_path(rows[-1].seed), state.network, data.preprocessing, rows[-1])
                 if checkpoint_path and time.monotonic() - last_save > save_every:
                     checkpoint.save(checkpoint_path, identity, rows, state.state_dict() if state.live else None)
                     last_save = time.monotonic()

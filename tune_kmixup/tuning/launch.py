@@ -146,6 +146,7 @@ def launch(
             run=RunDir(run.path),
             plugins=plugins,
             resources=resources,
+            save_models=suite.save_models,
         )
         try:
             run_experiment(trainable, heartbeat, background_loggers, scratch)

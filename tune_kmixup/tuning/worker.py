@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -35,6 +35,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         run: RunDir,
         plugins: Plugins,
         resources: Resources,
+        save_models: bool,
     ) -> None:
         """Prepares a trial.
 
@@ -46,6 +47,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             run: where the trial keeps its checkpoint.
             plugins: the user's own modules.
             resources: device and threads of the trial.
+            save_models: whether final trials keep their weights.
         """
         plugins.load()
         torch.set_num_threads(resources.threads)
@@ -53,7 +55,9 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
         check_copy(tasks[trial.study].dataset, data_dir, identity)
         self.columns = identity.columns(tasks[trial.study].dataset)
-        self.training = train(tasks[trial.study], trial, data, checkpoint_path=run.checkpoint(trial))
+        model_path = partial(run.ended_model, trial) if save_models and trial.phase == "final" else None
+        checkpoint_path = run.checkpoint(trial)
+        self.training = train(tasks[trial.study], trial, data, checkpoint_path=checkpoint_path, model_path=model_path)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.training.close()  # the last trial may have been stopped at a rung
