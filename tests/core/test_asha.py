@@ -1,10 +1,8 @@
 """Early stopping by ASHA: its rule, and the rungs of a training."""
 
 import dataclasses
-import itertools
 import math
 import random
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -12,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.suites import dropout_network, without_clock
+from tests.helpers.trainings import interrupt, through_rungs
 from tune_kmixup.core.asha import StudyRungs, rung_epochs, should_continue
 from tune_kmixup.core.config import Recipe, Task, Trial
-from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.training import checkpoint, loop
-from tune_kmixup.training.loop import TrainingProgress, train, train_to_end
+from tune_kmixup.training.loop import Training, train_to_end
 
 # The rule
 
@@ -79,17 +77,6 @@ def make_trial(seeds: tuple[int, ...] = (0, 1), batched: bool = False, rungs: tu
     return Trial(f"{TASK.name}/kmixup", 4, "search", {"alpha": 1.0, "k": 4}, seeds, batched, rungs)
 
 
-def train_through_rungs(training: Generator[TrainingProgress, None, list[Row]]) -> tuple[list[Row], list[Row]]:
-    """Trains to the end. Returns the rows at the rungs, and the rows of the runs."""
-    rung_rows = []
-    while True:
-        try:
-            progress = next(training)
-        except StopIteration as end:
-            return rung_rows, end.value
-        rung_rows += [progress.rung] if progress.rung else []
-
-
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("architecture", ["mlp", "dropout"])
 def test_judging_changes_no_bit_of_the_training(
@@ -98,7 +85,7 @@ def test_judging_changes_no_bit_of_the_training(
     monkeypatch.setitem(ARCHITECTURES, "dropout", dropout_network)
     task = dataclasses.replace(TASK, architecture=architecture)
     expected = train_to_end(task, make_trial(batched=batched, rungs=()), iris)
-    rung_rows, rows = train_through_rungs(train(task, make_trial(batched=batched), iris))
+    rung_rows, rows = through_rungs(Training(task, make_trial(batched=batched), iris))
     assert without_clock(rows, rungs=()) == without_clock(expected)
     assert {row.batched for row in rows} == {2 if batched and architecture == "mlp" else 1}
     assert [row.epochs for row in rung_rows] == [1, 3] and {row.seed for row in rung_rows} == {0}
@@ -108,17 +95,16 @@ def test_judging_changes_no_bit_of_the_training(
 
 @pytest.mark.parametrize("batched", [False, True])
 def test_only_the_first_seed_is_judged(iris: Data, batched: bool) -> None:
-    one_seed, _ = train_through_rungs(train(TASK, make_trial((0,), batched), iris))
-    three_seeds, _ = train_through_rungs(train(TASK, make_trial((0, 1, 2), batched), iris))
+    one_seed, _ = through_rungs(Training(TASK, make_trial((0,), batched), iris))
+    three_seeds, _ = through_rungs(Training(TASK, make_trial((0, 1, 2), batched), iris))
     for a, b in zip(one_seed, three_seeds, strict=True):
         assert a.val_error == b.val_error and a.val_nll == pytest.approx(b.val_nll, rel=1e-4)
 
 
 @pytest.mark.parametrize("batched", [False, True])
 def test_a_stopped_trial_leaves_one_row_and_no_checkpoint(iris: Data, batched: bool, tmp_path: Path) -> None:
-    training = train(TASK, make_trial(batched=batched), iris, checkpoint_path=tmp_path / "trial.pt")
-    first, last = itertools.islice((progress.rung for progress in training if progress.rung), 2)
-    training.close()
+    training = Training(TASK, make_trial(batched=batched), iris, checkpoint_path=tmp_path / "trial.pt")
+    first, last = interrupt(training, 2)
     assert list(tmp_path.iterdir()) == []
     assert (last.status, last.epochs, last.seed, last.phase) == ("stopped", 3, 0, "search")
     assert last.rungs == ((1, first.val_error), (3, last.val_error)) and last.test_error is None
@@ -127,7 +113,7 @@ def test_a_stopped_trial_leaves_one_row_and_no_checkpoint(iris: Data, batched: b
 
 def test_a_diverged_run_is_not_judged(iris: Data) -> None:
     task = dataclasses.replace(TASK, recipe=dataclasses.replace(TASK.recipe, lr=1e20))
-    rung_rows, rows = train_through_rungs(train(task, make_trial(), iris))
+    rung_rows, rows = through_rungs(Training(task, make_trial(), iris))
     assert rung_rows == [] and [row.status for row in rows] == ["diverged"] * 2 and rows[0].rungs == ()
 
 
@@ -137,18 +123,17 @@ def test_a_resumed_training_has_the_same_rungs(
     iris: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batched: bool, after: int
 ) -> None:
     """Interrupts nine epochs of three steps after any step, also at a rung before the decision there."""
-    expected_rungs, expected = train_through_rungs(train(TASK, make_trial(batched=batched), iris))
+    expected_rungs, expected = through_rungs(Training(TASK, make_trial(batched=batched), iris))
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
-    training = train(TASK, make_trial(batched=batched), iris, checkpoint_path=path, save_every=0.0)
-    reports = list(itertools.islice(training, after))
-    training.close()
-    resumed_rungs, resumed = train_through_rungs(train(TASK, make_trial(batched=batched), iris, checkpoint_path=path))
+    training = Training(TASK, make_trial(batched=batched), iris, checkpoint_path=path, save_every=0.0)
+    first_rungs = interrupt(training, after)
+    resumed_rungs, resumed = through_rungs(Training(TASK, make_trial(batched=batched), iris, checkpoint_path=path))
     assert without_clock(resumed) == without_clock(expected)
-    rung_rows = [*(progress.rung for progress in reports if progress.rung), *resumed_rungs]
+    rung_rows = [*first_rungs, *resumed_rungs]
     epochs = [row.epochs for row in rung_rows]
     assert sorted(set(epochs)) == [1, 3], "no rung is lost"
-    assert len(epochs) == 2 + bool(reports[-1].rung), "a rung whose decision may be lost is reported again"
+    assert len(epochs) == 2 + bool(training.rung), "a rung whose decision may be lost is reported again"
     assert all(row in without_clock(expected_rungs) for row in without_clock(rung_rows))
 
 

@@ -10,13 +10,14 @@ import pandas as pd
 
 from search_spaces.methods import make_study
 from tests.helpers.reports import VALUES
+from tests.helpers.trainings import finish
 from tune_kmixup.core.config import Recipe, Suite, Task, Trial
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.planning.plugins import register
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.training.loop import train, train_to_end
+from tune_kmixup.training.loop import Training, train_to_end
 
 RECIPE = Recipe(epochs=3, batch_size=10, lr=0.05)
 
@@ -56,14 +57,10 @@ def suite_of(*tasks: Task, methods: tuple[str, ...] = ("erm", "mixup")) -> Suite
 
 def train_with_models(run: RunDir, task: Task, trial: Trial, data: Data) -> list[Row]:
     """Trains a final trial to its end, and keeps its models and rows as a launch does."""
-    training = train(task, trial, data, model_path=partial(run.ended_model, trial))
-    while True:
-        try:
-            next(training)
-        except StopIteration as end:
-            run.keep_models(trial)
-            run.write_rows(trial, end.value)
-            return list(end.value)
+    rows = finish(Training(task, trial, data, model_path=partial(run.ended_model, trial)))
+    run.keep_models(trial)
+    run.write_rows(trial, rows)
+    return rows
 
 
 def final_trials(suite: Suite) -> Iterator[tuple[Task, Trial]]:

@@ -12,6 +12,7 @@ from torch import nn
 from tests.helpers.batches import joined
 from tests.helpers.networks import NETWORKS, TOGETHER
 from tests.helpers.suites import without_clock
+from tests.helpers.trainings import finish, interrupt
 from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
@@ -23,7 +24,7 @@ from tune_kmixup.models.ensemble import Ensemble, NotBatchable, can_batch
 from tune_kmixup.models.randomness import random_states
 from tune_kmixup.training import loop
 from tune_kmixup.training.batches import batches, pair_batches
-from tune_kmixup.training.loop import train, train_to_end
+from tune_kmixup.training.loop import Training, train_to_end
 from tune_kmixup.training.state import TrainingState, initial_state
 
 SEEDS = (3, 1, 4)
@@ -218,12 +219,6 @@ def test_batched_seeds_resumed_in_the_middle_equal_uninterrupted_ones(
     assert {row.batched for row in expected} == {len(SEEDS)}
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
-    interrupted = train(task, trial, data, checkpoint_path=path)
-    for _ in range(4):
-        next(interrupted)
-    interrupted.close()
-    resumed = train(task, dataclasses.replace(trial, batched=resume_batched), data, checkpoint_path=path)
-    with pytest.raises(StopIteration) as end:
-        while True:
-            next(resumed)
-    assert without_clock(end.value.value) == without_clock(expected)
+    interrupt(Training(task, trial, data, checkpoint_path=path), 4)
+    resumed = finish(Training(task, dataclasses.replace(trial, batched=resume_batched), data, checkpoint_path=path))
+    assert without_clock(resumed) == without_clock(expected)

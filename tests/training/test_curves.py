@@ -1,19 +1,19 @@
 """`--curves`: training loss and validation error after each epoch, which change nothing else of a training."""
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.suites import dropout_network, without_clock
+from tests.helpers.trainings import finish, interrupt
 from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.training import checkpoint, loop
-from tune_kmixup.training.loop import train, train_to_end
+from tune_kmixup.training.loop import Training, train_to_end
 
 TASK = Task("iris", "mlp", Recipe(epochs=9, batch_size=30, lr=0.05), outer_split=0)
 SEEDS = (0, 1, 2)
@@ -61,9 +61,7 @@ def test_the_error_after_an_epoch_is_that_at_its_rung(iris: Data, batched: bool)
 
 
 def test_a_stopped_run_has_the_epochs_up_to_its_rung(iris: Data) -> None:
-    training = train(TASK, make_trial(rungs=(1, 3)), iris)
-    _, stopped = itertools.islice((progress.rung for progress in training if progress.rung), 2)
-    training.close()
+    _, stopped = interrupt(Training(TASK, make_trial(rungs=(1, 3)), iris), 2)
     whole = train_to_end(TASK, make_trial(), iris)[0]
     assert whole.train_loss_by_epoch is not None and whole.val_error_by_epoch is not None
     assert (stopped.epochs, stopped.train_loss_by_epoch) == (3, whole.train_loss_by_epoch[:3])
@@ -87,15 +85,10 @@ def test_resumed_curves_equal_uninterrupted_ones(
     expected = train_to_end(TASK, make_trial(batched), iris)
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
-    training = train(TASK, make_trial(batched), iris, checkpoint_path=path)
-    list(itertools.islice(training, after))
-    training.close()
+    interrupt(Training(TASK, make_trial(batched), iris, checkpoint_path=path), after)
     assert path.exists()
-    resumed = train(TASK, make_trial(batched), iris, checkpoint_path=path)
-    with pytest.raises(StopIteration) as end:
-        while True:
-            next(resumed)
-    assert without_clock(end.value.value) == without_clock(expected)
+    resumed = finish(Training(TASK, make_trial(batched), iris, checkpoint_path=path))
+    assert without_clock(resumed) == without_clock(expected)
 
 
 def test_checkpoints_from_before_curves_can_be_continued() -> None:

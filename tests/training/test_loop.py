@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from tests.helpers.batches import joined
 from tests.helpers.networks import DRAWING, NETWORKS, TOGETHER
 from tests.helpers.suites import without_clock
+from tests.helpers.trainings import finish, interrupt
 from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
@@ -28,7 +29,7 @@ from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.training import batches as training_batches
 from tune_kmixup.training import checkpoint, loop, prefetch
 from tune_kmixup.training.batches import CHUNK_BYTES, COST_BYTES, MAX_CHUNK, batches, chunk_steps, make_chunk
-from tune_kmixup.training.loop import learning_rate, train, train_to_end
+from tune_kmixup.training.loop import Training, learning_rate, train_to_end
 from tune_kmixup.training.state import initial_state
 
 RECIPE = Recipe(epochs=3, batch_size=30, lr=0.05)
@@ -81,16 +82,10 @@ def test_the_same_seed_gives_the_same_run_of_any_network(
     if name not in (*TOGETHER, *DRAWING, "late_noise"):
         return  # no checkpoint holds what a network keeps in attributes
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
-    interrupted = train(task, trial, iris, checkpoint_path=tmp_path / "trial.pt")
-    for _ in range(4):
-        next(interrupted)
-    interrupted.close()
+    interrupt(Training(task, trial, iris, checkpoint_path=tmp_path / "trial.pt"), 4)
     seed_all(3)
-    resumed = train(task, trial, iris, checkpoint_path=tmp_path / "trial.pt")
-    with pytest.raises(StopIteration) as end:
-        while True:
-            next(resumed)
-    assert without_clock(end.value.value) == without_clock(expected)
+    resumed = finish(Training(task, trial, iris, checkpoint_path=tmp_path / "trial.pt"))
+    assert without_clock(resumed) == without_clock(expected)
 
 
 def plain_training(iris: Data, seed: int) -> torch.nn.Module:
@@ -196,15 +191,12 @@ def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
     for attempt in range(1, 30):  # each one is interrupted after a few steps, until the training ends
-        training = train(TASK, trial, iris, checkpoint_path=path, save_every=0.0)
-        try:
-            for _ in range(min(attempt, 5)):
-                next(training)
-        except StopIteration as end:
-            assert without_clock(end.value) == without_clock(expected)
+        training = Training(TASK, trial, iris, checkpoint_path=path, save_every=0.0)
+        interrupt(training, min(attempt, 5))
+        if training.done:
+            assert without_clock(training.result()) == without_clock(expected)
             assert attempt > 5, "it was interrupted several times"
             return
-        training.close()
     pytest.fail("the training starts anew instead of resuming")
 
 
@@ -212,19 +204,15 @@ def test_a_checkpoint_of_another_configuration_is_refused(iris: Data, tmp_path: 
     path = tmp_path / "trial.pt"
     checkpoint.save(path, checkpoint.identity(TASK, trial_of("mixup")), [], None)
     with pytest.raises(BadInput, match="checkpoint of another trial"):
-        next(train(TASK, trial_of("kmixup"), iris, checkpoint_path=path))
+        Training(TASK, trial_of("kmixup"), iris, checkpoint_path=path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
-def test_a_checkpoint_cut_short_starts_anew(
-    iris: Data, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "REPORT_SECONDS", float("inf"))  # so that the first `next` ends the training
+def test_a_checkpoint_cut_short_starts_anew(iris: Data, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "trial.pt"
     path.write_bytes(content)
-    with pytest.raises(StopIteration) as end:
-        next(train(TASK, trial_of("mixup"), iris, checkpoint_path=path))
-    assert without_clock(end.value.value) == without_clock(train_to_end(TASK, trial_of("mixup"), iris))
+    rows = finish(Training(TASK, trial_of("mixup"), iris, checkpoint_path=path))
+    assert without_clock(rows) == without_clock(train_to_end(TASK, trial_of("mixup"), iris))
 
 
 def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
@@ -280,12 +268,10 @@ def test_training_on_a_cpu_neither_initialises_nor_queries_cuda(
 
     monkeypatch.setattr(prefetch, "produce", recording_produce)
     monkeypatch.setattr(training_batches, "prefetch", prefetch.in_thread)  # as on a GPU
-    monkeypatch.setattr(loop, "REPORT_SECONDS", float("inf"))
     monkeypatch.setattr(ensemble, "tried", {})
     data = prepare(TASK, Path("nowhere"), test=True)
     trial = dataclasses.replace(trial_of("kmixup", (0, 1), "final"), batched=batched)
-    with pytest.raises(StopIteration) as end:
-        next(train(TASK, trial, data, checkpoint_path=tmp_path / "trial.pt", save_every=0.0))
-    assert [row.batched for row in end.value.value] == ([2, 2] if batched else [1, 1])
+    rows = finish(Training(TASK, trial, data, checkpoint_path=tmp_path / "trial.pt", save_every=0.0))
+    assert [row.batched for row in rows] == ([2, 2] if batched else [1, 1])
     assert len(threads) == (1 if batched else 2) and threading.main_thread() not in threads
     assert (tmp_path / "trial.pt").exists()

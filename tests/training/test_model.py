@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import itertools
 import json
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import torch
 from tests.helpers.launches import registries_restored
 from tests.helpers.models import RECIPE, customers_task, final_trials, run_with_models, suite_of, train_with_models
 from tests.helpers.suites import dropout_network, without_clock
+from tests.helpers.trainings import interrupt
 from tune_kmixup.core.config import Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
@@ -24,7 +24,7 @@ from tune_kmixup.data.inputs import NewRows, from_json
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.store.run_dir import CorruptFile, RunDir
-from tune_kmixup.training.loop import train, train_to_end
+from tune_kmixup.training.loop import Training, train_to_end
 from tune_kmixup.training.model import Model, load_networks, read_network
 
 TASKS = {
@@ -172,11 +172,10 @@ def test_models_change_nothing_of_a_training_and_survive_its_interruption(
     expected = without_clock(train_to_end(task, trial, data))
     path, models = run_dir.checkpoint(trial), partial(run_dir.ended_model, trial)
     for stop in (5, 9 if batched else 40):  # of 27 steps, for each seed where they train one after another
-        training = train(task, trial, data, checkpoint_path=path, model_path=models, save_every=0)
+        training = Training(task, trial, data, checkpoint_path=path, model_path=models, save_every=0)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tune_kmixup.training.loop.REPORT_SECONDS", 0)
-            list(itertools.islice(training, stop))
-            training.close()
+            interrupt(training, stop)
         assert path.exists()
     if not batched:
         assert models(trial.seeds[0]).exists(), "the first seed has ended"

@@ -2,11 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -27,18 +26,6 @@ from tune_kmixup.training.state import TrainingState, initial_state
 REPORT_SECONDS = 1.0  # between two reports of a trial: Ray handles about 50 a second over a whole cluster
 
 
-class TrainingProgress(NamedTuple):
-    """How far a trial is.
-
-    Attributes:
-        share: share of the training that is done, 0 to 1.
-        rung: at a rung, the row that the trial leaves if it is stopped here; None elsewhere.
-    """
-
-    share: float
-    rung: Row | None = None
-
-
 def learning_rate(recipe: Recipe, step: int, per_epoch: int) -> float:
     """The learning rate of a step: linear warm-up, then a cosine that reaches zero after the last step."""
     warmup, total = recipe.warmup_epochs * per_epoch, recipe.epochs * per_epoch
@@ -47,7 +34,7 @@ def learning_rate(recipe: Recipe, step: int, per_epoch: int) -> float:
     return recipe.lr * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
 
 
-def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[list[int]]:
+def steps(state: TrainingState, config: Configuration, data: Data) -> Generator[list[int], None, None]:
     """Trains the runs of a state to their end, one step at a time.
 
     Args:
@@ -89,19 +76,8 @@ def steps(state: TrainingState, config: Configuration, data: Data) -> Iterator[l
                 return
 
 
-def train(
-    task: Task,
-    trial: Trial,
-    data: Data,
-    *,
-    checkpoint_path: Path | None = None,
-    save_every: float = 30.0,
-    model_path: Callable[[int], Path] | None = None,
-) -> Generator[TrainingProgress, None, list[Row]]:
-    """Trains a trial once per seed. All seeds are trained together if the trial is `batched` and its networks allow it.
-
-    It is a generator so that the caller can pause or stop the trial. Closing it at a rung stops the trial for good.
-    Closing it elsewhere saves a checkpoint, from which the next call continues.
+class Training:
+    """The training of a trial, once per seed: of all seeds together if it is `batched` and its networks allow it.
 
     Args:
         task: what to train.
@@ -111,82 +87,140 @@ def train(
         save_every: least number of seconds between two checkpoints.
         model_path: seed -> file for the weights of its run, written before its row is in a checkpoint; None keeps none.
 
-    Yields:
-        The progress, at the trial's rungs and otherwise at most once a second.
-
-    Returns:
-        One row per seed, in the order of the trial's seeds.
+    Attributes:
+        rows: one per run that has ended.
+        rung: at a rung, the row that the trial leaves if it is stopped here; None elsewhere.
 
     Raises:
         BadInput: if the checkpoint belongs to another trial, or the values are out of range.
     """
-    config = configuration(task.recipe, trial.values)
-    total_steps = config.recipe.epochs * steps_per_epoch(config.recipe, data)
-    identity = checkpoint.identity(task, trial)
-    resumed = checkpoint.load(checkpoint_path, identity) if checkpoint_path else None
-    rows, saved_state = resumed or ([], None)
-    if model_path and not all(files.exists(model_path(row.seed)) for row in rows):
-        rows, saved_state = [], None  # a launch died while it moved them, or kept none
-    last_report = last_save = time.monotonic()
-    for seeds, state_dict in pending_seeds(task, trial, data, rows, saved_state):
-        state = initial_state(task, config, data, seeds)
-        if state_dict:
-            state.load_state_dict(state_dict)
-        start = time.perf_counter() - state.seconds
-        rung = None
-        try:
-            # The first item is for a checkpoint taken at a rung, before it was decided whether the trial continues.
-            for ended in chain([[]], steps(state, config, data)):
-                if trial.curves:
-                    extend_curves(state, data, steps_per_epoch(config.recipe, data))
-                state.seconds = time.perf_counter() - start
-                for run in ended:
-                    rows.append(make_row(state, run, task, config, trial, data))
-                    if model_path:
-                        save_model(model_path(rows[-1].seed), state.network, data.preprocessing, rows[-1])
-                if checkpoint_path and time.monotonic() - last_save > save_every:
-                    checkpoint.save(checkpoint_path, identity, rows, state.state_dict() if state.live else None)
-                    last_save = time.monotonic()
-                rung = rung_row(state, task, config, trial, data)
-                if rung or (state.live and time.monotonic() - last_report > REPORT_SECONDS):
-                    last_report = time.monotonic()
-                    share = (len(rows) + len(state.live) * state.step / total_steps) / len(trial.seeds)
-                    yield TrainingProgress(share, rung)
-        except GeneratorExit:
-            if checkpoint_path and not rung:  # at a rung the trial may have been stopped for good
-                checkpoint.save(checkpoint_path, identity, rows, state.state_dict())
-            raise
-    return sorted(rows, key=lambda row: trial.seeds.index(row.seed))
 
+    def __init__(
+        self,
+        task: Task,
+        trial: Trial,
+        data: Data,
+        *,
+        checkpoint_path: Path | None = None,
+        save_every: float = 30.0,
+        model_path: Callable[[int], Path] | None = None,
+    ):
+        self.task, self.trial, self.data = task, trial, data
+        self.checkpoint_path, self.save_every, self.model_path = checkpoint_path, save_every, model_path
+        self.config = configuration(task.recipe, trial.values)
+        self.per_epoch = steps_per_epoch(self.config.recipe, data)
+        self.rows: list[Row] = []
+        self.rung: Row | None = None
+        self.saved_state: dict[str, Any] | None = None  # of the runs that a checkpoint continues
+        self.state: TrainingState | None = None  # of the runs in progress
+        self.steps: Generator[list[int], None, None] | None = None  # their steps to come
+        self.last_save = time.monotonic()
+        self.load_checkpoint()
+        self.waiting = self.seed_groups()  # seeds that are trained together, and after them the next ones
 
-def pending_seeds(
-    task: Task, trial: Trial, data: Data, rows: list[Row], saved_state: dict[str, Any] | None
-) -> Iterator[tuple[tuple[int, ...], dict[str, Any] | None]]:
-    """Groups of seeds that are trained together, each with its saved state. A checkpoint's group comes first."""
-    done = {row.seed for row in rows}
-    if saved_state:
-        seeds = tuple(saved_state["plain"]["seeds"])
-        done |= {*seeds}
-        yield seeds, saved_state
-    remaining = tuple(seed for seed in trial.seeds if seed not in done)
-    if len(remaining) > 1 and trial.batched and can_batch(task.architecture, data.shape, data.classes):
-        yield remaining, None
-    else:
-        yield from (((seed,), None) for seed in remaining)
+    @property
+    def done(self) -> bool:
+        return len(self.rows) == len(self.trial.seeds)
+
+    @property
+    def share(self) -> float:
+        """The share of the training that is done, 0 to 1."""
+        steps_done = len(self.state.live) * self.state.step if self.state else 0
+        return (len(self.rows) + steps_done / (self.config.recipe.epochs * self.per_epoch)) / len(self.trial.seeds)
+
+    def result(self) -> list[Row]:
+        """One row per seed, in the order of the trial's seeds."""
+        return sorted(self.rows, key=lambda row: self.trial.seeds.index(row.seed))
+
+    def step(self) -> None:
+        """Trains for about a second, or until a rung or the end."""
+        self.rung, start = None, time.monotonic()
+        while not self.done:
+            if self.state is None:
+                self.begin(self.waiting.pop(0))
+            else:
+                self.train_step(self.state)
+            if self.rung or time.monotonic() - start > REPORT_SECONDS:
+                return
+
+    def stop(self) -> None:
+        """Ends the training early. At a rung that is for good; elsewhere a checkpoint is saved, to be continued."""
+        if self.state and not self.rung:
+            self.save_checkpoint()
+        self.end_steps()
+
+    def begin(self, seeds: Sequence[int]) -> None:
+        """Begins the runs of some seeds, or continues them."""
+        self.state = initial_state(self.task, self.config, self.data, seeds)
+        if self.saved_state:
+            self.state.load_state_dict(self.saved_state)
+            self.saved_state = None
+        self.started = time.perf_counter() - self.state.seconds
+        self.steps = steps(self.state, self.config, self.data)
+        # A checkpoint may have been taken at a rung, before it was decided whether the trial goes on.
+        self.rung = rung_row(self.state, self.task, self.config, self.trial, self.data)
+
+    def train_step(self, state: TrainingState) -> None:
+        """Trains one step, and does what is due after it."""
+        assert self.steps is not None
+        ended = next(self.steps)
+        if self.trial.curves:
+            extend_curves(state, self.data, self.per_epoch)
+        state.seconds = time.perf_counter() - self.started
+        for run in ended:
+            row = make_row(state, run, self.task, self.config, self.trial, self.data)
+            if self.model_path:
+                save_model(self.model_path(row.seed), state.network, self.data.preprocessing, row)
+            self.rows.append(row)
+        if not state.live:
+            self.end_steps()
+        if time.monotonic() - self.last_save > self.save_every:
+            self.save_checkpoint()
+        self.rung = rung_row(state, self.task, self.config, self.trial, self.data)
+
+    def end_steps(self) -> None:
+        if self.steps is not None:
+            self.steps.close()  # ends the thread that prefetches batches
+        self.state = self.steps = None
+
+    def load_checkpoint(self) -> None:
+        """Takes rows and state of an earlier launch, unless a model that belongs to them is missing."""
+        if not self.checkpoint_path:
+            return
+        rows, state = checkpoint.load(self.checkpoint_path, checkpoint.identity(self.task, self.trial)) or ([], None)
+        # A launch may have died while it moved the models, or kept none.
+        if not self.model_path or all(files.exists(self.model_path(row.seed)) for row in rows):
+            self.rows, self.saved_state = rows, state
+
+    def save_checkpoint(self) -> None:
+        if self.checkpoint_path:
+            state = self.state.state_dict() if self.state else None
+            checkpoint.save(self.checkpoint_path, checkpoint.identity(self.task, self.trial), self.rows, state)
+            self.last_save = time.monotonic()
+
+    def seed_groups(self) -> list[tuple[int, ...]]:
+        """The seeds that are not done, in groups that are trained together. Those of a checkpoint come first."""
+        continued = tuple(self.saved_state["plain"]["seeds"]) if self.saved_state else ()
+        done = {*continued, *(row.seed for row in self.rows)}
+        left = tuple(seed for seed in self.trial.seeds if seed not in done)
+        together = len(left) > 1 and self.trial.batched
+        if together and can_batch(self.task.architecture, self.data.shape, self.data.classes):
+            groups = [left]
+        else:
+            groups = [(seed,) for seed in left]
+        return [continued, *groups] if continued else groups
 
 
 def train_to_end(task: Task, trial: Trial, data: Data) -> list[Row]:
     """Trains a trial without interruption.
 
     Args:
-        task: see `train`, as for `trial` and `data`.
+        task: see `Training`, as for `trial` and `data`.
 
     Returns:
         One row per seed, in the order of the trial's seeds.
     """
-    training = train(task, trial, data)
-    while True:
-        try:
-            next(training)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+    training = Training(task, trial, data)
+    while not training.done:
+        training.step()
+    return training.result()

@@ -20,7 +20,7 @@ from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.training import profile
-from tune_kmixup.training.loop import train
+from tune_kmixup.training.loop import Training
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
@@ -56,30 +56,31 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         check_copy(tasks[trial.study].dataset, data_dir, identity)
         self.columns = identity.columns(tasks[trial.study].dataset)
         model_path = partial(run.ended_model, trial) if save_models and trial.phase == "final" else None
-        checkpoint_path = run.checkpoint(trial)
-        self.training = train(tasks[trial.study], trial, data, checkpoint_path=checkpoint_path, model_path=model_path)
+        self.training = Training(
+            tasks[trial.study], trial, data, checkpoint_path=run.checkpoint(trial), model_path=model_path
+        )
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.training.close()  # the last trial may have been stopped at a rung
+        self.training.stop()  # the last trial may have been stopped at a rung
         self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
         return True
 
     def step(self) -> dict[str, Any]:
-        try:
-            progress, rung = next(self.training)
-            return {"progress": progress, "done": False} | ({"rung": self.to_json([rung])} if rung else {})
-        except StopIteration as end:
-            return {"progress": 1.0, "done": True, "rows": self.to_json(end.value)}
+        self.training.step()
+        if self.training.done:
+            return {"progress": 1.0, "done": True, "rows": self.to_json(self.training.result())}
+        rung = self.training.rung
+        return {"progress": self.training.share, "done": False} | ({"rung": self.to_json([rung])} if rung else {})
 
     def to_json(self, rows: Iterable[Row]) -> list[dict[str, Any]]:
         """What Ray takes to the launching process. It flattens mappings, so even a single row is in a list."""
         return [replace(row, **self.columns).to_json() for row in rows]
 
     def cleanup(self) -> None:
-        self.training.close()  # makes `train` save a checkpoint if the trial has not ended
+        self.training.stop()  # saves a checkpoint if the trial has not ended
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Saves nothing: `train` keeps its own checkpoint in the run directory, which outlives this experiment."""
+        """Saves nothing: `Training` keeps its own checkpoint in the run directory, which outlives this experiment."""
 
 
 @cache
