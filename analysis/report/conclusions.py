@@ -45,6 +45,8 @@ def conclusions(runs: Runs, level: float = 0.95, metric: str = "test_error") -> 
     sentences = [*comparison_sentences(runs.final, runs.claims), interval_sentence(runs.final, level, metric)]
     if level != runs.claims.level or metric != "test_error":
         sentences.insert(2, f"These words are about the test error, at {runs.claims.level:.0%}.")
+    if metric in gains.MORE_IS_BETTER:
+        sentences.append(f"More {metric.replace('_', ' ')} is better: a gain is the method's minus the reference's.")
     diverged = int((runs.rows["status"] == "diverged").sum())
     if diverged:
         sentences.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")

@@ -21,7 +21,7 @@ def comparison_label(method: str, reference: str) -> str:
 
 def display_scale(metric: str) -> float:
     """The factor from a metric's values to those shown: errors are fractions in rows and per cent in tables."""
-    return 100 if "error" in metric or "ece" in metric else 1
+    return 100 if any(name in metric for name in ("error", "ece", "f1", "auroc")) else 1
 
 
 def display_unit(metric: str) -> str:

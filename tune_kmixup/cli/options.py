@@ -404,7 +404,11 @@ Format = Annotated[
 ]
 Metric = Annotated[
     str,
-    typer.Option(metavar="NAME", help="Metric of the first table: test_error, test_nll, test_brier or test_ece."),
+    typer.Option(
+        metavar="NAME",
+        help="Metric of the first table: test_error, test_nll, test_brier, test_ece, test_balanced_error, "
+        "test_macro_f1 or test_auroc.",
+    ),
 ]
 Level = Annotated[
     float | None,

@@ -44,7 +44,7 @@ def show_comparison(
     columns = ("task, method", f">{headline.columns[2]}", ">gain", ">α", ">k")
     title = f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals"
     console.print(make_table(title, columns, headline_rows(headline)))
-    for line in conclusions.conclusions(runs, level):
+    for line in conclusions.conclusions(runs, level, metric):
         console.print(line)
     console.print(f"report: {paths.get('html', out)}", soft_wrap=True)
 

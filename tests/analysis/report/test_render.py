@@ -209,6 +209,26 @@ def test_diverged_runs_are_counted() -> None:
     assert f"{len(rows)} runs diverged" in markdown(Runs(rows))
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_scores_of_classes_are_reported_in_per_cent_with_their_direction(tmp_path: Path) -> None:
+    rows = one_task().assign(test_auroc=lambda rows: 1 - rows["test_error"], test_balanced_error=0.5)
+    auroc, error = (markdown(Runs(rows), metric=metric) for metric in ("test_auroc", "test_error"))
+    gain, same = (re.search(r"\| a/mlp \| mixup \|[^|]+\| ERM \| ([^|]+)", text) for text in (auroc, error))
+    assert gain and same and gain[1] == same[1], "of the same size and sign"
+    assert "test auroc %" in auroc and "More test auroc is better: a gain is the method's minus the" in auroc
+    assert "More test" not in error
+    render.write(Runs(rows), tmp_path, ("md",), metric="test_balanced_error")
+
+
+@pytest.mark.parametrize("metric", render.CLASS_METRICS)
+def test_scores_that_an_earlier_version_did_not_record_are_refused(metric: str, tmp_path: Path) -> None:
+    published = load([Path(__file__).parents[3] / "docs" / "results" / "longer"])
+    rule = f"metric='{metric}' is not in 60 of the 60 final runs, which an earlier version trained: leave out"
+    with pytest.raises(BadInput, match=rule):
+        render.write(published, tmp_path / "report", metric=metric)
+    assert not (tmp_path / "report").exists()
+
+
 def test_unequal_seeds_are_compared_where_both_ran() -> None:
     rows = made_up(np.random.default_rng(0), tasks=["a/mlp"], splits=6, seeds=6)
     unequal = rows[~((rows["method"] == "kmixup") & (rows["seed"] >= 1_000_004))]
