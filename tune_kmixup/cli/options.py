@@ -271,6 +271,14 @@ class SearchOptions:
             f"Default: {DEFAULTS.scheduler}, or the suite's.",
         ),
     ] = None
+    select_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Score on validation rows that is searched and selected by: error, nll or balanced_error (of uneven "
+            f"classes). Default: {DEFAULTS.select_by}, or the suite's.",
+        ),
+    ] = None
     seed: Annotated[
         int | None,
         count(

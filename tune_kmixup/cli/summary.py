@@ -13,7 +13,7 @@ from tune_kmixup.analysis.best_script import script
 from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import conclusions, render, tables
 from tune_kmixup.analysis.report.formats import format_estimate, method_label
-from tune_kmixup.cli.render import make_table
+from tune_kmixup.cli.render import make_table, selection_lines
 
 BEST_FORMATS = ("table", "json", "python")
 
@@ -81,6 +81,8 @@ def show_best(console: Console, found: Sequence[Best], format: str) -> None:
             "Test errors are those of the method as tuned, over all outer splits. Where these selected different "
             "configurations, the one most like the others is shown, with its split."
         )
+        for line in selection_lines(found[0].select_by):
+            console.print(line)
 
 
 def to_json(best: Best) -> dict[str, object]:

@@ -49,10 +49,10 @@ def count(meaning: str, unit: str = "", low: int = 1, high: int = MOST) -> Colum
 
 
 class Rung(NamedTuple):
-    """An epoch after which asha judged a run, and its error there."""
+    """An epoch after which asha judged a run, and its score there."""
 
     epoch: Annotated[int, count("epochs trained so far", "epochs")]
-    error: Annotated[float, share("share of validation rows classified wrongly")]
+    score: Annotated[float | None, Column("validation score by which the suite selects; empty if not finite", low=0)]
 
 
 class Bin(NamedTuple):
@@ -215,7 +215,8 @@ class Row:
         float | None, share("share of training rows paired with another class; empty for erm")
     ] = None
     rungs: Annotated[
-        tuple[Rung, ...], Column("epoch and val_error where asha judged the first search seed; empty for other runs")
+        tuple[Rung, ...],
+        Column("epoch and score (val_error, or what --select-by names) where asha judged the first search seed"),
     ] = ()
     train_loss_by_epoch: Annotated[
         tuple[float | None, ...] | None,

@@ -19,11 +19,12 @@ from matplotlib.figure import Figure
 from benchmarks.report import made_up
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
-from tune_kmixup.analysis.load import Runs, load
-from tune_kmixup.analysis.report import render, style, tables
+from tune_kmixup.analysis.load import Launch, Runs, load
+from tune_kmixup.analysis.report import methods_text, render, style, tables
 from tune_kmixup.analysis.report.sections import Section, make_sections
-from tune_kmixup.core.config import Suite
+from tune_kmixup.core.config import SelectBy, Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.store.run_dir import RunDir
 
 
@@ -227,6 +228,20 @@ def test_scores_that_an_earlier_version_did_not_record_are_refused(metric: str, 
     with pytest.raises(BadInput, match=rule):
         render.write(published, tmp_path / "report", metric=metric)
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(("by", "value"), [("nll", "0.312"), ("balanced_error", "31.20")])
+def test_the_report_says_by_what_configurations_were_selected(by: SelectBy, value: str) -> None:
+    suite = small_suite(select_by=by, scheduler="asha")
+    rows = one_task().assign(**{f"val_{by}": 0.312})
+    text = markdown(Runs(rows, launches=[Launch("run", suite, None)]))
+    assert f"Configurations were selected by {SELECTED_BY[by]}; claims are about test error." in text
+    assert f"{SELECTED_BY[by][0].upper()}{SELECTED_BY[by][1:]} of the best configuration so far" in text
+    head = SELECTED_BY[by].replace("validation", "val.") + ("" if by == "nll" else " %")
+    assert f"at selection, {head} |" in text and f"{head} at equal seconds" in text and f"| {value} |" in text
+    paragraph = methods_text.suite_paragraph(suite)
+    assert paragraph.count(SELECTED_BY[by]) == 2
+    assert "Configurations were selected by" not in markdown(Runs(rows))
 
 
 def test_unequal_seeds_are_compared_where_both_ran() -> None:
