@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune_kmixup.core.config import Recipe, Study
+from tune_kmixup.core.config import Recipe, SelectBy, Study
 from tune_kmixup.core.errors import BadInput
 
 from .gains import mean_metric, methods, tasks
@@ -33,6 +33,7 @@ class Best:
         val_error: mean validation error of its final runs, 0 to 1.
         test_error: mean test error of its final runs, 0 to 1.
         expected: test error of the method as tuned, over all outer splits.
+        select_by: the score on validation rows by which configurations were selected.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Best:
     val_error: float
     test_error: float
     expected: Estimate
+    select_by: SelectBy
 
 
 def best(runs: Runs, task: str | None = None, method: str | None = None) -> list[Best]:
@@ -100,6 +102,7 @@ def one_best(runs: Runs, final: pd.DataFrame, task: str, method: str) -> Best:
         float(chosen["val_error"].mean()),
         float(chosen["test_error"].mean()),
         mean_metric(final, task, method, runs.claims.level),
+        runs.select_by,
     )
 
 

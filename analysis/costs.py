@@ -7,7 +7,7 @@ import pandas as pd
 
 from . import gains
 from .gains import STUDY_KEY
-from .search_budget import completed
+from .search_budget import completed, infinite_if_missing
 
 HOUR = 3600.0  # seconds
 
@@ -51,8 +51,8 @@ def run_costs(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def equal_seconds(rows: pd.DataFrame) -> pd.DataFrame:
-    """The best validation error within equal seconds of search, one row per task and method.
+def equal_seconds(rows: pd.DataFrame, score: str = "val_error") -> pd.DataFrame:
+    """The best score on validation rows within equal seconds of search, one row per task and method.
 
     In each outer split the budget is the smallest total of search seconds among the methods that searched more than one
     configuration. A method's configurations count in the order proposed, as long as their total stays within the
@@ -60,14 +60,15 @@ def equal_seconds(rows: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         rows: runs, as in `load.Runs`.
+        score: column of `rows` by which configurations were selected.
 
     Returns:
-        Columns task, method, val_error (mean over outer splits), same (share of splits in which the same configuration
+        Columns task, method, the score (mean over outer splits), same (share of splits in which the same configuration
         is selected at equal numbers of trials; its final runs then hold at equal seconds as well).
     """
-    search = rows[rows["phase"] == "search"]
+    search = infinite_if_missing(rows[rows["phase"] == "search"], score)
     configurations = search.groupby([*STUDY_KEY, "trial"], dropna=False, sort=False).agg(
-        {"val_error": "mean", "val_nll": "mean", "alpha": "first", "k": "first", "seconds": "sum", "status": "first"}
+        {score: "mean", "val_nll": "mean", "alpha": "first", "k": "first", "seconds": "sum", "status": "first"}
     )
     records = []
     by_split = configurations.reset_index().groupby(["task", "outer_split"], dropna=False, sort=False)
@@ -80,20 +81,20 @@ def equal_seconds(rows: pd.DataFrame) -> pd.DataFrame:
             if not eligible.any():  # the launch has not ended
                 continue
             candidates = study[affordable & eligible] if (affordable & eligible).any() else study[eligible][:1]
-            best, selected = best_configuration(candidates), best_configuration(study[eligible])
+            best, selected = (best_configuration(some, score) for some in (candidates, study[eligible]))
             records.append(
                 {
                     "task": task,
                     "method": method,
-                    "val_error": best["val_error"],
+                    score: best[score],
                     "same": best["trial"] == selected["trial"],
                 }
             )
-    table = pd.DataFrame(records, columns=["task", "method", "val_error", "same"])
+    table = pd.DataFrame(records, columns=["task", "method", score, "same"])
     return table.astype({"same": float}).groupby(["task", "method"], sort=False).mean().reset_index()
 
 
-def best_configuration(study: pd.DataFrame) -> pd.Series:
+def best_configuration(study: pd.DataFrame, score: str) -> pd.Series:
     """The first by the selection rule (`core.selection.ranking`)."""
     filled = study.assign(val_nll=study["val_nll"].fillna(np.inf))
-    return filled.sort_values(["val_error", "val_nll", "alpha", "k", "trial"]).iloc[0]
+    return filled.sort_values([*dict.fromkeys((score, "val_nll", "alpha", "k", "trial"))]).iloc[0]

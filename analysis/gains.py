@@ -8,7 +8,8 @@ Repeats of a task with an official test set share their test rows. The luck of t
 interval of an error, or of a difference of errors, has a second term for it (`evidence.mean_gain`). The values of other
 metrics per test row are not kept. So their intervals are conditional on the test rows.
 
-`rows` are those of `load.Runs`. A gain is the reference's metric minus the method's, so that positive is better.
+`rows` are those of `load.Runs`. A gain is the reference's metric minus the method's, or of a metric of which more is
+better (`MORE_IS_BETTER`) the method's minus the reference's, so that positive is better.
 """
 
 import math
@@ -32,6 +33,7 @@ STUDY_KEY = ["task", "outer_split", "method"]  # the columns that identify a stu
 METHODS = ("erm", "mixup", "kmixup", "placebo")  # in the order of every table; a user's own come after
 SATURATED = 1e-4  # test error below which nothing can be gained: the last digit that tables show
 SATURATED_WORDS = "saturated (both errors below 0.01 %)"
+MORE_IS_BETTER = ("test_macro_f1", "test_auroc")
 COMPARED = (("mixup", "erm"), ("kmixup", "mixup"), ("kmixup", "erm"))  # (method, reference)
 
 
@@ -178,25 +180,23 @@ def gain(
     Returns:
         The estimate, in the metric's own units; its mean is NaN where there is no pair.
     """
-    return weighted_sum(rows, task, gain_of(method, reference), level, metric)
+    better, worse = (reference, method) if metric in MORE_IS_BETTER else (method, reference)
+    return weighted_sum(rows, task, gain_of(better, worse), level, metric)
 
 
-def paired_differences(
-    rows: pd.DataFrame, task: str, method: str, reference: str, metric: str = "test_error"
-) -> pd.Series:
-    """The gain of each pair of runs with the same outer split and seed.
+def paired_differences(rows: pd.DataFrame, task: str, method: str, reference: str) -> pd.Series:
+    """The gain in test error of each pair of runs with the same outer split and seed.
 
     Args:
         rows: runs, as in `load.Runs`.
         task: name of the task, without its outer split.
         method: name of the method.
         reference: name of the method that it is compared with.
-        metric: column of `rows`.
 
     Returns:
         Reference minus method, indexed by (outer split, seed). Runs without a partner are left out.
     """
-    difference = final_metric(rows, task, reference, metric) - final_metric(rows, task, method, metric)
+    difference = final_metric(rows, task, reference) - final_metric(rows, task, method)
     return difference.dropna()
 
 
@@ -236,9 +236,9 @@ def variance_split(rows: pd.DataFrame, task: str, method: str, reference: str) -
     return split_variances(by_split.to_numpy(), float(by_row.var(ddof=1)), errors.rows)
 
 
-def share_better(rows: pd.DataFrame, task: str, method: str, reference: str, metric: str = "test_error") -> float:
-    """Share of paired runs in which the method is better than the reference; ties count half. NaN without pairs."""
-    difference = paired_differences(rows, task, method, reference, metric).to_numpy()
+def share_better(rows: pd.DataFrame, task: str, method: str, reference: str) -> float:
+    """Share of paired runs in which the method errs less than the reference; ties count half. NaN without pairs."""
+    difference = paired_differences(rows, task, method, reference).to_numpy()
     return float(((difference > 0) + 0.5 * (difference == 0)).mean()) if len(difference) else math.nan
 
 

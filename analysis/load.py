@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
-from tune_kmixup.core.config import Claims, Suite, from_json
+from tune_kmixup.core.config import Claims, SelectBy, Suite, from_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.fields import Field, Items
 from tune_kmixup.core.rows import COLUMNS, Column, Row, described
@@ -81,6 +81,11 @@ class Runs:
         """δ, level and endpoint where all suites fixed the same, else the usual ones. Without families."""
         fixed = {replace(suite.claims, families={}) for suite in self.suites}
         return fixed.pop() if len(fixed) == 1 else Claims()
+
+    @property
+    def select_by(self) -> SelectBy:
+        """The score by which configurations were selected: the same in all suites, see `one_experiment`."""
+        return self.suites[0].select_by if self.launches else "error"
 
     @property
     def suites(self) -> list[Suite]:
@@ -170,7 +175,9 @@ def read_run_dir(path: Path) -> SourceRuns:
         rows_by_study = {name: results.rows for name, results in run.results(suite).items()}
         seconds = ((row.task, row.seconds) for rows in rows_by_study.values() for row in rows)
         busy = busy_share(last, seconds)
-    selected = {id(row) for rows in rows_by_study.values() for row in final_rows(rows, suite.shortlist)}
+    selected = {
+        id(row) for rows in rows_by_study.values() for row in final_rows(rows, suite.shortlist, suite.select_by)
+    }
     entries = [Entry(suite.name, row, id(row) in selected) for rows in rows_by_study.values() for row in rows]
     published = replace(suite, identity=suite.identity.without_paths())
     launch = Launch(one_line(path.absolute().name), published, busy)
@@ -272,7 +279,7 @@ def check_study(name: str, entries: list[Entry], suites: Iterable[Suite]) -> Non
                 try:
                     rows = [entry.row for entry in entries]
                     schema.StudyRows(suite, study).check_table(rows)
-                    marked = {id(row) for row in final_rows(rows, suite.shortlist)}
+                    marked = {id(row) for row in final_rows(rows, suite.shortlist, suite.select_by)}
                     if any(entry.selected != (id(entry.row) in marked) for entry in entries):
                         raise BadInput("selected does not mark the final runs of the configuration selected")
                     return

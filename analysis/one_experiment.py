@@ -40,7 +40,7 @@ def check_one_format(suites: Iterable[tuple[str, Suite]]) -> None:
 
 
 def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:
-    """Refuses launches that hold one task with different recipes, spaces, data or versions of the numbers.
+    """Refuses launches that select by different scores, or differ in recipe, spaces, data or numerics of one task.
 
     Args:
         suites: directory and suite of each launch.
@@ -49,6 +49,11 @@ def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:
         BadInput: for the first two that differ.
     """
     for (one, suite), (other, other_suite) in combinations(suites, 2):
+        if suite.select_by != other_suite.select_by:
+            raise BadInput(
+                f"run_dirs={one}, {other} select by {suite.select_by} and {other_suite.select_by}: "
+                "report them one by one."
+            )
         for task, difference in differences(suite, other_suite):
             raise BadInput(
                 f"run_dirs={one}, {other} both hold {task}, with different {difference}: report them one by one."

@@ -20,17 +20,26 @@ def completed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["phase"] == "search") & (rows["status"] != "stopped")]
 
 
-def configuration_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    """Validation error (mean over search seeds) of each configuration that was not stopped early.
+def infinite_if_missing(rows: pd.DataFrame, score: str) -> pd.DataFrame:
+    """The rows with an infinite score where it is not finite, as the selection rule has it."""
+    return rows.fillna({score: np.inf})
+
+
+def configuration_errors(rows: pd.DataFrame, score: str = "val_error") -> pd.DataFrame:
+    """Score on validation rows (mean over search seeds) of each configuration that was not stopped early.
 
     Args:
         rows: runs, as in `load.Runs`.
+        score: column of `rows` by which configurations were selected.
 
     Returns:
-        Columns task, outer_split, method, trial, val_error.
+        Columns task, outer_split, method, trial and the score. Those whose score is not finite are left out.
     """
-    by_configuration = completed(rows).groupby([*STUDY_KEY, "trial"], dropna=False, sort=False)
-    return by_configuration["val_error"].mean().reset_index()
+    by_configuration = infinite_if_missing(completed(rows), score).groupby(
+        [*STUDY_KEY, "trial"], dropna=False, sort=False
+    )
+    means = by_configuration[score].mean().reset_index()
+    return means[np.isfinite(means[score])]
 
 
 def best_so_far(errors: np.ndarray) -> np.ndarray:
@@ -56,8 +65,8 @@ def log_binomial(n: np.ndarray | int, k: np.ndarray) -> np.ndarray:
     return np.asarray(gammaln(np.add(n, 1)) - gammaln(k + 1) - gammaln(np.subtract(n, k) + 1))
 
 
-def budget_curves(rows: pd.DataFrame, random_order: bool) -> pd.DataFrame:
-    """Validation error of the best configuration after so many trials, averaged over outer splits.
+def budget_curves(rows: pd.DataFrame, random_order: bool, score: str = "val_error") -> pd.DataFrame:
+    """Score on validation rows of the best configuration after so many trials, averaged over outer splits.
 
     Configurations stopped early do not count. A curve ends at the number of configurations that every outer split has.
 
@@ -65,55 +74,58 @@ def budget_curves(rows: pd.DataFrame, random_order: bool) -> pd.DataFrame:
         rows: runs, as in `load.Runs`.
         random_order: whether the order of the proposals means nothing, as in random search and in a grid. The curve is
             then the expectation over all orders.
+        score: column of `rows` by which configurations were selected.
 
     Returns:
-        Columns task, method, trials, val_error.
+        Columns task, method, trials and the score.
     """
     records = []
     best = expected_best if random_order else best_so_far
-    for (task, method), configurations in configuration_errors(rows).groupby(["task", "method"], sort=False):
+    for (task, method), configurations in configuration_errors(rows, score).groupby(["task", "method"], sort=False):
         errors_by_split = [
-            split.sort_values("trial")["val_error"].to_numpy()
+            split.sort_values("trial")[score].to_numpy()
             for _, split in configurations.groupby("outer_split", dropna=False)
         ]
         shortest = min(map(len, errors_by_split))
         mean = np.mean([best(errors)[:shortest] for errors in errors_by_split], axis=0)
         records += [
-            {"task": task, "method": method, "trials": n, "val_error": error} for n, error in enumerate(mean, start=1)
+            {"task": task, "method": method, "trials": n, score: value} for n, value in enumerate(mean, start=1)
         ]
-    return pd.DataFrame(records, columns=["task", "method", "trials", "val_error"])
+    return pd.DataFrame(records, columns=["task", "method", "trials", score])
 
 
-def selection_bias(rows: pd.DataFrame) -> pd.DataFrame:
+def selection_bias(rows: pd.DataFrame, score: str = "val_error") -> pd.DataFrame:
     """How much better selection looks than the selected configuration is, one row per task and method.
 
-    The validation error by which a configuration is selected, over the seeds of search and shortlist, is one of the
+    The score by which a configuration is selected, over the seeds of search and shortlist, is one of the
     smallest of many and so optimistic. Final runs have fresh seeds and the same validation rows.
 
     Args:
         rows: runs, as in `load.Runs`.
+        score: column of `rows` by which configurations were selected.
 
     Returns:
-        Columns task, method, at selection and final (validation errors), optimism (their difference), ties (share of
-        studies in which more than one configuration reached the smallest validation error).
+        Columns task, method, at selection and final (scores on validation rows), optimism (their difference), ties
+        (share of studies in which more than one configuration reached the smallest score).
     """
+    rows = infinite_if_missing(rows, score)
     tied = (
-        configuration_errors(rows)
-        .groupby(STUDY_KEY, dropna=False, sort=False)["val_error"]
+        configuration_errors(rows, score)
+        .groupby(STUDY_KEY, dropna=False, sort=False)[score]
         .agg(lambda study: (study == study.min()).sum() > 1)
     )
-    final = rows[rows["selected"].astype(bool)].groupby(STUDY_KEY, dropna=False)["val_error"].mean()
+    final = rows[rows["selected"].astype(bool)].groupby(STUDY_KEY, dropna=False)[score].mean()
     scored = rows[rows["phase"].isin(("search", "shortlist")) & (rows["status"] != "stopped")]
     by_configuration = scored.groupby([*STUDY_KEY, "trial"], dropna=False)
     scores = pd.DataFrame(
         {
-            "val_error": by_configuration["val_error"].mean(),
+            score: by_configuration[score].mean(),
             "listed": by_configuration["phase"].agg(lambda phases: (phases == "shortlist").any()),
         }
     ).reset_index()
     has_shortlist = scores.groupby(STUDY_KEY, dropna=False)["listed"].transform("any")
     candidates = scores[scores["listed"] | ~has_shortlist]
-    at_selection = candidates.groupby(STUDY_KEY, dropna=False)["val_error"].min()
+    at_selection = candidates.groupby(STUDY_KEY, dropna=False)[score].min()
     columns = {"at selection": at_selection.reindex(tied.index), "final": final.reindex(tied.index)}
     table = pd.DataFrame(columns | {"ties": tied.astype(float)})
     table["optimism"] = table["final"] - table["at selection"]

@@ -120,7 +120,7 @@ def last_epochs(rungs: Sequence[Mapping[int, float]], epochs: int) -> list[int]:
 
 def select(curves: Sequence[Curve], shortlist: int = SHORTLIST) -> Curve:
     """The configuration that the suite selects; a shortlist of 1 is the search alone."""
-    index = selected([run for curve in curves for run in curve.runs], shortlist)
+    index = selected([run for curve in curves for run in curve.runs], shortlist, "error")
     return next(curve for curve in curves if curve.runs[0].trial == index)
 
 

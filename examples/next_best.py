@@ -2,7 +2,7 @@
 
 The interval of a gain is over the final runs of the one configuration that was selected. Another search might have
 selected another configuration. If a task has one split, the interval does not cover that. So this script also trains
-the configurations that rank next by validation error, on the same final seeds. The final runs of rank 1 are in the run
+the configurations that rank next on validation data, on the same final seeds. The final runs of rank 1 are in the run
 directory.
 """
 
@@ -39,8 +39,8 @@ if __name__ == "__main__":
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for study in suite.studies:
             rows, values = run.rows(study.name), run.proposals(study.name)
-            for rank, index in enumerate(ranking(rows)[: options.ranks], 1):
-                finished = final_rows(rows, suite.shortlist)[: options.seeds] if rank == 1 else []
+            for rank, index in enumerate(ranking(rows, suite.select_by)[: options.ranks], 1):
+                finished = final_rows(rows, suite.shortlist, suite.select_by)[: options.seeds] if rank == 1 else []
                 finished_seeds = {row.seed for row in finished}
                 missing = suite.final_trials(study, index, values[index], finished_seeds, seeds_per_trial=1)
                 futures = [

@@ -81,7 +81,7 @@ def test_the_example_of_the_next_best_trains_those_that_were_not_selected(run_di
         *(("erm", "1"), ("mixup", "1"), ("mixup", "2"), ("kmixup", "1"), ("kmixup", "2"))
     ]
     made_up = {
-        format_estimate(t_interval([row.test_error for row in final_rows(run_dir.rows(study.name), 1)]))
+        format_estimate(t_interval([row.test_error for row in final_rows(run_dir.rows(study.name), 1, "error")]))
         for study in suite.studies
     }
     assert [line.partition("test error ")[2].removesuffix(" %") in made_up for line in lines] == 2 * [1, 1, 0, 1, 0]

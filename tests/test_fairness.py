@@ -82,9 +82,9 @@ def test_selection_rule() -> None:
         for row in made_up_rows(suite, suite.search_trial(study, index, {"alpha": alpha}))
     ]
     means = {i: np.mean([row.val_error for row in runs]) for i, runs in by_configuration(rows).items()}
-    assert ranking(rows)[0] == min(means, key=means.__getitem__)
+    assert ranking(rows, "error")[0] == min(means, key=means.__getitem__)
     scrambled = [dataclasses.replace(row, test_nll=1 - row.val_error, train_loss=0.0) for row in rows]
-    assert ranking(scrambled) == ranking(rows)
+    assert ranking(scrambled, "error") == ranking(rows, "error")
 
 
 def test_final_seeds_fresh_and_shared() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from tune_kmixup.core.config import Claims
+from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import plural
 
 from .. import gains
@@ -45,6 +46,10 @@ def conclusions(runs: Runs, level: float = 0.95, metric: str = "test_error") -> 
     sentences = [*comparison_sentences(runs.final, runs.claims), interval_sentence(runs.final, level, metric)]
     if level != runs.claims.level or metric != "test_error":
         sentences.insert(2, f"These words are about the test error, at {runs.claims.level:.0%}.")
+    if metric in gains.MORE_IS_BETTER:
+        sentences.append(f"More {metric.replace('_', ' ')} is better: a gain is the method's minus the reference's.")
+    if runs.select_by != "error":
+        sentences.append(f"Configurations were selected by {SELECTED_BY[runs.select_by]}; claims are about test error.")
     diverged = int((runs.rows["status"] == "diverged").sum())
     if diverged:
         sentences.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")

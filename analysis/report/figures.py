@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tune_kmixup.core.config import CLAIM_METHODS
+from tune_kmixup.core.config import CLAIM_METHODS, SelectBy
+from tune_kmixup.core.selection import SELECTED_BY
 
 from .. import gains
 from ..gains import COMPARED
@@ -180,28 +181,30 @@ def scatter_method(axes: Axes, x: pd.Series, y: pd.Series, method: str, rows: pd
     )
 
 
-def budget(curves: pd.DataFrame, rows: pd.DataFrame) -> Figure | None:
-    """Validation error of the best configuration so far against the number of configurations tried.
+def budget(curves: pd.DataFrame, rows: pd.DataFrame, by: SelectBy = "error") -> Figure | None:
+    """Score on validation rows of the best configuration so far against the number of configurations tried.
 
     Args:
         curves: from `search_budget.budget_curves`.
         rows: runs, as in `load.Runs`.
+        by: the score by which configurations were selected, in the column `val_{by}` of `curves`.
     """
+    score, unit = f"val_{by}", ", %" if by != "nll" else ""
     tasks = [task for task in gains.tasks(rows) if task in set(curves["task"])]
     if not tasks:
         return None
     figure, panels = task_panels(tasks)
     for task, axes in panels:
         for method, curve in curves[curves["task"] == task].groupby("method", sort=False):
-            searched = len(curve) > 1  # else the one error is drawn as a line across the panel
+            searched = len(curve) > 1  # else the one score is drawn as a line across the panel
             axes.plot(
                 curve["trials"] if searched else [1, curves["trials"].max()],
-                100 * (curve["val_error"] if searched else np.repeat(curve["val_error"], 2)),
+                display_scale(score) * (curve[score] if searched else np.repeat(curve[score], 2)),
                 color=method_colour(str(method), rows),
                 linewidth=1.2,
                 label=method_label(str(method)),
             )
         axes.set_xlabel("configurations tried", fontsize=8)
-        axes.set_ylabel("validation error, %", fontsize=8)
+        axes.set_ylabel(f"{SELECTED_BY[by]}{unit}", fontsize=8)
     add_legend(figure)
     return figure

@@ -2,6 +2,8 @@
 
 import math
 
+from tune_kmixup.core.config import SelectBy
+from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import one_line
 
 from ..gains import searches
@@ -21,7 +23,7 @@ def comparison_label(method: str, reference: str) -> str:
 
 def display_scale(metric: str) -> float:
     """The factor from a metric's values to those shown: errors are fractions in rows and per cent in tables."""
-    return 100 if "error" in metric or "ece" in metric else 1
+    return 100 if any(name in metric for name in ("error", "ece", "f1", "auroc")) else 1
 
 
 def display_unit(metric: str) -> str:
@@ -61,6 +63,16 @@ def format_interval(estimate: Estimate, signed: bool = True) -> str:
 
 def format_percent(fraction: float, digits: int = 2) -> str:
     return "" if math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
+
+
+def score_label(by: SelectBy) -> str:
+    """The score by which configurations were selected, with its unit, as the head of a column."""
+    return SELECTED_BY[by].replace("validation", "val.") + (" %" if by != "nll" else "")
+
+
+def format_score(score: float, by: SelectBy) -> str:
+    """A score on validation rows: errors in per cent, the NLL in nats; empty where it is not known."""
+    return format_percent(score) if by != "nll" else "" if math.isnan(score) else f"{score:.3f}"
 
 
 def format_range(low: float, high: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tune_kmixup.core.config import Recipe, Suite, Task
+from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import plural
 
 from .. import gains
@@ -102,19 +103,21 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
     if searched:
         # Optuna hands out the points of a Sobol sequence and of a grid, but this package computes them.
         by = "handed out by" if suite.sampler in ("qmc", "grid") else "as implemented in"
+        ties = "" if suite.select_by == "nll" else "to the lower negative log-likelihood, then "
         searched_spaces = "; ".join(f"{method_label(method)}: {space_text(spaces[method])}" for method in searched)
         sentences.append(
             f"For each task, method and outer split, {SAMPLERS[suite.sampler]} {by} Optuna [3] and run by "
             f"Ray Tune [4] proposed {suite.trials} configurations of {searched_spaces}. Each was trained with "
-            f"{plural(suite.search_seeds, 'seed')}{shortlist_text(suite)}, and the one with the smallest validation "
-            "error after the last epoch, averaged over seeds, was selected; ties went to the lower negative "
-            "log-likelihood, then to the milder regulariser."
+            f"{plural(suite.search_seeds, 'seed')}{shortlist_text(suite)}, and the one with the smallest "
+            f"{SELECTED_BY[suite.select_by]} after the last epoch, averaged over seeds, was selected; ties went {ties}"
+            "to the milder regulariser."
         )
     if searched and suite.scheduler == "asha":
         sentences.append(
             f"Asynchronous successive halving [7] stopped {plural(stopped, 'configuration')} early, which could not be "
-            "selected: after a ninth and a third of the epochs, a configuration continued if the validation error of "
-            "its first seed was among the best third of those recorded so far, or tied with them."
+            f"selected: after a ninth and a third of the epochs, a configuration continued if the "
+            f"{SELECTED_BY[suite.select_by]} of its first seed was among the best third of those recorded so far, or "
+            "tied with them."
         )
     if fixed:
         sentences.append(f"{fixed} had nothing to search.")

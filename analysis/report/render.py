@@ -21,7 +21,8 @@ from .formats import escape_markdown
 from .sections import Section, make_sections
 
 FORMATS = ("html", "md", "tex", "csv")
-METRICS = ("test_error", "test_nll", "test_brier", "test_ece")
+CLASS_METRICS = ("test_balanced_error", "test_macro_f1", "test_auroc")  # earlier versions recorded none
+METRICS = ("test_error", "test_nll", "test_brier", "test_ece", *CLASS_METRICS)
 TITLE = "ERM, mixup and k-mixup, each tuned with the same budget"
 
 
@@ -50,14 +51,19 @@ def write(
         Path of the report by format.
 
     Raises:
-        BadInput: a format or metric is unknown, `level` is outside (0, 1), `out` cannot be written, or `compare` is not
-            the folder of a report.
+        BadInput: a format or metric is unknown, a run lacks the metric because an earlier version trained it, `level`
+            is outside (0, 1), `out` cannot be written, or `compare` is not the folder of a report.
     """
     formats = [name for name in formats if name] or FORMATS
     if unknown := set(formats) - set(FORMATS):
         raise BadInput(f"format={', '.join(sorted(unknown))} is unknown: choose among {', '.join(FORMATS)}.")
     if metric not in METRICS:
         raise BadInput(f"metric={metric!r} is unknown: choose among {', '.join(METRICS)}.")
+    if metric in CLASS_METRICS and (lacking := runs.final["test_balanced_error"].isna().sum()):
+        raise BadInput(
+            f"metric={metric!r} is not in {lacking} of the {len(runs.final)} final runs, which an earlier version "
+            "trained: leave out --metric, or launch them again into another --out."
+        )
     level = runs.claims.level if level is None else level
     if not 0 < level < 1:
         raise BadInput(f"level={level} is no confidence level: choose one between 0 and 1, such as 0.95.")

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tune_kmixup.core.config import Claims
+from tune_kmixup.core.selection import SELECTED_BY
 
 from .. import costs, cross_task, gains, search_budget
 from ..claims import OVERALL, Judgement, judge_runs
@@ -210,11 +211,12 @@ def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
 
 
 def budget(runs: Runs) -> Section:
+    by, score, score_name = runs.select_by, f"val_{runs.select_by}", SELECTED_BY[runs.select_by]
     notes = [
-        "Validation error of the best configuration so far, mean over outer splits (for random search its unbiased "
-        "expectation, for a grid the mean over all orders of its points). A curve that still falls at its end asks for "
-        "more trials. Selection is optimistic: the table shows the smallest of many errors beside the same "
-        "configuration's validation error with fresh seeds. Where ties are many, the search could hardly tell "
+        f"{score_name[0].upper()}{score_name[1:]} of the best configuration so far, mean over outer splits (for random "
+        "search its unbiased expectation, for a grid the mean over all orders of its points). A curve that still falls "
+        "at its end asks for more trials. Selection is optimistic: the table shows the smallest of many errors beside "
+        f"the same configuration's {score_name} with fresh seeds. Where ties are many, the search could hardly tell "
         "configurations apart."
     ]
     if (runs.rows["status"] == "stopped").any():
@@ -225,18 +227,18 @@ def budget(runs: Runs) -> Section:
     random_order = np.array([name in unordered for name in names], dtype=bool)
     curves = pd.concat(
         [
-            search_budget.budget_curves(runs.rows[random_order], random_order=True),
-            search_budget.budget_curves(runs.rows[~random_order], random_order=False),
+            search_budget.budget_curves(runs.rows[random_order], random_order=True, score=score),
+            search_budget.budget_curves(runs.rows[~random_order], random_order=False, score=score),
         ]
     )
-    bias = tables.selection_bias(search_budget.selection_bias(runs.rows))
+    bias = tables.selection_bias(search_budget.selection_bias(runs.rows, score), by)
     ends = tables.range_ends(search_budget.range_ends(runs.rows, runs.suites))
     if len(ends):
         notes.append(
             "The last table counts the studies that selected a value within 5 % of its range from an end, beside the "
             "share of the range that lies there. Where it is much larger, the best value may lie outside."
         )
-    return make_section("Was the budget enough", notes, [bias, ends], budget=figures.budget(curves, runs.rows))
+    return make_section("Was the budget enough", notes, [bias, ends], budget=figures.budget(curves, runs.rows, by))
 
 
 def calibration(rows: pd.DataFrame, level: float) -> Section:
@@ -288,4 +290,6 @@ def cost(runs: Runs) -> Section:
     if busy:
         notes.append(f"Slots were training, not waiting, during {', '.join(busy)} of the launches' time.")
     run_costs = tables.run_costs(costs.run_costs(runs.rows))
-    return make_section("Cost", notes, [run_costs, tables.equal_seconds(costs.equal_seconds(runs.rows))])
+    by = runs.select_by
+    equal_seconds = tables.equal_seconds(costs.equal_seconds(runs.rows, f"val_{by}"), by)
+    return make_section("Cost", notes, [run_costs, equal_seconds])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tune_kmixup.core.config import Claims
+from tune_kmixup.core.config import Claims, SelectBy
 
 from .. import cross_task, gains, stats
 from ..claims import Verdict
@@ -26,7 +26,9 @@ from .formats import (
     format_percent,
     format_range,
     format_relative,
+    format_score,
     method_label,
+    score_label,
 )
 
 REFERENCES = {"mixup": "erm", "kmixup": "mixup", "placebo": "mixup"}  # what a method is compared with; else ERM
@@ -344,11 +346,11 @@ def verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
     )
 
 
-def selection_bias(bias: pd.DataFrame) -> pd.DataFrame:
-    """The numbers of `search_budget.selection_bias` in per cent."""
+def selection_bias(bias: pd.DataFrame, by: SelectBy) -> pd.DataFrame:
+    """The numbers of `search_budget.selection_bias` of a score, errors in per cent."""
     table = pd.DataFrame({"task": bias["task"], "method": bias["method"].map(method_label)})
     for column in ("at selection", "final", "optimism"):
-        table[f"{column}, val. error %"] = bias[column].map(format_percent)
+        table[f"{column}, {score_label(by)}"] = bias[column].map(lambda score: format_score(score, by))
     return table.assign(**{"ties, % of studies": bias["ties"].map(lambda share: format_percent(share, 0))})
 
 
@@ -361,13 +363,13 @@ def run_costs(costs: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def equal_seconds(best: pd.DataFrame) -> pd.DataFrame:
-    """The numbers of `costs.equal_seconds` in per cent."""
+def equal_seconds(best: pd.DataFrame, by: SelectBy) -> pd.DataFrame:
+    """The numbers of `costs.equal_seconds` of a score, errors in per cent."""
     return pd.DataFrame(
         {
             "task": best["task"],
             "method": best["method"].map(method_label),
-            "val. error % at equal seconds": best["val_error"].map(format_percent),
+            f"{score_label(by)} at equal seconds": best[f"val_{by}"].map(lambda score: format_score(score, by)),
             "same selection, % of splits": best["same"].map(lambda share: format_percent(share, 0)),
         }
     )

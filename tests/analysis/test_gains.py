@@ -31,6 +31,15 @@ def test_known_effects_are_estimated() -> None:
     assert gains.words(rows, "a/mlp", "mixup", "erm", Claims()) == "shown"
 
 
+@pytest.mark.parametrize("metric", ["test_macro_f1", "test_auroc"])
+def test_a_gain_is_positive_where_the_method_is_better_also_if_more_is_better(metric: str) -> None:
+    rows = made_up(np.random.default_rng(6), {"erm": 0.0, "mixup": 0.03}, tasks=["a/mlp"], splits=4)
+    rows[metric] = 1 - rows["test_error"]
+    error, more = (gains.gain(rows, "a/mlp", "mixup", "erm", metric=name) for name in ("test_error", metric))
+    assert more.mean == pytest.approx(error.mean) and more.low == pytest.approx(error.low) and error.mean > 0
+    assert gains.mean_metric(rows, "a/mlp", "erm", metric=metric).mean > 0.5
+
+
 def test_ties_count_half() -> None:
     rows = made_up(np.random.default_rng(8), {"erm": 0.0, "mixup": 0.0}, tasks=["a/mlp"])
     assert gains.share_better(rows.assign(test_error=0.1), "a/mlp", "mixup", "erm") == 0.5

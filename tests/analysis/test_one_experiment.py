@@ -48,6 +48,13 @@ def split(suite: Suite, number: int) -> Suite:
     return dataclasses.replace(suite, studies=tuple(s for s in suite.studies if s.task.outer_split == number))
 
 
+def test_launches_that_select_by_different_scores_are_not_merged(tmp_path: Path) -> None:
+    suites = part("mixup"), part("kmixup", select_by="balanced_error")
+    one, two = (filled(RunDir(tmp_path / str(i)), suite).path for i, suite in enumerate(suites))
+    with pytest.raises(BadInput, match=r"select by error and balanced_error: report them one by one\.$"):
+        load([one, two])
+
+
 @pytest.mark.parametrize("splits", [(0, 0), (0, 1)], ids=["of one split", "of two splits"])
 def test_a_method_has_one_range(splits: tuple[int, int], tmp_path: Path) -> None:
     """Two launches of k-mixup, with α to 1 in one and to 10 in the other, were pooled without a word."""

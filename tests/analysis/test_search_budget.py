@@ -71,6 +71,17 @@ def test_configurations_stopped_early_cost_their_seconds_and_are_never_the_best(
     assert search_budget.configuration_errors(rows).query("method == 'mixup'")["val_error"].min() == 0.1
 
 
+def test_another_score_may_select_and_is_the_worst_where_it_is_not_finite() -> None:
+    mixup = search_rows("mixup", [1, 1, 1], [0.3, 0.2, 0.1]).assign(val_nll=[np.nan, 0.5, 0.7])
+    rows = pd.concat([mixup, search_rows("kmixup", [1, 1, 1], [0.3, 0.2, 0.1])])
+    best = costs.equal_seconds(rows, "val_nll").set_index("method")
+    assert best.loc["mixup", "val_nll"] == 0.5 and best.loc["kmixup", "val_nll"] == 0.1
+    curve = search_budget.budget_curves(rows, random_order=True, score="val_nll").query("method == 'mixup'")
+    assert list(curve["val_nll"]) == pytest.approx([0.6, 0.5])
+    bias = search_budget.selection_bias(rows.assign(selected=False), "val_nll").set_index("method")
+    assert bias.loc["mixup", "at selection"] == 0.5
+
+
 def test_costs_add_up() -> None:
     rows = made_up(np.random.default_rng(4), tasks=["a/mlp"], splits=1)
     run_costs = costs.run_costs(rows).set_index("method")

@@ -70,6 +70,18 @@ def test_inspect_shows_the_columns_of_a_table_in_the_data_directory(tmp_path: Pa
     assert "customerID  left out  identifier" in printed
 
 
+@pytest.mark.parametrize(("rare", "warned"), [(8, True), (30, False)])
+def test_inspect_warns_of_uneven_classes_and_names_what_weighs_them_alike(
+    rare: int, warned: bool, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal():.4f},{'yes' if i < rare else 'no'}" for i in range(80)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,kind", *rows]))
+    printed = " ".join(run_cli_in_process("inspect", "mine.csv", "--label", "kind", "--batch-size", "8").split())
+    assert ("warning: class no has 9" in printed) == warned
+    assert ("launch with --select-by balanced_error, and report --metric test_balanced_error." in printed) == warned
+
+
 def test_inspect_warns_of_test_rows_that_are_trained_on(tmp_path: Path) -> None:
     rows = [f"{i % 20},{i % 20 * 7 % 5},{'test' if i >= 40 else 'train'},{i % 2}" for i in range(60)]
     (tmp_path / "mine.csv").write_text("\n".join(["a,b,set,kind", *rows]))

@@ -29,7 +29,7 @@ def launch(splits: int = 1, **changes: Any) -> LaunchStatus:
     names = [f"{task}@{split}/{method}" for task in TASKS for split in range(splits) for method in ("erm", "placebo")]
     fields: dict[str, Any] = {"state": "running", "slots": 2, "shares": {}, "trials_running": 2, "busy": None}
     studies = [StudyStatus(study=name, **counts, **rest) for name in names]
-    return LaunchStatus(**({"studies": studies, **fields, "options": [], "holder": ""} | changes))
+    return LaunchStatus(**({"studies": studies, **fields, "options": [], "select_by": "error", "holder": ""} | changes))
 
 
 @pytest.mark.parametrize(("apart", "counts"), [(False, ["1320/1320", "150/150", "30"]), (True, ["44/44", "5/5", "1"])])
@@ -43,6 +43,17 @@ def test_the_status_of_every_task_fits_80_columns(apart: bool, counts: list[str]
     assert len(methods) == len(TASKS) * (2 if apart else 1)
     assert all(cells[1:4] == counts for cells in methods), "in one piece"
     assert sum("tiny_imagenet/wide_resnet101_2" in line for line in lines) == (2 if apart else 1)
+
+
+def test_status_and_best_say_by_what_configurations_are_selected(run_dir: RunDir) -> None:
+    filled(run_dir, small_suite(select_by="nll"))
+    status, best = (run_cli_in_process(command, run_dir.path) for command in ("status", "best"))
+    for printed in (status, best):
+        assert "Configurations are selected by validation NLL (--select-by nll)." in printed
+    assert "val. score" in status and "%" not in status
+    assert json.loads(run_cli_in_process("status", run_dir.path, "--json"))["select_by"] == "nll"
+    found = json.loads(run_cli_in_process("best", run_dir.path, "--format", "json"))
+    assert {one["select_by"] for one in found} == {"nll"}
 
 
 def test_outer_splits_share_a_line_unless_told_otherwise(run_dir: RunDir) -> None:

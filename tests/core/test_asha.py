@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.helpers.suites import dropout_network, without_clock
 from tests.helpers.trainings import interrupt, through_rungs
 from tune_kmixup.core.asha import StudyRungs, rung_epochs, should_continue
-from tune_kmixup.core.config import Recipe, Task, Trial
+from tune_kmixup.core.config import Recipe, SelectBy, Task, Trial
 from tune_kmixup.data.prepare import Data, prepare
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.training import checkpoint, loop
@@ -93,6 +93,14 @@ def test_judging_changes_no_bit_of_the_training(
     assert rows[1].rungs == () and expected[0].rungs == ()
 
 
+@pytest.mark.parametrize("select_by", ["nll", "balanced_error"])
+def test_a_run_is_judged_by_what_the_suite_selects_by(iris: Data, select_by: SelectBy) -> None:
+    trial = dataclasses.replace(make_trial(), select_by=select_by)
+    rung_rows, rows = through_rungs(Training(TASK, trial, iris))
+    assert dict(rows[0].rungs) == {row.epochs: getattr(row, f"val_{select_by}") for row in rung_rows}
+    assert checkpoint.identity(TASK, trial) != checkpoint.identity(TASK, make_trial())
+
+
 @pytest.mark.parametrize("batched", [False, True])
 def test_only_the_first_seed_is_judged(iris: Data, batched: bool) -> None:
     one_seed, _ = through_rungs(Training(TASK, make_trial((0,), batched), iris))
@@ -142,4 +150,5 @@ def test_a_checkpoint_belongs_to_the_rungs_of_its_trial() -> None:
 
 
 def test_checkpoints_from_before_early_stopping_can_be_continued() -> None:
-    assert "rungs" not in checkpoint.identity(TASK, make_trial(rungs=()))
+    identity = checkpoint.identity(TASK, make_trial(rungs=()))
+    assert "rungs" not in identity and "select_by" not in identity

@@ -43,8 +43,10 @@ LITERALS = [
     (Recipe, "augment", "cutout"),
     (Suite, "sampler", "foo"),
     (Suite, "scheduler", "median"),
+    (Suite, "select_by", "accuracy"),
     (Draft, "sampler", "foo"),
     (Draft, "scheduler", "median"),
+    (Draft, "select_by", "accuracy"),
 ]
 
 

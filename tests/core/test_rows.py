@@ -113,7 +113,7 @@ def test_what_every_version_wrote_is_required(name: str) -> None:
         ({"phase": "final"}, "test_error=None does not fit phase=final: final runs alone have it"),
         ({"test_error": 0.1}, "test_error=0.1 does not fit phase=search: final runs alone have it"),
         ({"rungs": ((0, 0.5),)}, "rungs: epoch=0 is not a whole number ≥ 1"),
-        ({"rungs": ((1, 1.5),)}, r"rungs: error=1\.5 is not a finite number ≥ 0 ≤ 1"),
+        ({"rungs": ((1, -0.5),)}, r"rungs: score=-0\.5 is not a finite number ≥ 0"),
         ({"train_loss_by_epoch": (-1.0,), "val_error_by_epoch": (0.5,)}, "train_loss_by_epoch=-1.0 is not a finite"),
         ({"train_loss_by_epoch": (1.0,), "val_error_by_epoch": (1.5,)}, "val_error_by_epoch=1.5 is not a finite"),
         (
@@ -159,7 +159,7 @@ def test_lists_that_were_texts_are_read(name: str, text: str | None, items: Any)
     assert Row.from_json(row.to_json()) == row
 
 
-@pytest.mark.parametrize("text", ["one", "1", "1:x", "1:0.5:2", "nan:0.5", "1:nan", "1.5:0.5", ":"])
+@pytest.mark.parametrize("text", ["one", "1", "1:x", "1:0.5:2", "nan:0.5", "1:inf", "1.5:0.5", ":"])
 def test_a_text_that_is_no_list_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match=r"^rungs"):
         Row.from_json(one_row().to_json() | {"rungs": text})

@@ -70,7 +70,9 @@ def made_up_rows(suite: Suite, trial: Trial) -> list[Row]:
                 seed=seed,
                 val_error=error,
                 val_nll=3 * error,
+                val_balanced_error=1 - error,  # ranks the other way round
                 test_error=error if trial.phase == "final" else None,
+                test_balanced_error=1 - error if trial.phase == "final" else None,
             )
         )
     return rows

@@ -295,6 +295,18 @@ def test_a_method_with_values_that_cannot_be_trained_is_refused(
         build_suite(dataclasses.replace(IRIS, methods=("custom",)), tmp_path)
 
 
+def test_the_score_that_selects_is_frozen(tmp_path: Path) -> None:
+    """A suite.json of an earlier version names none: it selected by error."""
+    by_error, by_nll = (build_suite(dataclasses.replace(IRIS, select_by=by), tmp_path) for by in ("error", "nll"))
+    written = json.loads(to_json(by_error))
+    del written["select_by"]
+    assert from_json(json.dumps(written)) == by_error and from_json(to_json(by_nll)) == by_nll
+    run = RunDir(tmp_path / "run")
+    run.write_suite(by_error)
+    with pytest.raises(BadInput, match=r"these differ: select_by \(was error, now nll\)"):
+        check_continues(run, by_nll)
+
+
 def test_a_warm_start_proposes_what_an_earlier_run_selected(tmp_path: Path) -> None:
     suite, earlier = small_suite(), RunDir(tmp_path / "earlier")
     earlier.write_suite(suite)
@@ -303,7 +315,7 @@ def test_a_warm_start_proposes_what_an_earlier_run_selected(tmp_path: Path) -> N
         earlier.write_proposal(study.name, index, {"alpha": alpha})
         trial = suite.search_trial(study, index, {"alpha": alpha})
         earlier.write_rows(trial, made_up_rows(suite, trial))
-    best = earlier.proposals(study.name)[ranking(earlier.rows(study.name))[0]]
+    best = earlier.proposals(study.name)[ranking(earlier.rows(study.name), "error")[0]]
     new = RunDir(tmp_path / "new")
     assert warm_start_values(small_suite(trials=9), new, earlier) == {study.name: best}
     narrow = dataclasses.replace(study, space={"alpha": to_json_dict(FloatDistribution(10.0, 20.0))})

@@ -1,5 +1,6 @@
 """The Optuna studies exported from a run directory, read back by Optuna."""
 
+import math
 import random
 import sqlite3
 from collections.abc import Sequence
@@ -18,7 +19,16 @@ from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.core.selection import completed_configurations, ranking, selected, validation_score
-from tune_kmixup.search.export import NOT_COMPARED, STOPPED, TIE_BREAK, UNKNOWN_TIME, export, exported_trials, times
+from tune_kmixup.search.export import (
+    NOT_COMPARED,
+    NOT_FINITE,
+    STOPPED,
+    TIE_BREAK,
+    UNKNOWN_TIME,
+    export,
+    exported_trials,
+    times,
+)
 from tune_kmixup.store.run_dir import Results, RunDir
 from tune_kmixup.store.schema import StudyRows
 
@@ -46,8 +56,8 @@ def test_states_values_and_attributes(half_done: RunDir, tmp_path: Path) -> None
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
     rows = half_done.rows("iris/mlp@0/kmixup")
-    assert study.best_trial.user_attrs["index"] == ranking(rows)[0]
-    assert study.best_value == validation_score(r for r in rows if r.trial == ranking(rows)[0])[0]
+    assert study.best_trial.user_attrs["index"] == ranking(rows, "error")[0]
+    assert study.best_value == validation_score((r for r in rows if r.trial == ranking(rows, "error")[0]), "error")[0]
     assert study.trials[1].params == {"alpha": 2.0, "log2_k": 3}
     assert study.trials[2].user_attrs["error"] == "out of memory"
     assert study.user_attrs["task"] == "iris/mlp@0" and study.user_attrs["method"] == "kmixup"
@@ -133,17 +143,18 @@ def test_the_best_trial_is_the_one_that_is_selected(suite: Suite, part: int) -> 
     for _ in range(50):
         rows, shortlist = simulated_rows(chance), chance.choice([1, 3])
         proposals = {row.trial: {"alpha": row.alpha, "log2_k": row.k // 2} for row in rows}
-        trials = exported_trials(Results(proposals, rows, {}), suite.studies[2], shortlist)
-        chosen, complete = selected(rows, shortlist), completed_configurations(rows)
+        trials = exported_trials(Results(proposals, rows, {}), suite.studies[2], replace(suite, shortlist=shortlist))
+        chosen, complete = selected(rows, shortlist, "error"), completed_configurations(rows)
         assert [t.user_attrs["index"] for t in trials if "selected" in t.user_attrs] == [chosen] * (chosen is not None)
         if complete:
-            assert best_of(trials) == (ranking(rows)[0] if chosen is None else chosen)
+            assert best_of(trials) == (ranking(rows, "error")[0] if chosen is None else chosen)
         least = min((trial.value for trial in trials if trial.state == TrialState.COMPLETE), default=0.0)
         for trial in trials:
             index, why = trial.user_attrs["index"], trial.user_attrs.get("pruned")
             runs = [row for row in rows if row.trial == index]
             ties = trial.value == pytest.approx(least + TIE_BREAK, abs=TIE_BREAK / 10)
-            assert trial.value == pytest.approx(validation_score(runs)[0] + TIE_BREAK * ties, abs=TIE_BREAK / 10)
+            value = validation_score(runs, "error")[0] + TIE_BREAK * ties
+            assert trial.value == pytest.approx(value, abs=TIE_BREAK / 10)
             assert trial.user_attrs["runs"] == len(runs) and (trial.state == TrialState.PRUNED) == (why is not None)
             assert (why == STOPPED) == (index not in complete)
             assert why != NOT_COMPARED or trial.value < least
@@ -161,15 +172,23 @@ def test_the_best_trials_of_published_searches_are_those_of_their_report() -> No
         rows = by_study[study.task.outer_split, study.method]
         if study.space:
             best = best_of(published_trials(launch.suite, study, rows))
-            assert best == selected(rows, launch.suite.shortlist)
-            changed += best != ranking(rows)[0]
+            assert best == selected(rows, launch.suite.shortlist, "error")
+            changed += best != ranking(rows, "error")[0]
     assert changed > 10, "the shortlist changed what was best on the search seeds"
 
 
 def published_trials(suite: Suite, study: Study, rows: list[Row]) -> list[FrozenTrial]:
     """The trials of rows whose proposals are not published, but follow from them."""
     proposals = {row.trial: StudyRows(suite, study).values_of(row) for row in rows}
-    return exported_trials(Results(proposals, rows, {}), study, suite.shortlist)
+    return exported_trials(Results(proposals, rows, {}), study, suite)
+
+
+def test_of_values_that_are_not_finite_only_that_of_the_best_trial_is_complete(suite: Suite) -> None:
+    rows = [one_row(trial=index, val_nll=None, alpha=1.0 - 0.1 * index) for index in range(3)]
+    by_nll = replace(suite, select_by="nll")
+    trials = exported_trials(Results({i: {"alpha": 1.0} for i in range(3)}, rows, {}), suite.studies[1], by_nll)
+    assert [trial.user_attrs.get("pruned") for trial in trials] == [NOT_FINITE, NOT_FINITE, None]
+    assert best_of(trials) == selected(rows, 1, "nll") == 2
 
 
 # Times and curves
@@ -188,14 +207,18 @@ def test_a_search_starts_with_its_first_run_and_ends_with_its_last() -> None:
 
 
 def test_intermediate_values_are_curves_or_else_errors_at_rungs() -> None:
-    study = small_suite().studies[1]
+    suite = small_suite()
     curves = {"train_loss_by_epoch": (1.0, 0.5), "val_error_by_epoch": (0.75, 0.5)}
     rows = [one_row(trial=0, rungs=(Rung(1, 0.75),)), one_row(trial=0, seed=1)]
     rows += [one_row(trial=1, rungs=(Rung(1, 0.75),), **curves)]
     rows += [one_row(trial=1, seed=1, **{**curves, "val_error_by_epoch": (0.25, 0.0)})]
-    rungs, means = exported_trials(Results({0: {"alpha": 1.0}, 1: {"alpha": 1.0}}, rows, {}), study, 1)
+    rungs, means = exported_trials(Results({0: {"alpha": 1.0}, 1: {"alpha": 1.0}}, rows, {}), suite.studies[1], suite)
     assert rungs.intermediate_values == {1: 0.75}, "the error of the first seed at its rung"
     assert means.intermediate_values == {1: 0.5, 2: 0.25}, "means over the seeds"
+    by_nll = replace(suite, select_by="nll")
+    rows[2] = replace(rows[2], rungs=(Rung(1, None),))
+    _, of_nll = exported_trials(Results({0: {"alpha": 1.0}, 1: {"alpha": 1.0}}, rows, {}), suite.studies[1], by_nll)
+    assert of_nll.intermediate_values == {1: math.inf}, "curves are of the error"
 
 
 # Other storages

@@ -79,7 +79,7 @@ LONG = "x" * 5000
             first(test_reliability="1:0.5"),
             "test_reliability='1:0.5' is not a list of .rows, confidence, accuracy",
         ),
-        (ROWS, first(rungs="one"), "rungs='one' is not a list of .epoch, error"),
+        (ROWS, first(rungs="one"), "rungs='one' is not a list of .epoch, score"),
         (ROWS, first(task="wine/mlp"), "task='wine/mlp' does not fit its place and suite.json, which say 'iris/mlp'"),
         (ROWS, first(method="mixup"), "method='mixup' does not fit its place"),
         (ROWS, first(method="<b>"), "method='<b>' is not a name of lower-case letters"),
@@ -113,6 +113,12 @@ def test_what_does_not_fit_is_refused_by_every_command_with_its_reason(
     assert f"{path.name} cannot be read (" in line and "delete" in line
     with pytest.raises(BadInput, match=rule):
         launch_status(run_dir)
+
+
+def test_a_row_without_the_score_that_selects_is_refused(run_dir: RunDir, suite: Suite) -> None:
+    by_balanced_error = dataclasses.replace(suite, select_by="balanced_error")
+    edit(filled(run_dir, by_balanced_error), ROWS, first(val_balanced_error=None))
+    assert "val_balanced_error is missing, by which suite.json selects" in refusal(run_dir, by_balanced_error)
 
 
 def test_deep_nesting_and_constants_are_no_json() -> None:

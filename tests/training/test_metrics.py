@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
-from torch import nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_kmixup.core.config import Recipe, Task
@@ -26,8 +29,57 @@ def test_scores_computed_by_hand() -> None:
 
 def test_a_diverged_network_is_wrong_everywhere() -> None:
     logits = torch.full((4, 3), float("nan"))
-    assert scores(logits, torch.zeros(4, dtype=torch.long)) == {"error": 1.0, "nll": None, "brier": None}
+    expected = {"error": 1.0, "nll": None, "brier": None, "balanced_error": 1.0, "macro_f1": 0.0, "auroc": None}
+    assert scores(logits, torch.zeros(4, dtype=torch.long)) == expected
     assert calibration(logits, torch.zeros(4, dtype=torch.long))["ece"] is None
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """Logits with ties, and labels that may leave out classes, or be of one class."""
+    classes, rows = draw(st.integers(2, 5)), draw(st.integers(1, 30))
+    labels = st.integers(0, draw(st.integers(0, classes - 1)))
+    y = draw(st.lists(labels, min_size=rows, max_size=rows))
+    values = st.lists(st.integers(-3, 3), min_size=rows * classes, max_size=rows * classes)
+    return torch.tensor(draw(values)).reshape(rows, classes).float(), torch.tensor(y)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of classes without rows
+@settings(deadline=None)
+@given(predictions())
+def test_class_scores_agree_with_scikit_learn(drawn: tuple[Tensor, Tensor]) -> None:
+    logits, y = drawn
+    values, predicted = scores(logits, y), logits.argmax(1)
+    assert values["balanced_error"] == pytest.approx(1 - sklearn.metrics.balanced_accuracy_score(y, predicted))
+    f1 = sklearn.metrics.f1_score(y, predicted, average="macro", zero_division=0.0)
+    assert values["macro_f1"] == pytest.approx(f1)
+
+
+@settings(deadline=None)
+@given(predictions())
+def test_the_auroc_agrees_with_scikit_learn_on_the_classes_present(drawn: tuple[Tensor, Tensor]) -> None:
+    logits, y = drawn
+    probabilities, present = logits.double().softmax(1), sorted(set(y.tolist()))
+    area = sklearn.metrics.roc_auc_score
+    if len(present) == 1:
+        assert scores(logits, y)["auroc"] is None
+    elif logits.shape[1] == 2:
+        assert scores(logits, y)["auroc"] == pytest.approx(area(y, probabilities[:, 1]))
+    else:
+        against_rest = [area(y == label, probabilities[:, label]) for label in present]
+        assert scores(logits, y)["auroc"] == pytest.approx(np.mean(against_rest))
+    if logits.shape[1] == len(present) > 2:
+        assert scores(logits, y)["auroc"] == pytest.approx(area(y, probabilities, multi_class="ovr"))
+
+
+def test_scores_of_a_class_that_is_never_predicted_or_has_no_rows_or_a_prediction_that_is_not_finite() -> None:
+    """Class 1 has rows and no predictions, 2 a prediction and no rows, 3 neither. The last row predicts nothing."""
+    logits = torch.eye(4)[[0, 0, 2, 0, 0]]
+    logits[4, 3] = float("inf")
+    values = scores(logits, torch.tensor([0, 0, 0, 1, 0]))
+    assert values["balanced_error"] == pytest.approx(1 - (2 / 4 + 0) / 2)
+    assert values["macro_f1"] == pytest.approx((2 * 2 / (4 + 3) + 0 + 0) / 3)
+    assert values["auroc"] is None
 
 
 def test_calibration_error_computed_by_hand() -> None:

@@ -29,7 +29,7 @@ from tune_kmixup.core.selection import (
     stopped_configurations,
 )
 from tune_kmixup.planning.suite import build_suite, check_continues
-from tune_kmixup.search.export import export, rung_errors
+from tune_kmixup.search.export import export, rung_scores
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import study_status
 from tune_kmixup.tuning.scheduler import SuiteScheduler
@@ -127,10 +127,10 @@ def test_every_configuration_is_done_once_however_often_the_launch_is_killed(
         assert len(configurations) == suite.trial_count(study)
         assert all(len(runs) == (1 if index in early else 2) for index, runs in configurations.items())
         assert bool(early) == bool(study.space), "the only configuration of a study is never stopped"
-        assert len(early) < len(configurations) and ranking(rows)[0] not in early
-        assert {row.trial for row in final_rows(rows, 1)} == {ranking(rows)[0]} and len(final_rows(rows, 1)) == 3
+        assert len(early) < len(configurations) and ranking(rows, "error")[0] not in early
+        assert [row.trial for row in final_rows(rows, 1, "error")] == [ranking(rows, "error")[0]] * 3
         for epoch in (5, 15) if study.space else ():
-            errors = {index: rung_errors(runs) for index, runs in configurations.items()}
+            errors = {index: rung_scores(runs) for index, runs in configurations.items()}
             best = min((i for i in errors if epoch in errors[i]), key=lambda index: errors[index][epoch])
             assert best not in early or errors[best].keys() > {epoch}, "the best configuration at a rung goes on"
         status = study_status(suite, study, rows, {}, ())
@@ -150,7 +150,7 @@ def test_with_one_slot_a_killed_search_ends_like_an_uninterrupted_one(sampler: s
     rebuilt = make_searcher(suite, RunDir(tmp_path / "whole"))
     for name, queue in uninterrupted.queues.items():
         rebuilt_queue = rebuilt.queues[name]
-        assert rebuilt_queue.search.rungs.errors == queue.search.rungs.errors
+        assert rebuilt_queue.search.rungs.scores == queue.search.rungs.scores
         if queue.search.space:
             expected, trials = (
                 [(t.state, t.value, t.params, t.intermediate_values) for t in optuna_study.trials]
@@ -226,7 +226,7 @@ def test_stopped_trials_are_exported_as_pruned_with_their_errors_at_rungs(run_di
         pruned = {t.user_attrs["index"] for t in exported.trials if t.state == TrialState.PRUNED}
         assert pruned == stopped_configurations(rows)
         assert {t.state for t in exported.trials} == {TrialState.PRUNED, TrialState.COMPLETE}
-        assert exported.best_trial.user_attrs["index"] == ranking(rows)[0]
+        assert exported.best_trial.user_attrs["index"] == ranking(rows, "error")[0]
         live = {t.number: (t.value, t.intermediate_values) for t in optuna_study.trials}
         assert live == {t.number: (t.value, t.intermediate_values) for t in exported.trials}
 
@@ -296,10 +296,10 @@ def test_a_launch_that_stops_trials_early(ray_address: str, tmp_path: Path, batc
             assert stopped or row.status == "ok"
             assert row.epochs in ((5, 15) if row.status == "stopped" else (45,))
         assert all(
-            list(rung_errors(runs)) == [5, 15] and len(runs) == 2 for runs in completed_configurations(rows).values()
+            list(rung_scores(runs)) == [5, 15] and len(runs) == 2 for runs in completed_configurations(rows).values()
         )
-        assert {row.trial for row in final_rows(rows, 1)} == {ranking(rows)[0]} and len(final_rows(rows, 1)) == 2
-        assert ranking(rows)[0] not in stopped_configurations(rows)
+        assert [row.trial for row in final_rows(rows, 1, "error")] == [ranking(rows, "error")[0]] * 2
+        assert ranking(rows, "error")[0] not in stopped_configurations(rows)
     assert early > 0
     status = run_cli_in_process("status", run.path)
     assert f"{early} configurations were stopped early." in status and "runs left" not in status

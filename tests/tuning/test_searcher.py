@@ -1,12 +1,15 @@
 """Which trials the searcher hands out, over all studies, and what an interruption leaves for the next launch."""
 
+import dataclasses
 import itertools
 import math
 import random
 from collections import Counter
 from pathlib import Path
+from statistics import fmean
 from typing import get_args
 
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,12 +19,15 @@ from ray.tune.search import Searcher
 from search_spaces.methods import ALPHA, to_json_dict
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite
+from tune_kmixup.analysis.load import load
 from tune_kmixup.core.config import Sampler, Study, Suite, Trial
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
+from tune_kmixup.search.export import NOT_FINITE, export, exported_trials
+from tune_kmixup.search.optuna_study import Search
 from tune_kmixup.search.retries import LOST_NODES, RETRIES
 from tune_kmixup.search.samplers import finite_values, grid
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.store.status import study_status
+from tune_kmixup.store.status import launch_status, study_status
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.slots import EqualSlots, Node
 
@@ -72,8 +78,8 @@ def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
         search_runs = by_configuration(rows)
         assert len(search_runs) == (1 if study.method == "erm" else suite.trials)
         assert all(len(runs) == suite.search_seeds for runs in search_runs.values())
-        finals = final_rows(rows, 1)
-        assert {row.trial for row in finals} == {ranking(rows)[0]}
+        finals = final_rows(rows, 1, "error")
+        assert {row.trial for row in finals} == {ranking(rows, "error")[0]}
         assert len({row.seed for row in finals}) == len(finals) == suite.final_seeds
         assert len(rows) == suite.trial_count(study) * suite.search_seeds + suite.final_seeds
 
@@ -89,6 +95,50 @@ def test_no_slot_is_idle_while_any_study_has_work(suite: Suite, run_dir: RunDir)
     searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     final = suggest(searcher)
     assert final and final[1].phase == "final" and final[1].study == "iris/mlp@0/erm"
+
+
+def test_everything_follows_the_score_by_which_the_suite_selects(run_dir: RunDir, tmp_path: Path) -> None:
+    """What Optuna is told, shortlist, final runs, status, export and report. Made-up balanced errors reverse errors."""
+    suite = small_suite(select_by="balanced_error", shortlist=2)
+    simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
+    export(run_dir, str(tmp_path / "optuna.db"))
+    final = load([run_dir.path]).final
+    for study, status in zip(suite.studies, launch_status(run_dir).studies, strict=True):
+        rows = run_dir.rows(study.name)
+        scores = {i: fmean(1 - row.val_error for row in runs) for i, runs in by_configuration(rows).items()}
+        assert status.best == pytest.approx(min(scores.values()))
+        assert {row.trial for row in rows if row.phase == "final"} == {selected(rows, 2, "balanced_error")}
+        of_study = (final["method"] == study.method) & (final["outer_split"] == study.task.outer_split)
+        assert set(final[of_study]["trial"]) == {selected(rows, 2, "balanced_error")}
+        if study.space:
+            shortlist = sorted(scores, key=scores.__getitem__)[:2]
+            assert {row.trial for row in rows if row.phase == "shortlist"} == set(shortlist)
+            told = Search(suite, study, run_dir.study_results(suite, study)).optuna_study
+            assert told.best_trial.number == shortlist[0]
+            assert [trial.value for trial in told.trials] == pytest.approx([scores[i] for i in range(4)])
+            exported = optuna.load_study(study_name=study.name, storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+            assert exported.best_trial.user_attrs["index"] == selected(rows, 2, "balanced_error")
+            assert exported.metric_names == ["balanced validation error"]
+            assert selected(rows, 2, "error") not in shortlist
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+def test_a_search_by_nll_goes_on_after_a_run_whose_nll_is_not_finite(sampler: Sampler, run_dir: RunDir) -> None:
+    suite = small_suite(select_by="nll", sampler=sampler, trials=12, search_seeds=1)
+    suite = dataclasses.replace(suite, studies=suite.studies[1:2])
+    run_dir.write_suite(suite)
+    searcher = make_searcher(suite, run_dir)
+    while new := suggest(searcher):
+        ray_id, trial = new
+        rows = made_up_rows(suite, trial)
+        if trial.phase == "search" and trial.index % 2:
+            rows = [dataclasses.replace(row, val_nll=None) for row in rows]
+        searcher.on_trial_complete(ray_id, ray_result(rows))
+    results = run_dir.study_results(suite, suite.studies[0])
+    chosen = selected(results.rows, 1, "nll")
+    assert chosen is not None and chosen % 2 == 0 and len(final_rows(results.rows, 1, "nll")) == suite.final_seeds
+    exported = exported_trials(results, suite.studies[0], suite)
+    assert [trial.user_attrs.get("pruned") for trial in exported] == [None, NOT_FINITE] * 6
 
 
 @settings(max_examples=15, deadline=None)
@@ -118,8 +168,8 @@ def test_the_shortlist_runs_between_search_and_final_trials(run_dir: RunDir) -> 
         rows = run_dir.rows(study.name)
         assert len(rows) == suite.run_count(study)
         compared = [row for row in rows if row.phase == "shortlist"]
-        assert {row.trial for row in compared} == (set(ranking(rows)[:2]) if study.space else set())
-        assert {row.trial for row in rows if row.phase == "final"} == {selected(rows, 2)}
+        assert {row.trial for row in compared} == (set(ranking(rows, "error")[:2]) if study.space else set())
+        assert {row.trial for row in rows if row.phase == "final"} == {selected(rows, 2, "error")}
         status = study_status(suite, study, rows, {}, [])
         assert (status.search_done, status.final_done, status.missing) == (status.search_planned, 3, 0)
     assert make_searcher(suite, run_dir).finished()
@@ -135,7 +185,7 @@ def test_a_larger_search_makes_another_shortlist_and_keeps_what_was_compared(run
     for study in larger.studies:
         rows = run_dir.rows(study.name)
         compared = {row.trial for row in rows if row.phase == "shortlist"}
-        assert not study.space or set(ranking(rows)[:2]) <= compared
+        assert not study.space or set(ranking(rows, "error")[:2]) <= compared
         changed += len(compared) > 2
     assert changed, "no shortlist changed: the test shows nothing"
 
@@ -287,7 +337,7 @@ def test_a_larger_budget_extends_a_finished_suite(run_dir: RunDir) -> None:
     for study in larger.studies:
         rows = run_dir.rows(study.name)
         assert len(by_configuration(rows)) == larger.trial_count(study)
-        assert len(final_rows(rows, 1)) == 7
+        assert len(final_rows(rows, 1, "error")) == 7
         keys = [(row.phase, row.trial, row.seed) for row in rows]
         assert len(set(keys)) == len(keys), "a run was done twice"
 
@@ -312,7 +362,7 @@ def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: 
             searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert searcher.failures() == {failing: "RuntimeError: out of luck"}
     assert run_dir.failures("iris/mlp@0/mixup") == {"search-0001": "RuntimeError: out of luck"}
-    assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"), 1)) == suite.final_seeds
+    assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"), 1, "error")) == suite.final_seeds
     simulate(suite, run_dir.path, slots=1, rng=random.Random(0))
     assert run_dir.failures("iris/mlp@0/mixup") == {}
     assert len(by_configuration(run_dir.rows("iris/mlp@0/mixup"))) == suite.trials

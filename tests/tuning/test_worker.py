@@ -19,5 +19,7 @@ def test_a_node_with_another_copy_of_the_data_is_refused(tmp_path: Path) -> None
         np.savez(folder / "mine.npz", x=x, y=np.arange(10) % 2)
     identity = Identity(data={"mine": fingerprint("mine", copies[0])})
     check_copy("mine", copies[1], identity)
-    with pytest.raises(BadInput, match=r"dataset='mine' is another on .*: copy .*other/mine.npz from there, or share it"):
+    with pytest.raises(
+        BadInput, match=r"dataset='mine' is another on .*: copy .*other/mine.npz from there, or share it"
+    ):
         check_copy("mine", copies[2], identity)

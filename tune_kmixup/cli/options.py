@@ -276,6 +276,14 @@ class SearchOptions:
             f"Default: {DEFAULTS.scheduler}, or the suite's.",
         ),
     ] = None
+    select_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Score on validation rows that is searched and selected by: error, nll or balanced_error (of uneven "
+            f"classes). Default: {DEFAULTS.select_by}, or the suite's.",
+        ),
+    ] = None
     seed: Annotated[
         int | None,
         count(
@@ -410,7 +418,11 @@ Format = Annotated[
 ]
 Metric = Annotated[
     str,
-    typer.Option(metavar="NAME", help="Metric of the first table: test_error, test_nll, test_brier or test_ece."),
+    typer.Option(
+        metavar="NAME",
+        help="Metric of the first table: test_error, test_nll, test_brier, test_ece, test_balanced_error, "
+        "test_macro_f1 or test_auroc.",
+    ),
 ]
 Level = Annotated[
     float | None,

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tune_kmixup.cli.inspection import own_data_lines
-from tune_kmixup.cli.render import format_estimate, format_space, make_table
+from tune_kmixup.cli.render import format_estimate, format_space, make_table, selection_lines
 from tune_kmixup.core.config import Study, Suite
 from tune_kmixup.data.download import needs_download
 from tune_kmixup.planning.costs import task_seconds
@@ -28,7 +28,7 @@ def plan_lines(suite: Suite, resources: Resources, data_dir: Path) -> Iterator[s
     seconds = task_seconds(suite, data_dir) if resources.device == "cpu" else {}
     yield time_line(seconds, at_most=suite.scheduler != "none")
     yield from own_data_lines(suite, data_dir)
-    yield from (*finite_lines(suite), *repeat_lines(suite), *claim_lines(suite))
+    yield from (*finite_lines(suite), *selection_lines(suite.select_by), *repeat_lines(suite), *claim_lines(suite))
     if suite.expectation:
         yield f"Expected: {suite.expectation}"
     if suite.scheduler != "none":

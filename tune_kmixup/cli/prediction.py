@@ -70,7 +70,7 @@ def load_chosen(run: RunDir, chosen: Best, load: Iterable[str | Path] = ()) -> M
         raise BadInput(f"load={paths} is not what run_dir={str(run.path)!r} was trained with: restore the files.")
     study = study_name(chosen.task, chosen.outer_split, chosen.method)
     with run.local_copy() as local:
-        rows = final_rows(local.study_results(suite, suite.study(study)).rows, suite.shortlist)
+        rows = final_rows(local.study_results(suite, suite.study(study)).rows, suite.shortlist, suite.select_by)
     rows = [row for row in rows if row.status == "ok"]
     if not rows:
         raise BadInput(f"study={study!r} has no final run that did not diverge: choose another --method.")

@@ -10,7 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tune_kmixup.core.config import SelectBy
 from tune_kmixup.core.coordinates import symbol
+from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import printable
 from tune_kmixup.store.status import LaunchStatus, StudyStatus, merge_splits, resume_command
 
@@ -61,9 +63,19 @@ def format_percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.2f} %"
 
 
+def format_score(score: float | None, by: SelectBy) -> str:
+    """A score on validation rows: errors in per cent, the NLL in nats."""
+    return format_percent(score) if by != "nll" or score is None else f"{score:.3f}"
+
+
 def format_space(names: Iterable[str]) -> str:
     """The hyperparameters that a method leaves free."""
     return ", ".join(map(symbol, names)) or "nothing"
+
+
+def selection_lines(by: SelectBy) -> list[str]:
+    """By what configurations are selected, unless it is the usual."""
+    return [] if by == "error" else [f"Configurations are selected by {SELECTED_BY[by]} (--select-by {by})."]
 
 
 def status_table(status: LaunchStatus, splits: bool = False) -> Table:
@@ -83,8 +95,9 @@ def status_table(status: LaunchStatus, splits: bool = False) -> Table:
             search = f"{study.search_done}/{study.search_planned}"
             final = f"{study.final_done}/{study.final_planned}"
             counts = (study.running or "", len(study.failed) or "")
-            rows.append((f"  {study.method}", search, final, *counts, format_percent(study.best)))
-    columns = ("task, method", ">search", ">final", ">now", ">failed", ">val. error")
+            rows.append((f"  {study.method}", search, final, *counts, format_score(study.best, status.select_by)))
+    score = ">val. error" if status.select_by == "error" else ">val. score"
+    columns = ("task, method", ">search", ">final", ">now", ">failed", score)
     return make_table(f"runs; launch: {status.state}", columns, rows)
 
 
@@ -110,6 +123,7 @@ def ending_lines(outcome: "Outcome", out_dir: Path, resumed: str) -> list[str]:
 def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
     """The lines below the status table: failed trials, how busy the slots were, and what is left."""
     lines = [f"It is being launched by {status.holder}."] if status.holder else []
+    lines += selection_lines(status.select_by)
     for study in status.studies:
         lines += failure_lines({f"{study.study}/{trial}": error for trial, error in study.failed.items()})
     if status.busy is not None:

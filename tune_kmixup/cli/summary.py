@@ -13,7 +13,7 @@ from tune_kmixup.analysis.best_script import script
 from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import conclusions, render, tables
 from tune_kmixup.analysis.report.formats import format_estimate, method_label
-from tune_kmixup.cli.render import make_table
+from tune_kmixup.cli.render import make_table, selection_lines
 
 BEST_FORMATS = ("table", "json", "python")
 
@@ -44,7 +44,7 @@ def show_comparison(
     columns = ("task, method", f">{headline.columns[2]}", ">gain", ">α", ">k")
     title = f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals"
     console.print(make_table(title, columns, headline_rows(headline)))
-    for line in conclusions.conclusions(runs, level):
+    for line in conclusions.conclusions(runs, level, metric):
         console.print(line)
     console.print(f"report: {paths.get('html', out)}", soft_wrap=True)
 
@@ -81,6 +81,8 @@ def show_best(console: Console, found: Sequence[Best], format: str) -> None:
             "Test errors are those of the method as tuned, over all outer splits. Where these selected different "
             "configurations, the one most like the others is shown, with its split."
         )
+        for line in selection_lines(found[0].select_by):
+            console.print(line)
 
 
 def to_json(best: Best) -> dict[str, object]:

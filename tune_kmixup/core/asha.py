@@ -23,45 +23,45 @@ def rung_epochs(epochs: int) -> tuple[int, ...]:
     return tuple(sorted(thirds - {epochs}))
 
 
-def should_continue(error: float, errors: Collection[float]) -> bool:
-    """Whether a trial is among the best max(1, ⌊n / 3⌋) of the n errors recorded at a rung so far.
+def should_continue(score: float, scores: Collection[float]) -> bool:
+    """Whether a trial is among the best max(1, ⌊n / 3⌋) of the n scores recorded at a rung so far.
 
-    Equal errors have equal ranks. So the best trial so far always continues, and so does every trial that ties with it.
-    With few validation rows ties are frequent, and more than one in three continue.
+    Equal scores have equal ranks. So the best trial so far always continues, and so does every trial that ties with it.
+    With few validation rows ties of errors are frequent, and more than one in three continue.
 
     Args:
-        error: validation error of the trial; NaN counts as the worst.
-        errors: the n errors recorded at this rung, including `error`.
+        score: of the trial on validation rows, the smaller the better; NaN counts as the worst.
+        scores: the n scores recorded at this rung, including `score`.
     """
-    better = sum(nan_as_worst(other) < nan_as_worst(error) for other in errors)
-    return better < max(1, len(errors) // REDUCTION_FACTOR)
+    better = sum(nan_as_worst(other) < nan_as_worst(score) for other in scores)
+    return better < max(1, len(scores) // REDUCTION_FACTOR)
 
 
-def nan_as_worst(error: float) -> float:
-    return math.inf if math.isnan(error) else error
+def nan_as_worst(score: float) -> float:
+    return math.inf if math.isnan(score) else score
 
 
 class StudyRungs:
-    """The validation errors that the configurations of one study had at its rungs."""
+    """The scores on validation rows that the configurations of one study had at its rungs."""
 
     def __init__(self) -> None:
-        self.errors: dict[int, dict[int, float]] = {}  # epoch -> index of the configuration -> error
+        self.scores: dict[int, dict[int, float]] = {}  # epoch -> index of the configuration -> score
 
-    def record(self, index: int, errors: Mapping[int, float]) -> dict[int, float]:
-        """Records the errors of a configuration. An error that is already recorded stays as it is.
+    def record(self, index: int, scores: Mapping[int, float]) -> dict[int, float]:
+        """Records the scores of a configuration. A score that is already recorded stays as it is.
 
         Args:
             index: index of the configuration.
-            errors: epoch -> validation error.
+            scores: epoch -> score.
 
         Returns:
-            The part of `errors` that was not recorded before.
+            The part of `scores` that was not recorded before.
         """
-        new = {epoch: error for epoch, error in errors.items() if index not in self.errors.get(epoch, {})}
-        for epoch, error in new.items():
-            self.errors.setdefault(epoch, {})[index] = error
+        new = {epoch: score for epoch, score in scores.items() if index not in self.scores.get(epoch, {})}
+        for epoch, score in new.items():
+            self.scores.setdefault(epoch, {})[index] = score
         return new
 
     def should_continue(self, index: int, epoch: int) -> bool:
-        """Whether a configuration continues past a rung where its error is recorded; see the function of this name."""
-        return should_continue(self.errors[epoch][index], self.errors[epoch].values())
+        """Whether a configuration continues past a rung where its score is recorded; see the function of this name."""
+        return should_continue(self.scores[epoch][index], self.scores[epoch].values())

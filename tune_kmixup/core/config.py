@@ -22,6 +22,7 @@ from tune_kmixup.core.space import point_count
 Phase = Literal["search", "shortlist", "final"]
 Sampler = Literal["tpe", "random", "qmc", "gp", "grid"]
 Scheduler = Literal["none", "asha"]
+SelectBy = Literal["error", "nll", "balanced_error"]  # names of columns, without `val_`
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # names become parts of paths
 CLAIM_NUMBERS = ("1", "2", "3", "4")
@@ -301,6 +302,7 @@ class Suite:
         expectation: what was expected of this suite before its first trial, and why, in words.
         curves: whether rows hold training loss and validation error after each epoch. No other number depends on it.
         save_models: whether the weights of final runs are kept.
+        select_by: the score on validation rows that the search minimises, and by which configurations are selected.
         identity: data, `--load` files and version of the numbers.
         format: 2; format 1, of version 0.1.0 and before, is read and reported, and not resumed.
 
@@ -323,6 +325,7 @@ class Suite:
     expectation: str = ""
     curves: bool = False
     save_models: bool = False
+    select_by: SelectBy = "error"
     identity: Identity = Identity()
     format: int = 2
 
@@ -386,7 +389,16 @@ class Suite:
         stops_early = self.scheduler == "asha" and study.space  # a single configuration has no competitors
         rungs = asha.rung_epochs(study.task.recipe.epochs) if stops_early else ()
         seeds = self.seeds(study, "search")
-        return Trial(study.name, index, "search", dict(values), seeds, rungs=rungs, curves=self.curves)
+        return Trial(
+            study.name,
+            index,
+            "search",
+            dict(values),
+            seeds,
+            rungs=rungs,
+            curves=self.curves,
+            select_by=self.select_by,
+        )
 
     def shortlist_trial(self, study: Study, index: int, values: Mapping[str, float]) -> "Trial":
         """The trial that compares configuration `index` again after the search."""
@@ -435,7 +447,7 @@ class Draft:
         expectation: see `Suite`.
         claims: what decides the claims of the paper. A claim without a family gets all tasks that have the three
             methods.
-        curves: see `Suite`, as for `save_models`.
+        curves: see `Suite`, as for `save_models` and `select_by`.
 
     Raises:
         BadInput: if a value is of another type or out of range.
@@ -461,6 +473,7 @@ class Draft:
     expectation: str = ""
     curves: bool = False
     save_models: bool = False
+    select_by: SelectBy = "error"
 
     def __post_init__(self) -> None:
         budgets = ("trials", "search_seeds", "final_seeds", "shortlist", "epochs", "batch_size")
@@ -481,6 +494,7 @@ class Trial:
         batched: whether all seeds are trained together; otherwise one after another.
         rungs: numbers of epochs after which the run of the first seed is judged, and the trial may be stopped.
         curves: see `Suite`.
+        select_by: see `Suite`; of search trials, by what their run is judged.
     """
 
     study: str
@@ -491,6 +505,7 @@ class Trial:
     batched: bool = False
     rungs: tuple[int, ...] = ()
     curves: bool = False
+    select_by: SelectBy = "error"
 
     @property
     def name(self) -> str:

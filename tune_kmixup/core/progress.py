@@ -44,14 +44,14 @@ def left(suite: Suite, study: Study, rows: Iterable[Row]) -> Left:
     rows = list(rows)
     searched = by_configuration(rows).keys()
     compared = {row.trial for row in rows if row.phase == "shortlist"}
-    best = ranking(rows)[: suite.shortlist_count(study)]
+    best = ranking(rows, suite.select_by)[: suite.shortlist_count(study)]
     shortlisted = best if len(best) > 1 else []
-    finished = {row.seed for row in final_rows(rows, suite.shortlist)}
+    finished = {row.seed for row in final_rows(rows, suite.shortlist, suite.select_by)}
     return Left(
         search=[index for index in range(suite.trial_count(study)) if index not in searched],
         shortlisted=shortlisted,
         shortlist=[index for index in shortlisted if index not in compared],
-        selected=selected(rows, suite.shortlist),
+        selected=selected(rows, suite.shortlist, suite.select_by),
         final=[seed for seed in suite.seeds(study, "final") if seed not in finished],
     )
 

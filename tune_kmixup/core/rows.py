@@ -49,10 +49,10 @@ def count(meaning: str, unit: str = "", low: int = 1, high: int = MOST) -> Colum
 
 
 class Rung(NamedTuple):
-    """An epoch after which asha judged a run, and its error there."""
+    """An epoch after which asha judged a run, and its score there."""
 
     epoch: Annotated[int, count("epochs trained so far", "epochs")]
-    error: Annotated[float, share("share of validation rows classified wrongly")]
+    score: Annotated[float | None, Column("validation score by which the suite selects; empty if not finite", low=0)]
 
 
 class Bin(NamedTuple):
@@ -120,6 +120,20 @@ class Row:
     val_brier: Annotated[
         float | None, Column("mean Brier score on validation rows; empty if not finite", low=0, high=2)
     ] = None
+    val_balanced_error: Annotated[
+        float | None, share("1 - mean recall of the classes that have validation rows; empty in earlier versions")
+    ] = None
+    val_macro_f1: Annotated[
+        float | None,
+        share("mean F1 of the classes with validation rows or predictions; empty in earlier versions"),
+    ] = None
+    val_auroc: Annotated[
+        float | None,
+        share(
+            "area under the ROC curve on validation rows, of class 1 of two, else mean of each class that has rows "
+            "against the rest; empty if all rows are of one class, if diverged, and in earlier versions"
+        ),
+    ] = None
     test_error: Annotated[
         float | None, share("share of test rows classified wrongly after the last epoch; empty in search")
     ] = None
@@ -130,6 +144,15 @@ class Row:
     test_brier: Annotated[
         float | None, Column("mean Brier score on test rows; empty in search or if not finite", low=0, high=2)
     ] = None
+    test_balanced_error: Annotated[
+        float | None, share("val_balanced_error on test rows; empty in search and in earlier versions")
+    ] = None
+    test_macro_f1: Annotated[
+        float | None, share("val_macro_f1 on test rows; empty in search and in earlier versions")
+    ] = None
+    test_auroc: Annotated[float | None, share("val_auroc on test rows; empty in search, and where that is empty")] = (
+        None
+    )
     test_ece: Annotated[
         float | None,
         share("expected calibration error on test rows, 15 bins of equal width; empty if diverged"),
@@ -192,7 +215,8 @@ class Row:
         float | None, share("share of training rows paired with another class; empty for erm")
     ] = None
     rungs: Annotated[
-        tuple[Rung, ...], Column("epoch and val_error where asha judged the first search seed; empty for other runs")
+        tuple[Rung, ...],
+        Column("epoch and score (val_error, or what --select-by names) where asha judged the first search seed"),
     ] = ()
     train_loss_by_epoch: Annotated[
         tuple[float | None, ...] | None,

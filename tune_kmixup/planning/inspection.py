@@ -18,6 +18,8 @@ from tune_kmixup.data.tables import Table
 from tune_kmixup.models.networks import checked_network
 
 PARTS = ("train", "validation", "test")
+UNEVEN = 5  # a largest class of so many times the rows of the smallest is warned of
+MAJORITY = 0.8  # so is one with such a share of all rows
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,20 @@ def part_warnings(classes: tuple[str, ...], counts: dict[str, tuple[int, ...]], 
         if absent:
             listed = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
             yield f"in the first split no {part} row is of class {listed}: join classes so rare, or remove them."
+    yield from imbalance_warnings(classes, counts["train"])
     if test_in_train:
         yield (
             f"{test_in_train:,} of {sum(counts['test']):,} test rows also occur among the training rows, so test "
             "errors are too low: remove them."
+        )
+
+
+def imbalance_warnings(classes: tuple[str, ...], rows: tuple[int, ...]) -> Iterator[str]:
+    present = [(count, name) for name, count in zip(classes, rows, strict=True) if count]
+    (fewest, rare), (most, frequent) = min(present), max(present)
+    if most > UNEVEN * fewest or most > MAJORITY * sum(rows):
+        yield (
+            f"class {frequent} has {most / sum(rows):.1%} of the training rows and class {rare} "
+            f"{fewest / sum(rows):.1%}, so the error says little of rare classes: to weigh all alike, launch with "
+            "--select-by balanced_error, and report --metric test_balanced_error."
         )

@@ -174,6 +174,7 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         expectation=draft.expectation,
         curves=draft.curves,
         save_models=draft.save_models,
+        select_by=draft.select_by,
     )
 
 
@@ -280,7 +281,7 @@ def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, d
     earlier_results, results = earlier.results(earlier_suite), run.results(suite)
     for earlier_study in earlier_suite.studies:
         name, study = earlier_study.name, studies.get(earlier_study.name)
-        index = selected(earlier_results[name].rows, earlier_suite.shortlist)
+        index = selected(earlier_results[name].rows, earlier_suite.shortlist, earlier_suite.select_by)
         if not study or not study.space or study.space.keys() != earlier_study.space.keys():
             continue
         if index is None or results[name].proposals:

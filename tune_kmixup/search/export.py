@@ -5,6 +5,7 @@ The best trial of an exported study is the configuration that the report selects
 
 import errno
 import json
+import math
 import re
 import sqlite3
 import warnings
@@ -21,10 +22,11 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
-from tune_kmixup.core.config import Study
+from tune_kmixup.core.config import SelectBy, Study, Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row, mean_curve
 from tune_kmixup.core.selection import (
+    SELECTED_BY,
     by_configuration,
     final_rows,
     ranking,
@@ -34,12 +36,13 @@ from tune_kmixup.core.selection import (
 )
 from tune_kmixup.store.run_dir import Results, RunDir
 
-TIE_BREAK = 1e-12  # less than any difference between two errors that is more than rounding
+TIE_BREAK = 1e-12  # less than any difference between two scores that is more than rounding
 VALUE = (
-    "mean validation error over the runs of a configuration, in its search and on the shortlist; "
+    "mean {} over the runs of a configuration, in its search and on the shortlist; "
     f"{TIE_BREAK} more if it ties with the best trial"
 )
 STOPPED = "stopped early"
+NOT_FINITE = "its value is not finite"
 NOT_COMPARED = "below the best trial only because it was not compared on the shortlist, or is no longer on it"
 UNKNOWN_TIME = datetime(1970, 1, 1)  # of failed trials: no file says when one failed, and Optuna wants times
 
@@ -63,7 +66,7 @@ def export(run: RunDir, to: str) -> tuple[int, int]:
     suite = run.suite()
     results = run.results(suite)
     check_file(to)
-    trials = {study: exported_trials(results[study.name], study, suite.shortlist) for study in suite.studies}
+    trials = {study: exported_trials(results[study.name], study, suite) for study in suite.studies}
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
     storage = open_storage(to)
     written: list[str] = []
@@ -74,7 +77,7 @@ def export(run: RunDir, to: str) -> tuple[int, int]:
         for study in suite.studies:
             optuna_study = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
             written.append(study.name)
-            write_study(optuna_study, study, trials[study], run)
+            write_study(optuna_study, study, trials[study], run, SELECTED_BY[suite.select_by])
     except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
         for name in written:
             with suppress(Exception):  # what has failed may fail again
@@ -83,12 +86,15 @@ def export(run: RunDir, to: str) -> tuple[int, int]:
     return len(suite.studies), sum(map(len, trials.values()))
 
 
-def write_study(optuna_study: optuna.Study, study: Study, trials: Sequence[FrozenTrial], run: RunDir) -> None:
-    attributes = {"task": study.task.name, "method": study.method, "run directory": str(run.path), "value": VALUE}
+def write_study(
+    optuna_study: optuna.Study, study: Study, trials: Sequence[FrozenTrial], run: RunDir, score: str
+) -> None:
+    attributes = {"task": study.task.name, "method": study.method, "run directory": str(run.path)}
+    attributes["value"] = VALUE.format(score)
     for name, text in attributes.items():
         optuna_study.set_user_attr(name, text)
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        optuna_study.set_metric_names(["validation error"])
+        optuna_study.set_metric_names([score])
     optuna_study.add_trials(trials)
 
 
@@ -140,52 +146,54 @@ def failure(to: str, error: Exception) -> Exception:
 # The trials
 
 
-def rung_errors(runs: Sequence[Row]) -> dict[int, float]:
-    """Epoch -> validation error of the first seed, at the rungs that a configuration has reached."""
-    return {rung.epoch: rung.error for row in runs for rung in row.rungs}
+def rung_scores(runs: Sequence[Row]) -> dict[int, float]:
+    """Epoch -> score of the first seed, at the rungs that a configuration has reached; infinite if not finite."""
+    return {rung.epoch: math.inf if rung.score is None else rung.score for row in runs for rung in row.rungs}
 
 
-def exported_trials(results: Results, study: Study, shortlist: int) -> list[FrozenTrial]:
+def exported_trials(results: Results, study: Study, suite: Suite) -> list[FrozenTrial]:
     """The proposals of a study as Optuna trials, in order.
 
-    The value of a trial is its validation error, over the runs that its selection can take into account: those of the
-    search and of the shortlist. Intermediate values are the same after each epoch, with curves, or else the errors of
-    the first seed at its rungs. Times are those of the search.
+    The value of a trial is the score by which the suite selects, over the runs that its selection can take into
+    account: those of the search and of the shortlist. Intermediate values are the same after each epoch, with curves of
+    this score, or else the scores of the first seed at its rungs. Times are those of the search.
 
     Optuna and its dashboard call the COMPLETE trial with the smallest value the best one. That has to be the one that
     is selected; before there is one, the first of the search. So a trial that ties with it has `TIE_BREAK` added to its
     value. A trial outside the shortlist may have a smaller value: it has fewer runs, and was lucky. It is PRUNED, as
-    one that was stopped early is, and its user attribute `pruned` says why. A proposal without a result is FAIL with
-    the last line of its error, or WAITING.
+    one that was stopped early is or whose value is not finite, and its user attribute `pruned` says why. A proposal
+    without a result is FAIL with the last line of its error, or WAITING.
 
     Args:
         results: what the study has proposed and finished.
         study: the study.
-        shortlist: see `selection.selected`.
+        suite: its suite.
     """
-    rows, stopped = results.rows, stopped_configurations(results.rows)
-    chosen = selected(rows, shortlist)
-    best = next(iter(ranking(rows)), None) if chosen is None else chosen
+    rows, stopped, by = results.rows, stopped_configurations(results.rows), suite.select_by
+    chosen = selected(rows, suite.shortlist, by)
+    best = next(iter(ranking(rows, by)), None) if chosen is None else chosen
     runs = by_configuration(rows)
     for row in rows:
         if row.phase == "shortlist" and row.trial in runs:
             runs[row.trial].append(row)
-    least = None if best is None else error(runs[best])
+    least = None if best is None else validation_score(runs[best], by)[0]
     space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
     trials = []
     for index, values in results.proposals.items():
         attributes: dict[str, Any] = {"index": index}
         if index in runs:
-            value = error(runs[index])
+            value = validation_score(runs[index], by)[0]
             if index == chosen:
-                attributes |= {"selected": True} | final_attributes(final_rows(rows, shortlist))
+                attributes |= {"selected": True} | final_attributes(final_rows(rows, suite.shortlist, by))
             if index in stopped:
                 attributes["pruned"] = STOPPED
+            elif math.isinf(value) and index != best:
+                attributes["pruned"] = NOT_FINITE
             elif least is not None and value < least:
                 attributes["pruned"] = NOT_COMPARED
             elif value == least and index != best:
-                value += TIE_BREAK
-            trial = trained_trial(values, space, runs[index], value, attributes)
+                value = max(value + TIE_BREAK, math.nextafter(value, math.inf))  # an NLL may be large
+            trial = trained_trial(values, space, runs[index], value, attributes, by)
         elif (name := f"search-{index:04d}") in results.failures:
             attributes["error"] = results.failures[name]
             trial = create_trial(params=values, distributions=space, state=TrialState.FAIL, user_attrs=attributes)
@@ -196,26 +204,24 @@ def exported_trials(results: Results, study: Study, shortlist: int) -> list[Froz
     return trials
 
 
-def error(runs: Sequence[Row]) -> float:
-    return validation_score(runs)[0]
-
-
 def trained_trial(
     values: Mapping[str, Any],
     space: Mapping[str, BaseDistribution],
     runs: Sequence[Row],
     value: float,
     attributes: Mapping[str, Any],
+    by: SelectBy,
 ) -> FrozenTrial:
     """A configuration that was trained, as a PRUNED trial if its attributes say why, else as a COMPLETE one."""
-    nll = validation_score(runs)[1]
+    nll = validation_score(runs, by)[1]
     scores = {"runs": len(runs), "validation NLL": nll if nll < float("inf") else None}
+    curve = mean_curve(row.val_error_by_epoch for row in runs) if by == "error" else {}
     trial = create_trial(
         state=TrialState.PRUNED if "pruned" in attributes else TrialState.COMPLETE,
         params=dict(values),
         distributions=dict(space),
         value=value,
-        intermediate_values=mean_curve(row.val_error_by_epoch for row in runs) or rung_errors(runs),
+        intermediate_values=curve or rung_scores(runs),
         user_attrs={**attributes, **scores},
     )
     trial.datetime_start, trial.datetime_complete = times([row for row in runs if row.phase == "search"])

@@ -9,10 +9,10 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tune_kmixup.core import asha
-from tune_kmixup.core.config import Study, Suite, derived_seed
+from tune_kmixup.core.config import SelectBy, Study, Suite, derived_seed
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, stopped_configurations, validation_score
-from tune_kmixup.search.export import rung_errors
+from tune_kmixup.search.export import rung_scores
 from tune_kmixup.search.samplers import make_sampler
 from tune_kmixup.store.run_dir import Results
 
@@ -25,18 +25,19 @@ class Search:
     empty space has one configuration, and asks for nothing.
 
     Args:
-        suite: the suite, for its sampler and seed.
+        suite: the suite, for its sampler, seed and the score that it selects by.
         study: one of its studies.
         results: what it has proposed and finished.
     """
 
     def __init__(self, suite: Suite, study: Study, results: Results):
         self.space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
+        self.select_by = suite.select_by
         self.asked: dict[int, optuna.Trial] = {}  # by configuration; a retry of it is the same trial
         self.rungs = asha.StudyRungs()
         runs = by_configuration(results.rows)
         for index, rows in runs.items():
-            self.rungs.record(index, rung_errors(rows))
+            self.rungs.record(index, rung_scores(rows))
         self.optuna_study = optuna.create_study(
             sampler=make_sampler(
                 suite.sampler, derived_seed(suite.seed, study.name), self.space, suite.trial_count(study)
@@ -50,7 +51,7 @@ class Search:
         for index in range(max(results.proposals, default=-1) + 1):
             values = results.proposals.get(index, {})
             if index in runs:
-                self.optuna_study.add_trial(finished_trial(values, self.space, runs[index]))
+                self.optuna_study.add_trial(finished_trial(values, self.space, runs[index], self.select_by))
             else:
                 self.optuna_study.enqueue_trial(values)
 
@@ -62,15 +63,15 @@ class Search:
         return dict(self.asked[index].params)
 
     def report(self, index: int, rows: Sequence[Row]) -> dict[int, float]:
-        """Records the errors at rungs that rows hold, and reports new ones to Optuna.
+        """Records the scores at rungs that rows hold, and reports new ones to Optuna.
 
         Returns:
-            Epoch -> error, of the errors that were not recorded before.
+            Epoch -> score, of the scores that were not recorded before.
         """
-        new = self.rungs.record(index, rung_errors(rows))
+        new = self.rungs.record(index, rung_scores(rows))
         if index in self.asked:
-            for epoch, error in new.items():
-                self.asked[index].report(error, epoch)
+            for epoch, score in new.items():
+                self.asked[index].report(score, epoch)
         return new
 
     def should_continue(self, index: int, row: Row) -> bool:
@@ -80,11 +81,11 @@ class Search:
             index: its number.
             row: the row that it leaves if it is stopped here.
         """
-        # If its error was recorded before, it has passed this rung already: its worker was lost, and it was resumed.
+        # If its score was recorded before, it has passed this rung already: its worker was lost, and it was resumed.
         return row.epochs not in self.report(index, [row]) or self.rungs.should_continue(index, row.epochs)
 
     def tell(self, index: int, rows: Sequence[Row]) -> None:
-        """Tells Optuna the validation error of a configuration, or that it was stopped early, or that it failed.
+        """Tells Optuna the score of a configuration, or that it was stopped early, or that it failed.
 
         Args:
             index: its number.
@@ -99,17 +100,17 @@ class Search:
         elif stopped_configurations(rows):
             self.optuna_study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.optuna_study.tell(trial, validation_score(rows)[0])
+            self.optuna_study.tell(trial, validation_score(rows, self.select_by)[0])
 
 
 def finished_trial(
-    values: Mapping[str, Any], space: Mapping[str, BaseDistribution], runs: Sequence[Row]
+    values: Mapping[str, Any], space: Mapping[str, BaseDistribution], runs: Sequence[Row], by: SelectBy
 ) -> FrozenTrial:
     """A configuration with search runs as Optuna was told of it: COMPLETE, or PRUNED if it was stopped early."""
     return create_trial(
         state=TrialState.PRUNED if stopped_configurations(runs) else TrialState.COMPLETE,
         params=dict(values),
         distributions=dict(space),
-        value=validation_score(runs)[0],
-        intermediate_values=rung_errors(runs),
+        value=validation_score(runs, by)[0],
+        intermediate_values=rung_scores(runs),
     )

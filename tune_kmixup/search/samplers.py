@@ -51,7 +51,9 @@ class SeededSampler(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self.sampler.sample_relative(study, trial, search_space)
+        with warnings.catch_warnings():  # the Gaussian process takes an infinite NLL for the worst finite one
+            warnings.filterwarnings("ignore", message="Clip non-finite values")
+            return self.sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, name: str, distribution: BaseDistribution

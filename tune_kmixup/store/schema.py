@@ -230,6 +230,8 @@ class StudyRows:
         for row in rows:
             self.check_identity(row, {"phase": phase, "trial": index})
             self.check_settings(row, chosen)
+            if self.suite.select_by == "balanced_error" and row.val_balanced_error is None:
+                raise BadInput("val_balanced_error is missing, by which suite.json selects")
         seeds = [row.seed for row in rows]
         expected = self.seeds[phase]
         for seed in seeds:

@@ -1,5 +1,6 @@
 """The status of a launch, from the files of its run directory."""
 
+import math
 import os
 import shlex
 import socket
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tune_kmixup.core.config import Study, StudyName, Suite
+from tune_kmixup.core.config import SelectBy, Study, StudyName, Suite
 from tune_kmixup.core.progress import left
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, ranking, stopped_configurations, validation_score
@@ -49,8 +50,9 @@ class StudyStatus:
         final_planned: final runs in total.
         running: runs in progress.
         failed: trial -> last line of its error; of several outer splits, with the name of the study before the trial.
-        best: smallest mean validation error of a configuration so far, a fraction; None before the first result. Of
-            several outer splits, its mean over them, once each has one.
+        best: the score on validation rows of the best configuration of the search so far, mean over its seeds; None
+            before the first result, or if it is not finite. Of several outer splits, its mean over them, once each has
+            one.
         seconds: seconds spent on the runs that are done.
         runs: all runs that are done, including final runs of a configuration that is no longer selected.
         stopped: configurations that were stopped early.
@@ -117,12 +119,13 @@ def study_status(
         failed: trial -> last line of its error.
         running: the trials in progress.
     """
-    todo, search_runs, order = left(suite, study, rows), by_configuration(rows), ranking(rows)
+    todo, search_runs, order = left(suite, study, rows), by_configuration(rows), ranking(rows, suite.select_by)
     compared = [row for row in rows if row.phase == "shortlist" and row.trial in todo.shortlisted]
     shortlist = len(todo.shortlist)
     if todo.search:  # configurations that are not known yet may join the shortlist
         shortlist = suite.shortlist_count(study) - len({row.trial for row in compared})
     search_done = sum(len(runs) for runs in search_runs.values()) + len(compared)
+    best = validation_score(search_runs[order[0]], suite.select_by)[0] if order else math.inf
     return StudyStatus(
         study=study.name,
         search_done=search_done,
@@ -131,7 +134,7 @@ def study_status(
         final_planned=suite.final_seeds,
         running=sum(trial.seeds for trial in running),
         failed=failed,
-        best=validation_score(search_runs[order[0]])[0] if order else None,
+        best=best if math.isfinite(best) else None,
         seconds=sum(row.seconds for row in rows),
         runs=len(rows),
         stopped=len(stopped_configurations(rows)),
@@ -184,6 +187,7 @@ class LaunchStatus:
         trials_running: trials in progress.
         busy: see `busy_share`.
         options: options of the last launch, for `resume_command`.
+        select_by: the score by which configurations are selected, that of `StudyStatus.best`.
         holder: which launch it is while it starts, in words; empty otherwise.
     """
 
@@ -194,6 +198,7 @@ class LaunchStatus:
     trials_running: int
     busy: float | None
     options: Sequence[str]
+    select_by: SelectBy
     holder: str
 
     @property
@@ -212,6 +217,7 @@ class LaunchStatus:
             "runs_planned": sum(study.planned for study in self.studies),
             "seconds_left": self.seconds_left,
             "busy": self.busy,
+            "select_by": self.select_by,
             "studies": [study.to_json() for study in self.studies],
         }
 
@@ -316,7 +322,8 @@ def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
     for name, trial in (launch.get("running", {}) if state == "running" else {}).items():
         part = RunningTrial(trial["seeds"], trial.get("share", 0.0), launch["updated"] - trial["since"])
         running.setdefault(name.rpartition("/")[0], []).append(part)
-    studies = [] if starting and not run.exists() else study_statuses(run, running)
+    suite = None if starting and not run.exists() else run.suite()
+    studies = study_statuses(run, suite, running) if suite else []
     return LaunchStatus(
         studies=studies,
         slots=launch.get("slots", 0),
@@ -325,6 +332,7 @@ def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
         trials_running=sum(map(len, running.values())),
         busy=busy_share(launch, [(study.task, study.seconds) for study in studies]),
         options=launch.get("options", []),
+        select_by=suite.select_by if suite else "error",
         holder=describe_holder(holder) if starting else "",
     )
 
@@ -338,14 +346,14 @@ def launch_state(launch: Mapping[str, Any]) -> State:
     return "running" if is_alive(launch) else "interrupted"
 
 
-def study_statuses(run: RunDir, running: Mapping[str, Collection[RunningTrial]]) -> list[StudyStatus]:
+def study_statuses(run: RunDir, suite: Suite, running: Mapping[str, Collection[RunningTrial]]) -> list[StudyStatus]:
     """The status of each study of a run directory on disk.
 
     Args:
         run: the run directory.
+        suite: its suite.
         running: study -> its trials in progress.
     """
-    suite = run.suite()
     results = run.results(suite)
     return [
         study_status(suite, s, results[s.name].rows, results[s.name].failures, running.get(s.name, ()))

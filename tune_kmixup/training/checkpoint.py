@@ -21,8 +21,9 @@ STATE_KEY = "bundle"
 def identity(task: Task, trial: Trial) -> str:
     """What a checkpoint belongs to, as JSON: the task and the trial, whether or not its seeds are batched."""
     fields = dataclasses.asdict(trial) | {"batched": None}
-    for name in ("rungs", "curves"):  # as before these were introduced, so that earlier checkpoints can be resumed
-        if not fields[name]:
+    # As before these were introduced, so that earlier checkpoints can be resumed.
+    for name, default in (("rungs", ()), ("curves", False), ("select_by", "error")):
+        if fields[name] == default:
             del fields[name]
     return json.dumps([dataclasses.asdict(task), fields], sort_keys=True)
 

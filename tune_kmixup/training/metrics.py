@@ -1,4 +1,4 @@
-"""Scores of a trained network on one part of the data: error, likelihood, calibration, robustness."""
+"""Scores of a trained network on one part of the data: errors, likelihood, ranking, calibration, robustness."""
 
 import math
 from typing import Any
@@ -48,18 +48,83 @@ def error(logits: Tensor, y: Tensor) -> float:
 
 
 def scores(logits: Tensor, y: Tensor) -> Scores:
-    """Error, mean NLL and mean Brier score.
+    """Error, mean NLL, mean Brier score, and scores for which rare classes count as much as frequent ones.
 
     Args:
         logits: N x C.
         y: N class indices.
 
     Returns:
-        `error`: share of rows classified wrongly; `nll` in nats and `brier` (0 to 2): None if not finite.
+        `error`: share of rows classified wrongly; `nll` in nats and `brier` (0 to 2): None if not finite;
+        `balanced_error` and `macro_f1`, see `class_scores`; `auroc`, see that function: None if there is none.
     """
+    probabilities = logits.double().softmax(1)
     nll = F.cross_entropy(logits.double(), y)
-    brier = (logits.double().softmax(1) - F.one_hot(y, logits.shape[1])).square().sum(1).mean()
-    return {"error": error(logits, y), "nll": finite_or_none(nll), "brier": finite_or_none(brier)}
+    brier = (probabilities - F.one_hot(y, logits.shape[1])).square().sum(1).mean()
+    balanced_error, macro_f1 = class_scores(logits, y)
+    return {
+        "error": error(logits, y),
+        "nll": finite_or_none(nll),
+        "brier": finite_or_none(brier),
+        "balanced_error": balanced_error.item(),
+        "macro_f1": macro_f1.item(),
+        "auroc": finite_or_none(auroc(probabilities, y)),
+    }
+
+
+def class_scores(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Balanced error and macro F1.
+
+    The balanced error is 1 - the mean recall of the classes that have rows. The F1 of a class is twice its hits,
+    divided by its rows and its predictions; their mean is over the classes that have rows or predictions. So a class
+    that is predicted without having rows, or has rows and is never predicted, has an F1 of 0. A row with a logit that
+    is not finite is a prediction of no class.
+
+    Args:
+        logits: N x C.
+        y: N class indices.
+
+    Returns:
+        Two numbers from 0 to 1.
+    """
+    predicted = logits.argmax(1)[logits.isfinite().all(1)]
+    counts = (torch.bincount(labels, minlength=logits.shape[1]) for labels in (y, predicted, y[correct(logits, y)]))
+    rows, predictions, hits = (count.double() for count in counts)
+    recalls, f1 = hits / rows, 2 * hits / (rows + predictions)  # NaN where a class has none
+    return 1 - recalls.nanmean(), f1.nanmean()
+
+
+def auroc(probabilities: Tensor, y: Tensor) -> Tensor:
+    """Area under the ROC curve.
+
+    Of two classes it is that of the probability of class 1. Of more, it is the mean over the classes that have rows, of
+    each class against the rest.
+
+    Args:
+        probabilities: N x C.
+        y: N class indices.
+
+    Returns:
+        0 to 1; NaN if all rows are of one class, or a probability is not finite.
+    """
+    classes = [1] if probabilities.shape[1] == 2 else y.unique().tolist()
+    areas = [area(probabilities[:, label].contiguous(), y == label) for label in classes]
+    return torch.where(probabilities.isfinite().all(), torch.stack(areas).mean(), torch.nan)
+
+
+def area(scores: Tensor, positive: Tensor) -> Tensor:
+    """The share of pairs of a positive and another row in which the former has the larger score. Ties count half.
+
+    Args:
+        scores: N numbers.
+        positive: N, bool.
+    """
+    ordered, of_positive = scores.sort().values, scores[positive]
+    # Twice the number of rows below each positive one, itself and its ties counting half. Pairs of two positive rows
+    # make up the square of their number.
+    below = torch.searchsorted(ordered, of_positive) + torch.searchsorted(ordered, of_positive, right=True)
+    count = len(of_positive)
+    return (below.sum() - count**2).double() / (2 * count * (len(scores) - count))
 
 
 def finite_or_none(value: Tensor) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 from tune_kmixup.core.config import Recipe, StudyName, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.core.rows import Row, Rung
+from tune_kmixup.core.selection import run_score
 from tune_kmixup.data.prepare import Data
 from tune_kmixup.mixing.step import perturbation_factor
 from tune_kmixup.models.randomness import seed_all
@@ -120,7 +121,7 @@ def curves(state: TrainingState, run: int) -> dict[str, Any]:
 
 
 def rungs(state: TrainingState) -> tuple[Rung, ...]:
-    return tuple(Rung(epoch, error) for epoch, error in state.rungs.items())
+    return tuple(Rung(epoch, score if math.isfinite(score) else None) for epoch, score in state.rungs.items())
 
 
 def rung_row(state: TrainingState, task: Task, config: Configuration, trial: Trial, data: Data) -> Row | None:
@@ -134,7 +135,7 @@ def rung_row(state: TrainingState, task: Task, config: Configuration, trial: Tri
         return None
     row = make_row(state, 0, task, config, trial, data)
     state.model.train()  # an ensemble of one network was evaluated in place
-    state.rungs[epoch] = row.val_error
+    state.rungs[epoch] = run_score(row, trial.select_by)
     return replace(
         row,
         status="stopped",

@@ -40,7 +40,7 @@ class TrainingState:
         started: time at which the runs were started, seconds since the epoch.
         pairing_seconds: time spent on pairings, of all runs together.
         seconds: training time, of all runs together.
-        rungs: epoch -> validation error of the first run, for the rungs passed so far.
+        rungs: epoch -> score of the first run, for the rungs passed so far; infinite if not finite.
         train_losses: for each epoch, the mean training loss of each run; empty without curves.
         val_errors: for each epoch, the validation error of each run; empty without curves.
     """

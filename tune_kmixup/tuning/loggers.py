@@ -32,7 +32,12 @@ from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning.cluster import first_line
 
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}  # what each logger imports
-METRICS = ("train_loss", "val_error", "val_nll", "test_error", "test_nll", "seconds")
+METRICS = (
+    "train_loss",
+    *("val_error", "val_nll", "val_balanced_error"),
+    *("test_error", "test_nll", "test_balanced_error"),
+    "seconds",
+)
 FLUSH_SECONDS = 300.0  # how long the end of a launch waits for a logger to send what is queued
 STOPPED_FLUSH_SECONDS = 5.0  # the same if a signal stopped it: it may be killed soon
 

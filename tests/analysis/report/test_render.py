@@ -19,11 +19,12 @@ from matplotlib.figure import Figure
 from benchmarks.report import made_up
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
-from tune_kmixup.analysis.load import Runs, load
-from tune_kmixup.analysis.report import render, style, tables
+from tune_kmixup.analysis.load import Launch, Runs, load
+from tune_kmixup.analysis.report import methods_text, render, style, tables
 from tune_kmixup.analysis.report.sections import Section, make_sections
-from tune_kmixup.core.config import Suite
+from tune_kmixup.core.config import SelectBy, Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.store.run_dir import RunDir
 
 
@@ -207,6 +208,40 @@ def test_diverged_runs_are_counted() -> None:
     for column in ("val_error", "test_error"):
         rows.loc[rows[column].notna(), column] = 1.0
     assert f"{len(rows)} runs diverged" in markdown(Runs(rows))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_scores_of_classes_are_reported_in_per_cent_with_their_direction(tmp_path: Path) -> None:
+    rows = one_task().assign(test_auroc=lambda rows: 1 - rows["test_error"], test_balanced_error=0.5)
+    auroc, error = (markdown(Runs(rows), metric=metric) for metric in ("test_auroc", "test_error"))
+    gain, same = (re.search(r"\| a/mlp \| mixup \|[^|]+\| ERM \| ([^|]+)", text) for text in (auroc, error))
+    assert gain and same and gain[1] == same[1], "of the same size and sign"
+    assert "test auroc %" in auroc and "More test auroc is better: a gain is the method's minus the" in auroc
+    assert "More test" not in error
+    render.write(Runs(rows), tmp_path, ("md",), metric="test_balanced_error")
+
+
+@pytest.mark.parametrize("metric", render.CLASS_METRICS)
+def test_scores_that_an_earlier_version_did_not_record_are_refused(metric: str, tmp_path: Path) -> None:
+    published = load([Path(__file__).parents[3] / "docs" / "results" / "longer"])
+    rule = f"metric='{metric}' is not in 60 of the 60 final runs, which an earlier version trained: leave out"
+    with pytest.raises(BadInput, match=rule):
+        render.write(published, tmp_path / "report", metric=metric)
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(("by", "value"), [("nll", "0.312"), ("balanced_error", "31.20")])
+def test_the_report_says_by_what_configurations_were_selected(by: SelectBy, value: str) -> None:
+    suite = small_suite(select_by=by, scheduler="asha")
+    rows = one_task().assign(**{f"val_{by}": 0.312})
+    text = markdown(Runs(rows, launches=[Launch("run", suite, None)]))
+    assert f"Configurations were selected by {SELECTED_BY[by]}; claims are about test error." in text
+    assert f"{SELECTED_BY[by][0].upper()}{SELECTED_BY[by][1:]} of the best configuration so far" in text
+    head = SELECTED_BY[by].replace("validation", "val.") + ("" if by == "nll" else " %")
+    assert f"at selection, {head} |" in text and f"{head} at equal seconds" in text and f"| {value} |" in text
+    paragraph = methods_text.suite_paragraph(suite)
+    assert paragraph.count(SELECTED_BY[by]) == 2
+    assert "Configurations were selected by" not in markdown(Runs(rows))
 
 
 def test_unequal_seeds_are_compared_where_both_ran() -> None:
