@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
-from tune_kmixup.core.config import Claims, SelectBy, Suite, from_json
+from tune_kmixup.core.config import Claims, SelectBy, StudyName, Suite, from_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.fields import Field, Items
 from tune_kmixup.core.rows import COLUMNS, Column, Row, described
@@ -344,4 +344,4 @@ def drop_copies(table: pd.DataFrame) -> pd.DataFrame:
 
 def study_name(task: str, outer_split: Any, method: str) -> str:
     """The name of the study that a run belongs to; its outer split may be None or NA."""
-    return f"{task}{'' if pd.isna(outer_split) else f'@{outer_split}'}/{method}"
+    return str(StudyName(task, None if pd.isna(outer_split) else int(outer_split), method))
