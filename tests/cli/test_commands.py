@@ -46,7 +46,6 @@ BAD = [
         "ray job submit --address http://h:8265 -- tune-kmixup launch iris/mlp --out x --address auto",
     ),
     (["launch", "iris/mlp", "--out", "x", "--batch-seeds", "yes"], "batch_seeds='yes' is unknown"),
-    (["launch", "iris/mlp", "--out", "x", "--fuse", "off"], "use --batch-seeds off"),
     (["launch", "iris/mlp", "--load", "nowhere.py", "--out", "x"], "nowhere.py' cannot be read"),
     *[(["launch", "iris/mlp", f"--{name}", str(10**30), "--out", "x"], "is too large: choose") for name in WHOLE],
     (["plan", "mnist/lenet", "--repeats", str(10**30)], "repeats=1000000000000000000000000000000 is too large"),
@@ -157,10 +156,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a launch gets from the command line, which then runs nothing."""
     given: dict[str, Any] = {}
 
-    def take(
-        suite: Suite, plugins: Plugins, out: Path, options: RunOptions, data_dir: Path, warm_start: Path | None = None
-    ) -> None:
-        given.update(out=out, load=plugins.paths, options=options, data_dir=data_dir, warm_start=warm_start)
+    def take(suite: Suite, plugins: Plugins, out: Path, options: RunOptions, data_dir: Path) -> None:
+        given.update(out=out, load=plugins.paths, options=options, data_dir=data_dir)
 
     monkeypatch.setattr("tune_kmixup.cli.commands.run_command", take)
     return given
@@ -172,9 +169,9 @@ def test_paths_are_absolute_where_they_are_typed(
     """Workers have other working directories."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").touch()
-    args = ["launch", "iris/mlp@0", "--out", "run", "--warm-start", "../earlier", "--data-dir", "data", "--load"]
+    args = ["launch", "iris/mlp@0", "--out", "run", "--data-dir", "data", "--load"]
     run_cli_in_process(*args, "mine.py")
-    typed = {"out": "run", "warm_start": "../earlier", "data_dir": "data"}
+    typed = {"out": "run", "data_dir": "data"}
     assert {name: taken[name] for name in typed} == {name: tmp_path / path for name, path in typed.items()}
     assert taken["load"] == (str(tmp_path / "mine.py"),)
     monkeypatch.setenv("TUNE_KMIXUP_DATA", "elsewhere")

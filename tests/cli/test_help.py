@@ -64,7 +64,7 @@ def test_the_version_is_printed() -> None:
         ("tune-kmixup la", ["launch"]),
         ("tune-kmixup --version la", ["launch"]),
         ("tune-kmixup launch --search", ["--search-seeds"]),
-        ("tune-kmixup launch --address ray://host:10001 --warm", ["--warm-start"]),
+        ("tune-kmixup launch --address ray://host:10001 --max", ["--max-concurrent"]),
     ],
 )
 def test_shell_completion(line: str, completions: list[str]) -> None:

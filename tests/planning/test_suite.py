@@ -8,20 +8,18 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces.methods import ALPHA, METHODS, log2_k, to_json_dict
+from search_spaces.methods import ALPHA, METHODS, log2_k
 from search_spaces.suites import SUITES
 from tests.helpers.reports import filled
-from tests.helpers.suites import made_up_rows, small_suite
+from tests.helpers.suites import small_suite
 from tune_kmixup.cli.commands import resume
 from tune_kmixup.core.config import Claims, Draft, Recipe, Suite, from_json, to_json
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.selection import ranking
 from tune_kmixup.planning.suite import (
     build_suite,
     check_continues,
     make_draft,
-    warm_start_values,
     with_repeats,
 )
 from tune_kmixup.search.study_queue import StudyQueue
@@ -305,25 +303,6 @@ def test_the_score_that_selects_is_frozen(tmp_path: Path) -> None:
     run.write_suite(by_error)
     with pytest.raises(BadInput, match=r"these differ: select_by \(was error, now nll\)"):
         check_continues(run, by_nll)
-
-
-def test_a_warm_start_proposes_what_an_earlier_run_selected(tmp_path: Path) -> None:
-    suite, earlier = small_suite(), RunDir(tmp_path / "earlier")
-    earlier.write_suite(suite)
-    study = suite.study("iris/mlp@0/mixup")
-    for index, alpha in enumerate((0.3, 3.0)):
-        earlier.write_proposal(study.name, index, {"alpha": alpha})
-        trial = suite.search_trial(study, index, {"alpha": alpha})
-        earlier.write_rows(trial, made_up_rows(suite, trial))
-    best = earlier.proposals(study.name)[ranking(earlier.rows(study.name), "error")[0]]
-    new = RunDir(tmp_path / "new")
-    assert warm_start_values(small_suite(trials=9), new, earlier) == {study.name: best}
-    narrow = dataclasses.replace(study, space={"alpha": to_json_dict(FloatDistribution(10.0, 20.0))})
-    with pytest.raises(BadInput, match="selected nothing that fits"):
-        warm_start_values(dataclasses.replace(suite, studies=(narrow,)), new, earlier)
-    new.write_proposal(study.name, 0, {"alpha": 1.0})
-    new.write_suite(suite)
-    assert warm_start_values(suite, new, earlier) == {}, "the study has a proposal already"
 
 
 def test_existing_proposals_run_first(tmp_path: Path) -> None:

@@ -92,8 +92,6 @@ def launch(
     out_dir: opt.Out,
     experiment: opt.Experiment,
     options: opt.RunOptions,
-    warm_start: opt.WarmStart = None,
-    fuse: opt.Fuse = None,
 ) -> None:
     """Tune and compare the methods; continue an existing run directory.
 
@@ -108,7 +106,7 @@ def launch(
     suite, plugins = make_suite(experiment, fetch=True)
     for line in own_data_lines(suite, resolve_data_dir(experiment.data.data_dir)):
         console.print(line, soft_wrap=True)
-    run_command(suite, plugins, out_dir, options, experiment.data.data_dir, warm_start)
+    run_command(suite, plugins, out_dir, options, experiment.data.data_dir)
 
 
 @app.command()
@@ -121,7 +119,6 @@ def resume(
     final_seeds: opt.LargerFinalSeeds = None,
     repeats: opt.LargerRepeats = None,
     save_models: opt.SaveModels = None,
-    fuse: opt.Fuse = None,
 ) -> None:
     """Continue a run directory; larger budgets extend it.
 
@@ -280,11 +277,10 @@ def run_command(
     out_dir: Path,
     options: opt.RunOptions,
     data_dir: Path | None,
-    warm_start: Path | None = None,
 ) -> None:
     """Runs what is missing of a suite, and exits where it is not done, see `launching.run_suite`."""
     again = shlex.join(["tune-kmixup", *sys.argv[1:]])
-    code = run_suite(suite, plugins, out_dir, options, data_dir, again, lambda: os._exit(1), warm_start)
+    code = run_suite(suite, plugins, out_dir, options, data_dir, again, lambda: os._exit(1))
     if code:
         raise typer.Exit(code)
 

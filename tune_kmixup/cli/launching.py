@@ -77,7 +77,6 @@ def run_suite(
     data_dir: Path | None,
     again: str,
     die: Callable[[], None],
-    warm_start: Path | None = None,
 ) -> int:
     """Runs what is missing of a suite, and prints how it ended and how to go on.
 
@@ -89,7 +88,6 @@ def run_suite(
         data_dir: folder of the data sets; None for the default one.
         again: how to begin anew what ended before it was written down.
         die: ends this process, or what it does, after Ray has died; called from another thread.
-        warm_start: run directory whose selected configurations are tried first.
 
     Returns:
         The exit code: 0 if all is done, 1 if a trial, a disk or Ray failed, and 128 plus the number of the signal that
@@ -101,13 +99,12 @@ def run_suite(
     from tune_kmixup.cli.progress import ProgressDisplay
     from tune_kmixup.cli.render import ending_lines
     from tune_kmixup.planning.resources import repeated_options
-    from tune_kmixup.planning.suite import check_continues, warm_start_values
+    from tune_kmixup.planning.suite import check_continues
     from tune_kmixup.store.lock import run_lock
     from tune_kmixup.store.status import resume_command
 
     run = RunDir(out_dir)
     suite = check_continues(run, suite)
-    first_proposals = warm_start_values(suite, run, RunDir(warm_start)) if warm_start else {}
     resources, log_to = options.resources(), tuple(options.log_to or ())
     resumed = resume_command(out_dir, repeated_options(resources, log_to))
 
@@ -127,7 +124,7 @@ def run_suite(
 
             listeners = Listeners(progress.phase, progress.progress, end)
             folder = resolve_data_dir(data_dir)
-            outcome = launch(suite, run, folder, resources, plugins, listeners, first_proposals, log_to)
+            outcome = launch(suite, run, folder, resources, plugins, listeners, log_to)
     except LaunchError as error:
         print_failure(f"error: {error}")
         return 1

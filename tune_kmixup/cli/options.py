@@ -94,11 +94,6 @@ def without_address(arguments: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
-def refuse_fuse(fuse: str | None) -> None:
-    if fuse is not None:
-        raise BadInput(f"fuse={fuse!r}: the option --fuse is called --batch-seeds now: use --batch-seeds {fuse}.")
-
-
 def show_version(context: typer.Context, show: bool) -> None:
     if show and not context.resilient_parsing:  # shell completion parses the line too, and prints nothing but words
         print(f"tune-kmixup {tune_kmixup.__version__}")
@@ -382,7 +377,6 @@ class RunOptions:
         )
 
 
-Fuse = Annotated[str | None, typer.Option(hidden=True, callback=refuse_fuse)]  # the name until 0.1
 Version = Annotated[
     bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
 ]
@@ -394,12 +388,6 @@ InspectName = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help=f"{RUN_DIR_HELP} An existing one is continued.", **RUN_DIR)]
 DemoOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run directory.", **LOCAL)]
-WarmStart = Annotated[
-    Path | None,
-    typer.Option(
-        help="Earlier run directory, whose selected configurations are tried first. Default: none.", **RUN_DIR
-    ),
-]
 LargerTrials = Annotated[int | None, count("Configurations tried per tuned study. Default: as before.")]
 LargerFinalSeeds = Annotated[
     int | None, count("Runs of the selected configuration, scored on test data. Default: as before.")

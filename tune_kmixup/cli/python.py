@@ -39,8 +39,8 @@ def launch(*names: str | Path, out: str | Path, **options: Any) -> Results:
     experiment = dataclasses.replace(given["experiment"], names=[str(name) for name in names])
     suite, plugins = make_suite(experiment, fetch=True)
     again = f"call tune_kmixup.launch again with out={str(out)!r}"
-    folder, data_dir, warm_start = parse_location(out), experiment.data.data_dir, given.get("warm_start")
-    code = run_suite(suite, plugins, folder, given["options"], data_dir, again, interrupt_main, warm_start)
+    data_dir = experiment.data.data_dir
+    code = run_suite(suite, plugins, parse_location(out), given["options"], data_dir, again, interrupt_main)
     if code == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if code:
@@ -64,7 +64,7 @@ def launch_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the command `launch`, from options by the names of the command line."""
     command = inspect.unwrap(commands.launch)
     hints = {parameter.name: get_args(parameter.annotation)[0] for parameter in parameters(command)}
-    names = sorted(hints.keys() - {"names", "out_dir", "fuse"})
+    names = sorted(hints.keys() - {"names", "out_dir"})
     if unknown := sorted(options.keys() - set(names)):
         raise TypeError(f"launch() has no option {unknown[0]!r}: choose among {', '.join(names)}")
     if str(options.get("address")).startswith("ray://"):

@@ -14,8 +14,6 @@ from tune_kmixup.core.asha import rung_epochs
 from tune_kmixup.core.checks import check_choice, check_range
 from tune_kmixup.core.config import CLAIM_METHODS, CLAIM_NUMBERS, MAX_REPEATS, Claims, Draft, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.selection import selected
-from tune_kmixup.core.space import contains_value
 from tune_kmixup.core.text import plural
 from tune_kmixup.data.prepare import count_rows
 from tune_kmixup.models.architectures import ARCHITECTURES
@@ -256,42 +254,6 @@ def check_no_final_run(run: RunDir, suite: Suite) -> None:
             f"save_models=True comes too late for {plural(ended, 'final run')} in out={str(run.path)!r}: delete the "
             "files final-*.json under its studies/ to train these again, or choose another --out."
         )
-
-
-def warm_start_values(suite: Suite, run: RunDir, earlier: RunDir) -> dict[str, dict[str, float]]:
-    """The first proposals of a suite, taken from what an earlier run selected.
-
-    A study takes the selected values of the study of the same name if it has the same free coordinates, its ranges
-    contain the values, and it has no proposals yet.
-
-    Args:
-        suite: the suite to run.
-        run: its run directory.
-        earlier: run directory of the earlier run.
-
-    Returns:
-        Name of the study -> free coordinate -> value.
-
-    Raises:
-        BadInput: if no study can take values, and the suite has not been launched before.
-    """
-    first_proposals = {}
-    studies = {study.name: study for study in suite.studies}
-    earlier_suite = earlier.suite()
-    earlier_results, results = earlier.results(earlier_suite), run.results(suite)
-    for earlier_study in earlier_suite.studies:
-        name, study = earlier_study.name, studies.get(earlier_study.name)
-        index = selected(earlier_results[name].rows, earlier_suite.shortlist, earlier_suite.select_by)
-        if not study or not study.space or study.space.keys() != earlier_study.space.keys():
-            continue
-        if index is None or results[name].proposals:
-            continue
-        values = earlier_results[name].proposals[index]
-        if all(contains_value(study.space[key], value) for key, value in values.items()):
-            first_proposals[name] = values
-    if not first_proposals and not run.exists():
-        raise BadInput(f"warm_start={str(earlier.path)!r} selected nothing that fits: name a run of the same tasks.")
-    return first_proposals
 
 
 def suite_differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:

@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,6 @@ def launch(
     resources: Resources,
     plugins: Plugins,
     listeners: Listeners = Listeners(),
-    warm_start: Mapping[str, Mapping[str, float]] | None = None,
     log_to: Sequence[str] = (),
 ) -> Outcome | None:
     """Runs what is missing of a suite. The caller holds the lock of the run directory (`store.lock.run_lock`).
@@ -86,7 +85,6 @@ def launch(
         resources: where trials run, and on how many CPUs and GPUs.
         plugins: the user's own modules, loaded by every worker.
         listeners: who hears how it goes.
-        warm_start: study -> values to propose first, for studies without proposals.
         log_to: names of Ray Tune's loggers to send trials to as well, see `loggers`.
 
     Returns:
@@ -104,8 +102,6 @@ def launch(
     results = run.results(suite)
     if all(left(suite, study, results[study.name].rows).done for study in suite.studies):
         return None
-    for study_name, values in (warm_start or {}).items():
-        results[study_name].proposals[0] = dict(values)
     background_loggers = loggers.start_loggers(log_to, suite, run)
     listeners.phase("Reading the data sets")
     for dataset in {study.task.dataset for study in suite.studies}:
@@ -131,8 +127,6 @@ def launch(
         searcher.slots = make_slots(suite, run, data_dir, plugins, resources, batched)
         searcher.slots.follow(nodes)
         run.write_suite(suite)  # not before: a suite that cannot run leaves at most measurements behind
-        for study_name, values in (warm_start or {}).items():
-            run.write_proposal(study_name, 0, values)
         options = repeated_options(resources, log_to)
         heartbeat = Heartbeat(searcher, run, capacity, signals, options, listeners.progress)
         searcher.on_suggest = heartbeat.beat
