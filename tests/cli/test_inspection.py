@@ -187,7 +187,7 @@ def test_a_newcomer_launches_a_csv_resumes_and_reports(ray_address: str, tmp_pat
     assert "put it back, or name it where it is" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_newcomer_launches_an_npz_of_medmnist_and_a_folder_of_recordings(ray_address: str, tmp_path: Path) -> None:
     rng, run = np.random.default_rng(0), RunDir(tmp_path / "run")
     held = {}
