@@ -269,8 +269,8 @@ def reading_a_task(runs: Runs, claims: Claims, level: float) -> Section:
         "images, [-1, 1] of recordings, standard deviations of table columns. FGSM cannot move a row whose gradient is "
         "zero: the share of such rows is shown, and where it is large FGSM says little.",
         f"Search: {score_name} of the best configuration so far, mean over outer splits (for random search its "
-        "unbiased expectation, for a grid the mean over all orders of its points). A curve that still falls at its end asks for "
-        "more trials. Selection is optimistic: the table shows the smallest of many errors beside the same "
+        "unbiased expectation, for a grid the mean over all orders of its points). A curve that still falls at its end "
+        "asks for more trials. Selection is optimistic: the table shows the smallest of many errors beside the same "
         f"configuration's {score_name} with fresh seeds. Where ties are many, the search could hardly tell "
         "configurations apart. Configurations that were stopped early are left out.",
         "Sensitivity: every configuration that was searched, except those stopped early, in bins of α or of the "
