@@ -24,6 +24,7 @@ from .style import COLOURS, COLUMN, INK, MARKERS, WIDTH, legend, log_x, method_s
 
 BINS = 8  # of α or perturbation, each a factor
 IN_VIEW = 0.9  # share of errors within the axes or colours: a few that diverge would flatten the others
+MOST_LETTERS = 44  # of a task's name
 PLACEBO = ("placebo", "mixup")
 
 
@@ -45,15 +46,18 @@ def forest(
         narrow: one panel below the other, a column wide, rather than side by side.
 
     Returns:
-        In per cent of ERM's error where every task has one, else in the metric's own units and without diamonds.
+        In per cent of ERM's error, without tasks that are saturated; of another metric, or without ERM, in its own
+        units and without diamonds.
     """
     tasks, methods = gains.tasks(rows), set(gains.methods(rows))
     pairs = [pair for pair in COMPARED[:2] if methods.issuperset(pair)] or [COMPARED[2]]
     if not methods.issuperset(pairs[0]):
         return None
-    relative = metric == "test_error" and all(gains.mean_metric(rows, task, "erm").mean > 0 for task in tasks)
+    relative = metric == "test_error" and "erm" in methods
 
     def estimate(task: str, pair: tuple[str, str]) -> Estimate:
+        if relative and gains.is_saturated(rows, task, ("erm",)):
+            return Estimate(math.nan, math.nan, math.nan, 0)
         if relative:
             found = gains.relative_gain(rows, task, *pair, level)
             if found.units >= FEWEST_UNITS and math.isnan(found.low):  # ERM's error is not shown to be above 0
@@ -63,7 +67,8 @@ def forest(
 
     found = {pair: [estimate(task, pair) for task in tasks] for pair in (*pairs, PLACEBO)}
     means = {pair: over[pair] for pair in pairs if relative and pair in over and over[pair].mean(level).low > -math.inf}
-    names = [*tasks, "mean over data sets"] if means else tasks
+    names = [name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…" for name in tasks]
+    names += ["mean over data sets"] if means else []
     limit = forest_limit([e for pair in pairs for e in found[pair]], means, level)
     unit = "% of ERM's error" if relative else display_unit(metric)
     figure, panels = forest_panels(names, len(pairs), narrow)

@@ -79,7 +79,7 @@ def assert_all_legible(rows: pd.DataFrame, tasks: int | None = None) -> None:
 
 def test_no_text_lies_on_another_with_long_names_and_four_methods() -> None:
     effects = {"erm": 0.0, "mixup": 0.01, "kmixup": 0.012, "placebo": 0.01}
-    tasks = ["a/mlp", "fashion_mnist-2000-noise0.4/small_resnet"]
+    tasks = ["a/mlp", "fashion_mnist-2000-noise0.4/small_resnet_of_" + 40 * "x"]
     assert_all_legible(made_up(np.random.default_rng(0), effects, tasks=tasks), tasks=1)
 
 
@@ -104,3 +104,13 @@ def test_figures_of_one_page_share_their_styles() -> None:
 def test_a_small_svg_keeps_the_numbers_that_it_shows() -> None:
     svg = '<svg width="1.2345"><!-- c --><metadata>m</metadata><g id="a"><text x="2.345">0.001</text></g></svg>'
     assert style.compact(svg) == '<svg width="1.2"><text x="2.3">0.001</text></svg>'
+
+
+def test_a_saturated_task_does_not_hide_the_mean_over_data_sets() -> None:
+    """A gain of a task on which ERM makes no error is no share of it."""
+    rows = made_up(np.random.default_rng(0), tasks=["a/mlp", "b/mlp", "c/mlp", "d/mlp"])
+    rows.loc[(rows["task"] == "a/mlp") & rows["selected"].astype(bool), "test_error"] = 0.0
+    forest = figures.forest(rows[rows["selected"].astype(bool)], cross_task.compared_gains(rows))
+    assert forest is not None
+    names = [label.get_text() for label in forest.axes[0].get_yticklabels()]
+    assert names == ["a/mlp", "b/mlp", "c/mlp", "d/mlp", "mean over data sets"] and len(forest.axes[0].patches) == 1
