@@ -27,6 +27,7 @@ from .formats import (
     format_range,
     format_relative,
     format_score,
+    format_value,
     method_label,
     score_label,
 )
@@ -108,16 +109,15 @@ def selected_alpha_and_k(final: pd.DataFrame, values: pd.DataFrame) -> pd.DataFr
             selected = final[of_study & (final["alpha"] > 0)].drop_duplicates(gains.STUDY_KEY)
             if selected.empty:
                 continue
-            record: dict[str, object] = {"task": task, "method": method_label(method)}
+            record = {"task": task, "method": method_label(method), "outer splits": len(selected)}
             for column, coordinate, symbol in (("alpha", "alpha", "α"), ("k", "log2_k", "k")):
                 found = selected[column].dropna()
                 if found.max() > 1 or column == "alpha":
-                    record[f"{symbol}, median"] = f"{found.median():.2g}"
+                    record[f"{symbol}, median"] = format_value(found.median())
                     record[f"{symbol}, range"] = format_range(found.min(), found.max())
                     record[f"{symbol} in its range"] = places_of(values, task, method, coordinate, final)
-            records.append(record | {"outer splits": len(selected)})
-    table = pd.DataFrame(records).fillna("")
-    return table[[*(c for c in table if c != "outer splits"), *(["outer splits"] if len(table) else [])]]
+            records.append(record)
+    return pd.DataFrame(records).fillna("")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def selected_values(values: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
                 "task": task,
                 "method": method_label(method),
                 "value": COORDINATES.get(coordinate, coordinate),
-                "median": f"{selected.median():.2g}",
+                "median": format_value(selected.median()),
                 "selected": format_range(selected.min(), selected.max()),
                 "searched": f"{ends[0]:g}–{ends[1]:g}",
                 "in that range": places_of(values, task, method, coordinate, rows),

@@ -42,13 +42,13 @@ def test_a_method_that_few_tasks_have_gets_no_column() -> None:
 def test_the_selected_values_are_medians_and_ranges_over_outer_splits() -> None:
     rows = made_up(np.random.default_rng(0), tasks=["a/mlp"], splits=3)
     final = rows[rows["selected"].astype(bool)].copy()
-    for split, (alpha, k) in enumerate([(0.01, 2), (0.1, 8), (1.0, 4)]):
+    for split, (alpha, k) in enumerate([(0.01, 2), (0.1, 128), (1.0, 4)]):
         final.loc[(final["method"] == "kmixup") & (final["outer_split"] == split), ["alpha", "k"]] = (alpha, k)
     values = pd.DataFrame(
         {"task": "a/mlp", "method": "kmixup", "coordinate": "alpha", "place": [0.5, 0.25, 0.75]},
     )
     selected = tables.selected_alpha_and_k(final, values).set_index("method").loc["k-mixup"]
-    assert selected[["α, median", "α, range", "k, median", "k, range"]].tolist() == ["0.1", "0.01–1", "4", "2–8"]
+    assert selected[["α, median", "α, range", "k, median", "k, range"]].tolist() == ["0.1", "0.01–1", "4", "2–128"]
     assert selected["α in its range"] == tables.Places((0.25, 0.5, 0.75), "#D55E00")
     assert str(selected["α in its range"]) == "0.25 0.50 0.75" and selected["outer splits"] == 3
 
