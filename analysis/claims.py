@@ -51,7 +51,8 @@ class Verdict:
             shown. Of a task: after Holm's correction.
         uncorrected: the same before Holm's correction; empty where nothing is corrected.
         p: p-value after Holm's correction; NaN where there is none.
-        reason: the numbers that decided it.
+        effect: the one number that decides most, with its interval: points of a task, % of ERM's error overall.
+        reason: all numbers that decided it.
     """
 
     claim: str
@@ -59,6 +60,7 @@ class Verdict:
     outcome: str
     uncorrected: str
     p: float
+    effect: str
     reason: str
 
 
@@ -163,9 +165,9 @@ class Family:
         return stacked([errors.mean(weights) for errors in self.errors.values()])
 
     def texts(self, weights: FixedWeights, level: float) -> list[str]:
-        """A gain of each task of `errors`, in points with its interval."""
+        """A gain of each task of `errors` in points, with its interval."""
         estimates = [estimate(errors.mean(weights), errors.units, level) for errors in self.errors.values()]
-        return [f"{100 * e.mean:+.2f} [{100 * e.low:+.2f}, {100 * e.high:+.2f}] points" for e in estimates]
+        return [f"{100 * e.mean:+.2f} [{100 * e.low:+.2f}, {100 * e.high:+.2f}]" for e in estimates]
 
     def corrected(self, found: Verdicts, level: float) -> Verdicts:
         """Verdicts on the tasks of `errors` after Holm's correction, for which tasks that are absent count too."""
@@ -192,11 +194,13 @@ def family_of(rows: pd.DataFrame, tasks: Sequence[str], metric: str) -> Family:
 
 def judge_claim_1(rows: pd.DataFrame, family: Family, claims: Claims, claim: str) -> list[Verdict]:
     found = judge_improvement(family.gains(KMIXUP_OVER_MIXUP), claims.level)
-    reasons = [f"gain of k-mixup over mixup {text}" for text in family.texts(KMIXUP_OVER_MIXUP, claims.level)]
-    by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
+    effects = family.texts(KMIXUP_OVER_MIXUP, claims.level)
+    reasons = [f"gain of k-mixup over mixup {text} points" for text in effects]
+    by_task = verdicts_by_task(claim, family, found, claims.level, effects, reasons)
     over = gains_by_data_set(rows, KMIXUP_OVER_MIXUP, family.comparable, family.metric)
     outcome = judge_improvement(over.over.deciding, claims.level)
-    return [overall_verdict(claim, outcome, f"mean gain {mean_text(over, claims.level)}", by_task), *by_task]
+    reason = f"mean gain {mean_text(over, claims.level)}"
+    return [overall_verdict(claim, outcome, effect_text(over, claims.level), reason, by_task), *by_task]
 
 
 def judge_claim_2(rows: pd.DataFrame, family: Family, claims: Claims, claim: str) -> list[Verdict]:
@@ -205,10 +209,11 @@ def judge_claim_2(rows: pd.DataFrame, family: Family, claims: Claims, claim: str
     )
     texts = [family.texts(weights, claims.level) for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP, AT_LEAST_HALF)]
     reasons = [
-        f"mixup over ERM {mixup}; k-mixup over mixup {kmixup}; the latter minus half of the former {contrast}"
+        f"mixup over ERM {mixup} points; k-mixup over mixup {kmixup} points; the latter minus half of the former "
+        f"{contrast} points"
         for mixup, kmixup, contrast in zip(*texts, strict=True)
     ]
-    by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
+    by_task = verdicts_by_task(claim, family, found, claims.level, texts[2], reasons)
     mixup, kmixup, contrast = (
         gains_by_data_set(rows, weights, family.comparable, family.metric)
         for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP, AT_LEAST_HALF)
@@ -216,7 +221,7 @@ def judge_claim_2(rows: pd.DataFrame, family: Family, claims: Claims, claim: str
     outcome = judge_at_least_half(mixup.over.deciding, kmixup.over.deciding, contrast.over.deciding, claims.level)
     reason = f"mean of k-mixup's gain minus half of mixup's {mean_text(contrast, claims.level)}; "
     reason += f"mixup's gain {mean_text(mixup, claims.level)}"
-    return [overall_verdict(claim, outcome, reason, by_task), *by_task]
+    return [overall_verdict(claim, outcome, effect_text(contrast, claims.level), reason, by_task), *by_task]
 
 
 def judge_claim_3(rows: pd.DataFrame, family: Family, claims: Claims, claim: str) -> list[Verdict]:
@@ -225,37 +230,44 @@ def judge_claim_3(rows: pd.DataFrame, family: Family, claims: Claims, claim: str
     texts = [family.texts(weights, claims.level) for weights in (MIXUP_OVER_ERM, KMIXUP_OVER_MIXUP)]
     margins = [100 * claims.delta * errors.by_method["erm"].mean() for errors in family.errors.values()]
     reasons = [
-        f"mixup over ERM {mixup}, δ is {margin:.2f}; k-mixup over mixup {kmixup}"
+        f"mixup over ERM {mixup} points, δ is {margin:.2f}; k-mixup over mixup {kmixup} points"
         for mixup, kmixup, margin in zip(*texts, margins, strict=True)
     ]
-    by_task = verdicts_by_task(claim, family, found, claims.level, reasons)
+    by_task = verdicts_by_task(claim, family, found, claims.level, texts[1], reasons)
     supporting = [verdict.task for verdict in by_task if verdict.outcome == "supported"]
     smallest_p = min((verdict.p for verdict in by_task if not math.isnan(verdict.p)), default=math.nan)
     outcome = Verdicts(np.asarray("supported" if supporting else "undecided"), np.asarray(smallest_p))
+    effect = f"{len(supporting)} of {len(family.tasks)} tasks"
     reason = f"supported by {len(supporting)} of the {len(family.tasks)} tasks of the family"
-    return [overall_verdict(claim, outcome, reason, by_task), *by_task]
+    return [overall_verdict(claim, outcome, effect, reason, by_task), *by_task]
 
 
 def verdicts_by_task(
-    claim: str, family: Family, found: Verdicts, level: float, reasons: Sequence[str]
+    claim: str, family: Family, found: Verdicts, level: float, effects: Sequence[str], reasons: Sequence[str]
 ) -> list[Verdict]:
     """One verdict for each task that has an interval: of one search nothing can be said."""
     corrected = family.corrected(found, level)
-    columns = zip(family.errors, corrected.outcome, found.outcome, corrected.p, reasons, strict=True)
+    columns = zip(family.errors, corrected.outcome, found.outcome, corrected.p, effects, reasons, strict=True)
     return [
-        Verdict(claim, task, str(outcome), str(uncorrected), float(p), reason)
-        for task, outcome, uncorrected, p, reason in columns
+        Verdict(claim, task, str(outcome), str(uncorrected), float(p), effect, reason)
+        for task, outcome, uncorrected, p, effect, reason in columns
         if family.errors[task].units >= FEWEST_UNITS
     ]
 
 
-def overall_verdict(claim: str, found: Verdicts, reason: str, by_task: Sequence[Verdict]) -> Verdict:
+def overall_verdict(claim: str, found: Verdicts, effect: str, reason: str, by_task: Sequence[Verdict]) -> Verdict:
     """The overall verdict, with the tasks that carry it: those that have the same outcome after Holm's correction."""
     outcome = str(found.outcome)
     if outcome in ("supported", "contradicted"):
         carrying = ", ".join(verdict.task for verdict in by_task if verdict.outcome == outcome)
         reason += f"; carried by {carrying}" if carrying else "; no task shows it after Holm's correction"
-    return Verdict(claim, OVERALL, outcome, "", float(found.p), reason)
+    return Verdict(claim, OVERALL, outcome, "", float(found.p), effect, reason)
+
+
+def effect_text(found: cross_task.DataSetGains, level: float) -> str:
+    """The mean that decides, in per cent of ERM's error; empty without an interval."""
+    mean = found.mean(level)
+    return "" if math.isnan(mean.low) else f"{100 * mean.mean:+.2f} % [{100 * mean.low:+.2f}, {100 * mean.high:+.2f}]"
 
 
 def mean_text(found: cross_task.DataSetGains, level: float) -> str:

@@ -184,6 +184,26 @@ def gain(
     return weighted_sum(rows, task, gain_of(better, worse), level, metric)
 
 
+def relative_gain(rows: pd.DataFrame, task: str, method: str, reference: str, level: float = 0.95) -> Estimate:
+    """A gain in test error as a share of ERM's error, with Fieller's interval. The arguments are those of `gain`.
+
+    Returns:
+        Its mean is NaN without ERM; its interval is NaN with too few units, or where ERM's error is not shown above 0.
+    """
+    errors, weights = final_errors(rows, task, [reference, method, "erm"]).task_errors(), gain_of(method, reference)
+    mean = float(errors.relative(weights).mean) if errors.units else math.nan
+    if errors.units < FEWEST_UNITS or math.isnan(mean):
+        return Estimate(mean, math.nan, math.nan, errors.units)
+    low, high = errors.relative_interval(weights, level)
+    return Estimate(mean, float(low), float(high), errors.units)
+
+
+def p_value(rows: pd.DataFrame, task: str, method: str, reference: str, metric: str = "test_error") -> float:
+    """Two-sided p of no gain, below 0.05 where the 95 % interval leaves out 0; NaN without an interval."""
+    mean = final_errors(rows, task, [reference, method], metric).task_errors().mean(gain_of(method, reference))
+    return float(np.minimum(mean.p_above(), mean.p_below()))
+
+
 def paired_differences(rows: pd.DataFrame, task: str, method: str, reference: str) -> pd.Series:
     """The gain in test error of each pair of runs with the same outer split and seed.
 

@@ -293,9 +293,18 @@ def save_runs(runs: Runs, folder: Path) -> None:
     known = pa.schema([(name, arrow_type(column.allowed)) for name, column in TABLE_COLUMNS.items()])
     other = pa.Schema.from_pandas(runs.rows.drop(columns=known.names), preserve_index=False)
     schema = pa.unify_schemas([known, other])
-    path = folder / ROWS_FILE
-    runs.rows.to_parquet(path, schema=schema, index=False, compression="zstd", write_page_checksum=True)
-    launches = json.dumps([asdict(launch) for launch in runs.launches], indent=1)
+    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    runs.rows.to_parquet(
+        folder / ROWS_FILE,
+        schema=schema,
+        index=False,
+        compression="zstd",
+        compression_level=9,
+        use_byte_stream_split=floats,  # a tenth smaller
+        use_dictionary=[name for name in schema.names if name not in floats],
+        write_page_checksum=True,
+    )
+    launches = json.dumps([asdict(launch) for launch in runs.launches], separators=(",", ":"))
     (folder / LAUNCHES_FILE).write_text(f"{launches}\n", encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from .best import Best, best
 from .best_script import script
+from .cross_task import compared_gains
 from .load import Runs, load
 from .report import conclusions, figures, render, style, tables
 
@@ -57,11 +58,11 @@ class Results:
 
     def conclusions(self) -> list[str]:
         """What is shown, shown to be small, or not known, in sentences."""
-        return conclusions.conclusions(self.runs, self.level())
+        return [*conclusions.answer(self.runs), *conclusions.caveats(self.runs, self.level())]
 
     def figure(self) -> Figure | None:
         """The gains of all tasks with their intervals; None if there is no gain yet."""
-        return figures.forest(self.runs.final, self.level())
+        return figures.forest(self.runs.final, compared_gains(self.runs.final), self.level())
 
     def report(self, out: str | Path, formats: Iterable[str] = ()) -> Path:
         """Writes the report.
@@ -79,9 +80,7 @@ class Results:
         return self.runs.claims.level if level is None else level
 
     def _repr_html_(self) -> str:
-        table: str = tables.headline(self.runs.final, self.level()).to_html(index=False, border=0)
+        headline = tables.headline(self.runs.final, self.level(), claims=self.runs.claims)
+        table: str = headline.to_html(index=False, border=0)
         figure = self.figure()
-        if figure is None:
-            return table
-        style.finish(figure)
-        return table + style.svg(figure)
+        return table if figure is None else table + style.in_text_colour(style.svg(figure))

@@ -109,20 +109,14 @@ def selection_bias(rows: pd.DataFrame, score: str = "val_error") -> pd.DataFrame
         (share of studies in which more than one configuration reached the smallest score).
     """
     rows = infinite_if_missing(rows, score)
-    tied = (
-        configuration_errors(rows, score)
-        .groupby(STUDY_KEY, dropna=False, sort=False)[score]
-        .agg(lambda study: (study == study.min()).sum() > 1)
-    )
+    errors = configuration_errors(rows, score)
+    by_study = errors.groupby(STUDY_KEY, dropna=False, sort=False)
+    least = errors[score] == by_study[score].transform("min")
+    tied = least.groupby([errors[key] for key in STUDY_KEY], dropna=False, sort=False).sum() > 1
     final = rows[rows["selected"].astype(bool)].groupby(STUDY_KEY, dropna=False)[score].mean()
     scored = rows[rows["phase"].isin(("search", "shortlist")) & (rows["status"] != "stopped")]
-    by_configuration = scored.groupby([*STUDY_KEY, "trial"], dropna=False)
-    scores = pd.DataFrame(
-        {
-            score: by_configuration[score].mean(),
-            "listed": by_configuration["phase"].agg(lambda phases: (phases == "shortlist").any()),
-        }
-    ).reset_index()
+    by_configuration = scored.assign(listed=scored["phase"] == "shortlist").groupby([*STUDY_KEY, "trial"], dropna=False)
+    scores = by_configuration.agg({score: "mean", "listed": "any"}).reset_index()
     has_shortlist = scores.groupby(STUDY_KEY, dropna=False)["listed"].transform("any")
     candidates = scores[scores["listed"] | ~has_shortlist]
     at_selection = candidates.groupby(STUDY_KEY, dropna=False)[score].min()
@@ -175,41 +169,58 @@ class Range:
         return NEAR if not self.levels else (1 + math.floor(NEAR * (self.levels - 1))) / self.levels
 
 
-def range_ends(rows: pd.DataFrame, suites: Iterable[Suite]) -> pd.DataFrame:
-    """How often the selected value lies near an end of its range, where the best value may lie beyond it.
+def selected_values(rows: pd.DataFrame, suites: Iterable[Suite]) -> pd.DataFrame:
+    """What each study selected of every coordinate that it searched in a range.
 
     Args:
         rows: runs, as in `load.Runs`.
         suites: what was run, with the ranges.
 
     Returns:
+        One row per study and coordinate. Columns task, outer_split (-1: the only one), method, coordinate, value, range
+        (a `Range`) and place (where the value lies in it, 0 to 1).
+    """
+    final = rows[rows["selected"].astype(bool)].drop_duplicates(STUDY_KEY)
+    final = final.assign(log2_k=np.log2(final["k"].astype(float)), outer_split=final["outer_split"].fillna(-1))
+    selected = {(row["task"], int(row["outer_split"]), row["method"]): row for row in final.to_dict("records")}
+    records = []
+    studies = {study.name: study for suite in suites for study in suite.studies}  # once, however often it is named
+    for study in studies.values():
+        split = -1 if study.task.outer_split is None else study.task.outer_split
+        row = selected.get((study.task.base, split, study.method), {})
+        for name, distribution in study.space.items():
+            found = Range.from_json(name, distribution)
+            if found and name in row:
+                value = float(row[name])
+                place = found.place(value)
+                records.append((study.task.base, split, study.method, name, value, found, place))
+    columns = ["task", "outer_split", "method", "coordinate", "value", "range", "place"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def range_ends(values: pd.DataFrame) -> pd.DataFrame:
+    """How often the selected value lies near an end of its range, where the best value may lie beyond it.
+
+    Args:
+        values: from `selected_values`.
+
+    Returns:
         One row per method and range. Columns method, coordinate, low, high, studies, at low and at high (shares of the
         studies that selected a value within 5 % of the range from that end), and chance (the share of all values that
         lie so near to one end).
     """
-    final = rows[rows["selected"].astype(bool)].drop_duplicates(STUDY_KEY)
-    final = final.assign(log2_k=np.log2(final["k"].astype(float)), outer_split=final["outer_split"].fillna(-1))
-    selected = final.set_index(STUDY_KEY).sort_index()
-    places: dict[tuple[str, Range], list[float]] = {}
-    studies = {study.name: study for suite in suites for study in suite.studies}  # once, however often it is named
-    for study in studies.values():
-        key = (study.task.base, -1 if study.task.outer_split is None else study.task.outer_split, study.method)
-        ranges = [Range.from_json(name, distribution) for name, distribution in study.space.items()]
-        for found in (found for found in ranges if found and found.coordinate in selected and key in selected.index):
-            place = found.place(float(selected.loc[key, found.coordinate]))
-            places.setdefault((study.method, found), []).append(place)
     records = [
         {
             "method": method,
             "coordinate": found.coordinate,
             "low": found.low,
             "high": found.high,
-            "studies": len(of_range),
-            "at low": float(np.mean([place <= NEAR for place in of_range])),
-            "at high": float(np.mean([place >= 1 - NEAR for place in of_range])),
+            "studies": len(places),
+            "at low": float((places <= NEAR).mean()),
+            "at high": float((places >= 1 - NEAR).mean()),
             "chance": found.chance,
         }
-        for (method, found), of_range in places.items()
+        for (method, found), places in values.groupby(["method", "range"], sort=False)["place"]
     ]
     columns = ["method", "coordinate", "low", "high", "studies", "at low", "at high", "chance"]
     return pd.DataFrame(records, columns=columns)

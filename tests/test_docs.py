@@ -189,6 +189,11 @@ def test_what_is_published_can_be_reported_again(folder: Path) -> None:
     assert runs.missing.empty and {suite.name for suite in runs.suites} == set(runs.rows["suite"])
 
 
+def test_published_pages_are_small() -> None:
+    pages = list(RESULTS.rglob("report.html"))
+    assert len(pages) == 2 and all(page.stat().st_size < 1.2e6 for page in pages), "16 and 18 tasks"
+
+
 def test_the_readme_shows_what_was_found_with_everything_tuned() -> None:
     tuned = published("cpu-tuned")
     text = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
@@ -213,7 +218,7 @@ def test_what_is_said_of_the_ends_of_ranges_is_in_the_rows() -> None:
     shares = {}
     for name in ("cpu", "cpu-tuned"):
         runs = loaded(RESULTS / name)
-        ends = search_budget.range_ends(runs.rows, runs.suites)
+        ends = search_budget.range_ends(search_budget.selected_values(runs.rows, runs.suites))
         alpha = ends[ends["coordinate"] == "alpha"].set_index("method")["at low"]
         shares[name] = [f"{100 * alpha[method]:.0f}" for method in ("mixup", "kmixup")]
     assert f"in {shares['cpu'][0]} % of the studies with fixed recipes, k-mixup in {shares['cpu'][1]} %" in text

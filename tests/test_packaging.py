@@ -30,7 +30,7 @@ def test_the_wheel_works_in_an_empty_folder(tmp_path: Path) -> None:
         done = subprocess.run([*run, *args], cwd=empty, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert str(site) in done.stdout and expected in done.stdout
-    for name in ("template.html.j2", "sort.js"):
+    for name in ("template.html.j2", "page.css", "page.js"):
         assert (site / "tune_kmixup" / "analysis" / "report" / name).exists()
     assert not (site / "analysis").exists(), "a name that many projects use"
     assert list(empty.iterdir()) == []

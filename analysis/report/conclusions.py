@@ -1,60 +1,122 @@
-"""What follows from the gains and what does not, in sentences."""
+"""The answer in two sentences, what it rests on, and what does not follow from it."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from tune_kmixup.core.config import Claims
+from tune_kmixup.core.config import Claims, Suite
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import plural
 
 from .. import gains
-from ..cross_task import DataSetGains
+from ..cross_task import DataSetGains, compared_gains
 from ..gains import COMPARED, SATURATED_WORDS
 from ..load import Runs
-from .formats import comparison_label, format_range, format_relative, method_label
+from .formats import comparison_label, display_unit, format_gain, format_range, format_relative, method_label
+
+Over = Mapping[tuple[str, str], DataSetGains]  # from `cross_task.compared_gains`
 
 
-def summary(rows: pd.DataFrame, claims: Claims) -> str:
-    """The comparison in one sentence."""
-    parts = []
-    for method, reference in COMPARED[:2]:
-        tasks = tasks_in_words(rows, method, reference, claims)
-        if tasks:
-            counts = ", ".join(f"{words} on {len(names)}" for words, names in tasks.items())
-            total = sum(map(len, tasks.values()))
-            parts.append(
-                f"{method_label(method)}'s gain over {method_label(reference)}, of {plural(total, 'task')}: {counts}"
-            )
-    if not parts:
-        return "No two methods have final runs yet, so nothing can be compared."
-    return f"Each method tuned with the same budget. {'. '.join(part[0].upper() + part[1:] for part in parts)}."
-
-
-def conclusions(runs: Runs, level: float = 0.95, metric: str = "test_error") -> list[str]:
-    """What the gains show, how the intervals are made, and what they do not show.
+def answer(runs: Runs, over: Over | None = None) -> list[str]:
+    """One sentence per comparison: on how many tasks the gain in test error is shown, and its mean over data sets.
 
     Args:
         runs: what to report.
-        level: confidence level of the intervals, between 0 and 1.
-        metric: of the table beside the sentences; what is known in words is about the test error.
-
-    Returns:
-        Sentences.
+        over: from `cross_task.compared_gains`; None computes it.
     """
-    sentences = [*comparison_sentences(runs.final, runs.claims), interval_sentence(runs.final, level, metric)]
+    over = compared_gains(runs.final) if over is None else over
+    sentences = []
+    for pair in COMPARED[:2]:
+        tasks = tasks_in_words(runs.final, *pair, runs.claims)
+        if total := sum(map(len, tasks.values())):
+            counts = [f"{words} on {len(names)}" for words, names in tasks.items()]
+            counts[0] += f" of {plural(total, 'task')}"
+            sentences.append(f"{comparison_label(*pair)}: {', '.join(counts)}{mean_in_words(over, pair, runs)}.")
+    return sentences or ["No two methods have final runs yet, so nothing can be compared."]
+
+
+def mean_in_words(over: Over, pair: tuple[str, str], runs: Runs) -> str:
+    """The end of a sentence; empty for too few data sets for an interval."""
+    level = runs.claims.level
+    if pair not in over or math.isnan(over[pair].mean(level).low):
+        return ""
+    found, (low, high) = over[pair], over[pair].prediction(level)
+    text = f"; mean over {found.count} data sets {format_relative(found.mean(level))} % of ERM's error"
+    return text if math.isnan(low) else f"{text}, on one more of their kind [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def budget(runs: Runs) -> str:
+    """What was compared, and with what budget, in a line."""
+    rows = runs.rows
+    methods = " · ".join(method_label(method) for method in gains.methods(rows))
+    parts = [methods, f"{plural(len(gains.tasks(rows)), 'task')} of {plural(rows['dataset'].nunique(), 'data set')}"]
+    splits = rows.groupby("task")["outer_split"].nunique(dropna=False)
+    if len(splits):
+        parts.append(f"{format_range(splits.min(), splits.max())} outer splits each")
+    if runs.suites:
+        searched = [suite for suite in runs.suites if any(study.space for study in suite.studies)]
+        parts += [f"per method and split {budget_of(searched)}"] if searched else []
+    return "; ".join([*parts, f"{len(rows):,} runs"]) + "."
+
+
+def budget_of(suites: Sequence[Suite]) -> str:
+    """Numbers that all suites have in common, or their range."""
+
+    def numbers(name: str, noun: str) -> str:
+        values = [getattr(suite, name) for suite in suites]
+        text = format_range(min(values), max(values))
+        return f"{text} {noun}{'' if text == '1' else 's'}"
+
+    parts = [f"{numbers('trials', 'configuration')} x {numbers('search_seeds', 'seed')}"]
+    if max(suite.shortlist for suite in suites) > 1:
+        best = numbers("shortlist", "").removesuffix(" s")
+        parts.append(f"the best {best} again with {numbers('shortlist_seeds', 'more seed')}")
+    return ", ".join([*parts, numbers("final_seeds", "final run")])
+
+
+def forest_caption(level: float) -> str:
+    return (
+        f"Gain of each task with its {level:.0%} interval. Filled marks: the interval leaves out 0. Arrows: it goes "
+        "on. No interval: one search. No mark: ERM errs less than 0.01 %. Diamond: the mean over data sets; "
+        "dashed: where the gain on one more data set would lie."
+    )
+
+
+def caveats(runs: Runs, level: float = 0.95, metric: str = "test_error") -> list[str]:
+    """How the intervals are made, and what they do not show.
+
+    Args:
+        runs: what to report.
+        level: confidence level of the intervals beside the sentences, between 0 and 1.
+        metric: of the table beside the sentences; what is known in words is about the test error.
+    """
+    sentences = [interval_sentence(runs.final, level, metric)]
     if level != runs.claims.level or metric != "test_error":
-        sentences.insert(2, f"These words are about the test error, at {runs.claims.level:.0%}.")
-    if metric in gains.MORE_IS_BETTER:
-        sentences.append(f"More {metric.replace('_', ' ')} is better: a gain is the method's minus the reference's.")
-    if runs.select_by != "error":
-        sentences.append(f"Configurations were selected by {SELECTED_BY[runs.select_by]}; claims are about test error.")
+        sentences.append(f"The answer in words is about the test error, at {runs.claims.level:.0%}.")
+    sentences += placebo_sentences(runs.final, level, metric)
+    sentences += direction_sentences(runs, metric)
     diverged = int((runs.rows["status"] == "diverged").sum())
     if diverged:
         sentences.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")
     sentences.append("Nothing here says how the methods compare on other data, networks, training lengths or budgets.")
     return sentences
+
+
+def direction_sentences(runs: Runs, metric: str) -> Iterator[str]:
+    """What is unusual about the metric or the selection."""
+    if metric in gains.MORE_IS_BETTER:
+        yield f"More {metric.replace('_', ' ')} is better: a gain is the method's minus the reference's."
+    if runs.select_by != "error":
+        yield f"Configurations were selected by {SELECTED_BY[runs.select_by]}; claims are about test error."
+
+
+def placebo_sentences(rows: pd.DataFrame, level: float, metric: str) -> Iterator[str]:
+    """What the placebo gained over mixup on each task that has one."""
+    found = {task: gains.gain(rows, task, "placebo", "mixup", level, metric) for task in gains.tasks(rows)}
+    texts = [f"{format_gain(gain, metric)} on {task}" for task, gain in found.items() if gain.units]
+    if texts:
+        yield f"The placebo's gain over mixup, in {display_unit(metric)}: {', '.join(texts)}."
 
 
 def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:
@@ -72,18 +134,6 @@ def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:
     if any(gains.one_search(rows, task) for task in gains.tasks(rows)):
         sentence += " One search says nothing about another, so it has no interval."
     return sentence
-
-
-def comparison_sentences(rows: pd.DataFrame, claims: Claims) -> Iterator[str]:
-    for method, reference in COMPARED[:2]:
-        label = comparison_label(method, reference)
-        tasks = tasks_in_words(rows, method, reference, claims)
-        total = sum(map(len, tasks.values()))
-        if not total:
-            yield f"{label}: not compared; at least one of the two has no final run."
-            continue
-        parts = [f"{words} on {len(names)} ({', '.join(names)})" for words, names in tasks.items()]
-        yield f"{label}, of {plural(total, 'task')}: {'; '.join(parts)}."
 
 
 def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Claims) -> Mapping[str, Sequence[str]]:

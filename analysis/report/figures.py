@@ -1,113 +1,315 @@
 """Figures of the report. Each function takes the rows and returns a figure, or None where there is nothing to draw."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+from matplotlib.ticker import NullLocator
 
-from tune_kmixup.core.config import CLAIM_METHODS, SelectBy
+from tune_kmixup.core.config import SelectBy
 from tune_kmixup.core.selection import SELECTED_BY
 
 from .. import gains
-from ..gains import COMPARED
+from ..cross_task import DataSetGains
+from ..evidence import FEWEST_UNITS
+from ..gains import COMPARED, STUDY_KEY
 from ..search_budget import completed
-from .formats import comparison_label, display_scale, display_unit, method_label
-from .style import COLOURS, INK, MARKERS, WIDTH, add_legend, method_colour, task_panels
+from ..stats import Estimate
+from .formats import comparison_label, display_scale, display_unit
+from .style import COLOURS, COLUMN, INK, MARKERS, WIDTH, legend, log_x, method_style, panel, styled
 
-MAX_VECTOR_POINTS = 300  # a scatter plot of more points is drawn as pixels
+BINS = 8  # of α or perturbation, each a factor
+IN_VIEW = 0.9  # share of errors within the axes or colours: a few that diverge would flatten the others
+MOST_LETTERS = 44  # of a task's name
+PLACEBO = ("placebo", "mixup")
 
 
-def forest(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") -> Figure | None:
-    """Gains per task with their intervals: mixup over ERM, and k-mixup over mixup."""
-    tasks = gains.tasks(rows)
-    if len(set(CLAIM_METHODS).intersection(gains.methods(rows))) < 2:
+@styled
+def forest(
+    rows: pd.DataFrame,
+    over: Mapping[tuple[str, str], DataSetGains],
+    level: float = 0.95,
+    metric: str = "test_error",
+    narrow: bool = False,
+) -> Figure | None:
+    """Gains per task with their intervals, the mean over data sets as a diamond, and what a placebo gains as a band.
+
+    Args:
+        rows: final runs, as in `load.Runs`.
+        over: from `cross_task.compared_gains`, for the diamonds.
+        level: confidence level of the intervals, between 0 and 1.
+        metric: column of `rows`.
+        narrow: one panel below the other, a column wide, rather than side by side.
+
+    Returns:
+        In per cent of ERM's error, without tasks that are saturated; of another metric, or without ERM, in its own
+        units and without diamonds.
+    """
+    tasks, methods = gains.tasks(rows), set(gains.methods(rows))
+    pairs = [pair for pair in COMPARED[:2] if methods.issuperset(pair)] or [COMPARED[2]]
+    if not methods.issuperset(pairs[0]):
         return None
-    figure = Figure(figsize=(WIDTH, 1.2 + 0.45 * len(tasks)), layout="constrained")
-    axes = figure.subplots()
-    for offset, (method, reference) in zip((-0.14, 0.14), COMPARED[:2], strict=True):
-        for position, task in enumerate(tasks):
-            estimate = gains.gain(rows, task, method, reference, level, metric)
-            if math.isnan(estimate.mean):
-                continue
-            half_width = 0 if math.isnan(estimate.half_width) else estimate.half_width
-            axes.errorbar(
-                display_scale(metric) * estimate.mean,
-                position + offset,
-                xerr=display_scale(metric) * half_width,
-                fmt=MARKERS[method],
-                color=COLOURS[method],
-                capsize=3,
-                markersize=5,
-                label=comparison_label(method, reference),
-            )
-    axes.axvline(0, color=INK, linewidth=0.8)
-    names = [f"{task}, one search" if gains.one_search(rows, task) else task for task in tasks]
-    axes.set_yticks(range(len(tasks)), names)
-    axes.set_ylim(len(tasks) - 0.5, -0.5)
-    axes.set_xlabel(f"gain, {display_unit(metric)}, with {level:.0%} interval (right of 0: better)")
-    add_legend(figure)
+    relative = metric == "test_error" and "erm" in methods
+
+    def estimate(task: str, pair: tuple[str, str]) -> Estimate:
+        if relative and gains.is_saturated(rows, task, ("erm",)):
+            return Estimate(math.nan, math.nan, math.nan, 0)
+        if relative:
+            found = gains.relative_gain(rows, task, *pair, level)
+            if found.units >= FEWEST_UNITS and math.isnan(found.low):  # ERM's error is not shown to be above 0
+                return Estimate(100 * found.mean, -math.inf, math.inf, found.units)
+            return scaled(found, 100)
+        return scaled(gains.gain(rows, task, *pair, level, metric), display_scale(metric))
+
+    found = {pair: [estimate(task, pair) for task in tasks] for pair in (*pairs, PLACEBO)}
+    means = {pair: over[pair] for pair in pairs if relative and pair in over and over[pair].mean(level).low > -math.inf}
+    names = [name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…" for name in tasks]
+    names += ["mean over data sets"] if means else []
+    limit = forest_limit([e for pair in pairs for e in found[pair]], means, level)
+    unit = "% of ERM's error" if relative else display_unit(metric)
+    figure, panels = forest_panels(names, len(pairs), narrow)
+    for axes, pair in zip(panels, pairs, strict=True):
+        for place, of_task in enumerate(found[PLACEBO] if pair == COMPARED[1] else ()):
+            if math.isfinite(of_task.low):
+                width = of_task.high - of_task.low
+                axes.add_patch(
+                    Rectangle((of_task.low, place - 0.25), width, 0.5, color=COLOURS["placebo"], alpha=0.3, lw=0)
+                )
+        for place, of_task in enumerate(found[pair]):
+            draw_interval(axes, place, of_task, pair[0], limit)
+        if pair in means:
+            draw_diamond(axes, len(tasks), means[pair], pair[0], level, limit)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_title(comparison_label(*pair), loc="left", fontsize=8.5, color=COLOURS[pair[0]], fontweight="bold")
+        axes.set(xlim=(-limit, limit), xlabel=f"gain, {unit}")
     return figure
 
 
-def robustness(rows: pd.DataFrame) -> Figure | None:
-    """Test error under Gaussian noise (circles, solid) and under FGSM (crosses, dashed) of growing size, per task."""
-    shifts = (("test_error_noise_", "o-", "noise"), ("test_error_fgsm_", "x--", "FGSM"))
-    fgsm_columns = [column for column in rows if column.startswith("test_error_fgsm_")]
-    tasks = [task for task in gains.tasks(rows) if is_measured(rows, task, fgsm_columns)]
-    if not tasks:
+def scaled(estimate: Estimate, factor: float) -> Estimate:
+    return Estimate(factor * estimate.mean, factor * estimate.low, factor * estimate.high, estimate.units)
+
+
+def forest_limit(estimates: Sequence[Estimate], means: Mapping[tuple[str, str], DataSetGains], level: float) -> float:
+    """How far the axis goes: all means are on it, and nine of ten intervals. Those that go on have an arrow."""
+    ends = [abs(end) for e in estimates for end in (e.low, e.high) if math.isfinite(end)]
+    points = [abs(e.mean) for e in estimates if not math.isnan(e.mean)]
+    points += [100 * abs(found.mean(level).mean) for found in means.values()]
+    return 1.1 * max([*points, float(np.quantile(ends, 0.9)) if ends else 0.0, 1e-9])
+
+
+def forest_panels(names: Sequence[str], count: int, narrow: bool) -> tuple[Figure, list[Axes]]:
+    """Panels of one line per name: side by side with the names on the left, or below each other with names above."""
+    bottom, top, right, gap = 0.42, 0.25, 0.1, 0.15  # inches
+    left = 0.1 if narrow else 0.066 * max(map(len, names)) + 0.15
+    inner = (0.3 if narrow else 0.2) * (len(names) + 0.4)
+    width, columns, lines = (COLUMN, 1, count) if narrow else (WIDTH, count, 1)
+    each, height = (width - left - right - gap * (columns - 1)) / columns, inner + bottom + top
+    figure = Figure(figsize=(width, lines * height))
+    panels = []
+    for number in range(count):
+        x, y = (left, (count - 1 - number) * height) if narrow else (left + number * (each + gap), 0.0)
+        axes = figure.add_axes((x / width, (y + bottom) / (lines * height), each / width, inner / (lines * height)))
+        axes.set_yticks(() if narrow else range(len(names)), () if narrow else names)
+        axes.set_ylim(len(names) - 0.5, -0.9)
+        for place, name in enumerate(names if narrow else ()):
+            axes.text(0, place - 0.46, name, fontsize=7, va="center", transform=axes.get_yaxis_transform())
+        axes.tick_params(axis="y", length=0, labelleft=number == 0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
+        panels.append(axes)
+    return figure, panels
+
+
+def draw_interval(axes: Axes, place: float, estimate: Estimate, method: str, limit: float) -> None:
+    """A mark and its interval; an arrow where the interval goes on beyond the axis."""
+    colour = COLOURS[method]
+    if math.isnan(estimate.mean):
+        return
+    axes.plot(estimate.mean, place, MARKERS[method], color=colour, markersize=4.5, fillstyle=fill(estimate))
+    if math.isnan(estimate.low):
+        return
+    low, high = max(estimate.low, -limit), min(estimate.high, limit)
+    axes.plot([low, high], [place, place], color=colour, linewidth=1.2)
+    for end, inside, arrow in ((estimate.low, low, "<"), (estimate.high, high, ">")):
+        beyond = inside != end
+        axes.plot(inside, place, arrow if beyond else "|", color=colour, markersize=4 if beyond else 5, clip_on=False)
+
+
+def fill(estimate: Estimate) -> str:
+    """Filled where the interval leaves out 0."""
+    return "full" if estimate.low > 0 or estimate.high < 0 else "none"
+
+
+def draw_diamond(axes: Axes, place: float, found: DataSetGains, method: str, level: float, limit: float) -> None:
+    """The mean over data sets, as wide as its interval; the line through it is for one more data set."""
+    mean, (low, high) = scaled(found.mean(level), 100), found.prediction(level)
+    if not math.isnan(low):
+        ends = np.clip([100 * low, 100 * high], -limit, limit)
+        axes.plot(ends, [place, place], color=COLOURS[method], linewidth=1, linestyle=(0, (2, 1.5)))
+    corners = [(mean.low, place), (mean.mean, place - 0.3), (mean.high, place), (mean.mean, place + 0.3)]
+    axes.add_patch(Polygon(corners, closed=True, color=COLOURS[method], lw=0))
+    axes.axhline(place - 0.75, color=INK, linewidth=0.5)
+
+
+def by_task(rows: pd.DataFrame, curves: pd.DataFrame, task: str, by: SelectBy = "error") -> dict[str, Figure]:
+    """The figures of one task: by caption, without those that have nothing to show.
+
+    Args:
+        rows: runs of this task, as in `load.Runs`.
+        curves: from `search_budget.budget_curves`.
+        task: its name, without its outer split.
+        by: the score by which configurations were selected, in the column `val_{by}` of `curves`.
+    """
+    configurations = mean_by_configuration(rows)
+    final = rows[rows["selected"].astype(bool)]
+    figures = {
+        f"Best {SELECTED_BY[by]} so far": budget(curves[curves["task"] == task], rows, by),
+        "Validation error against α": sensitivity(configurations, rows, "alpha", "α"),
+        "Median validation error over α and k": grid(configurations, final),
+        "Validation error against perturbation": sensitivity(
+            configurations, rows, "perturbation", "expected squared displacement"
+        ),
+        "Test error under Gaussian noise": shift(final, task, "test_error_noise_", "deviation of the noise"),
+        "Test error after an FGSM step": shift(final, task, "test_error_fgsm_", "size of the step"),
+        "Reliability": reliability(final),
+    }
+    return {caption: figure for caption, figure in figures.items() if figure is not None}
+
+
+def mean_by_configuration(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every configuration that was searched and not stopped early: α, k, perturbation, mean validation error in %."""
+    keys = [*STUDY_KEY, "trial"]
+    means = completed(rows).groupby(keys, dropna=False, sort=False)[["alpha", "k", "perturbation", "val_error"]].mean()
+    return means.reset_index().assign(val_error=lambda table: 100 * table["val_error"])
+
+
+def each_method(table: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of `table` by method, in the order of every table."""
+    for method in gains.methods(rows):
+        of_method = table[table["method"] == method]
+        if len(of_method):
+            yield method, of_method
+
+
+@styled
+def budget(curves: pd.DataFrame, rows: pd.DataFrame, by: SelectBy) -> Figure | None:
+    """Score on validation rows of the best configuration so far against the number of configurations tried."""
+    if curves.empty:
         return None
-    figure, panels = task_panels(tasks)
-    for task, axes in panels:
-        for method in gains.methods(rows):
-            for prefix, line_format, shift in shifts:
-                columns = ["test_error", *(column for column in rows.columns if column.startswith(prefix))]
-                sizes = [0.0, *(float(column.removeprefix(prefix)) for column in columns[1:])]
-                errors = [100 * gains.mean_metric(rows, task, method, metric=column).mean for column in columns]
-                if not math.isnan(errors[0]):
-                    axes.plot(
-                        sizes,
-                        errors,
-                        line_format,
-                        color=method_colour(method, rows),
-                        markersize=3,
-                        linewidth=1,
-                        label=f"{method_label(method)}, {shift}",
-                    )
-        axes.set_xlabel("size of noise or step", fontsize=8)
-        axes.set_ylabel("test error, %", fontsize=8)
-    add_legend(figure)
+    figure, axes = panel("configurations tried", f"{SELECTED_BY[by]}{', %' if by != 'nll' else ''}")
+    for method, curve in each_method(curves, rows):
+        style, scores = method_style(method, rows), display_scale(f"val_{by}") * curve[f"val_{by}"]
+        if len(curve) > 1:
+            axes.plot(curve["trials"], scores, **style, markersize=3.5, markevery=4, linewidth=1.2)
+        else:  # nothing to search
+            axes.axhline(scores.iloc[0], linewidth=1.2, color=style["color"], label=style["label"])
+    legend(axes)
     return figure
 
 
-def is_measured(rows: pd.DataFrame, task: str, columns: Sequence[str]) -> bool:
-    final = rows[(rows["task"] == task) & rows["selected"].astype(bool)]
-    return bool(final[list(columns)].notna().to_numpy().any())
+@styled
+def sensitivity(configurations: pd.DataFrame, rows: pd.DataFrame, column: str, label: str) -> Figure | None:
+    """Validation error of configurations against α or perturbation, by bins: the median, and a band of half of them."""
+    mixing = configurations[(configurations["alpha"] > 0) & (configurations[column] > 0)]
+    if mixing.empty:
+        return None
+    figure, axes = panel(label, "validation error, %")
+    erm = configurations.loc[configurations["method"] == "erm", "val_error"]
+    if len(erm):
+        style = method_style("erm", rows)
+        axes.axhline(erm.median(), color=style["color"], linewidth=1.2, linestyle="--", label=style["label"])
+    for method, table in each_method(mixing, rows):
+        style = method_style(method, rows)
+        bins = table.groupby(bins_of(mixing[column]).loc[table.index])
+        x, errors = bins[column].median(), bins["val_error"]
+        axes.fill_between(
+            x, errors.quantile(0.25), errors.quantile(0.75), color=style["color"], alpha=0.15, linewidth=0
+        )
+        axes.plot(x, errors.median(), **style, markersize=3.5, linewidth=1.2)
+    log_x(axes)
+    axes.set_ylim(top=mixing["val_error"].quantile(IN_VIEW))
+    legend(axes)
+    return figure
 
 
-def reliability(rows: pd.DataFrame) -> Figure | None:
+def bins_of(values: pd.Series) -> pd.Series:
+    """The number of the bin of each value, of BINS bins of equal width on a logarithmic scale."""
+    logs = np.log(values)
+    width = (logs.max() - logs.min()) / BINS or 1.0
+    return ((logs - logs.min()) // width).clip(upper=BINS - 1)
+
+
+@styled
+def grid(configurations: pd.DataFrame, final: pd.DataFrame) -> Figure | None:
+    """Median validation error of k-mixup's configurations by α and k, and what each outer split selected."""
+    blocks = configurations[configurations["k"] > 1]
+    if blocks.empty:
+        return None
+    alpha_bins, k_bins = bins_of(blocks["alpha"]), np.log2(blocks["k"]).round()
+    medians = blocks.groupby([k_bins, alpha_bins])["val_error"].median().unstack()
+    medians = medians.reindex(index=np.arange(medians.index.min(), medians.index.max() + 1), columns=range(BINS))
+    figure, axes = panel("α", "k", right=0.76)
+    low, high = blocks["alpha"].min(), blocks["alpha"].max()
+    edges = np.geomspace(low, high, BINS + 1) if high > low else np.geomspace(low / 2, low * 2, BINS + 1)
+    levels = medians.index.to_numpy()
+    image = axes.pcolormesh(
+        edges,
+        2.0 ** np.append(levels - 0.5, levels[-1] + 0.5),
+        medians.to_numpy(),
+        cmap="viridis_r",
+        vmax=float(np.nanquantile(medians, IN_VIEW)),
+        rasterized=True,
+    )
+    selected = final[final["k"] > 1].drop_duplicates(STUDY_KEY)
+    axes.plot(
+        selected["alpha"], selected["k"], "o", color="white", markeredgecolor="black", markersize=4, label="selected"
+    )
+    log_x(axes)
+    axes.set_yscale("log", base=2)
+    axes.set_yticks(2.0**levels, [f"{2**level:g}" for level in levels])
+    axes.yaxis.set_minor_locator(NullLocator())
+    colours = figure.colorbar(image, cax=figure.add_axes((0.79, 0.18, 0.03, 0.70)), extend="max")
+    colours.set_label("validation error, %")
+    colours.outline.set_visible(False)
+    legend(axes)
+    return figure
+
+
+@styled
+def shift(final: pd.DataFrame, task: str, prefix: str, label: str) -> Figure | None:
+    """Test error against the size of a shift of the test rows, from 0 on."""
+    columns = ["test_error", *(c for c in final if c.startswith(prefix) and final[c].notna().any())]
+    if len(columns) == 1:
+        return None
+    figure, axes = panel(label, "test error, %")
+    sizes = [0.0, *(float(column.removeprefix(prefix)) for column in columns[1:])]
+    for method in gains.methods(final):
+        errors = [100 * gains.mean_metric(final, task, method, metric=column).mean for column in columns]
+        axes.plot(sizes, errors, **method_style(method, final), markersize=3.5, linewidth=1.2)
+    legend(axes)
+    return figure
+
+
+@styled
+def reliability(final: pd.DataFrame) -> Figure | None:
     """Accuracy against confidence in 15 bins, over all final runs of a method; a point's area grows with its rows."""
-    tasks = [task for task in gains.tasks(rows) if is_measured(rows, task, ["test_reliability"])]
-    if not tasks:
+    if not final["test_reliability"].notna().any():
         return None
-    figure, panels = task_panels(tasks)
-    for task, axes in panels:
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
-        for method in gains.methods(rows):
-            final = rows[(rows["task"] == task) & (rows["method"] == method) & rows["selected"].astype(bool)]
-            bins = pool_bins(final["test_reliability"].dropna())
-            if bins.empty:
-                continue
-            colour = method_colour(method, rows)
-            areas = 3 + 60 * bins["rows"] / bins["rows"].sum()
-            axes.plot(bins["confidence"], bins["accuracy"], color=colour, linewidth=0.8)
-            axes.scatter(bins["confidence"], bins["accuracy"], areas, color=colour, label=method_label(method))
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
-        axes.set_xlabel("confidence", fontsize=8)
-        axes.set_ylabel("accuracy", fontsize=8)
-    add_legend(figure)
+    figure, axes = panel("confidence", "accuracy")
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6)
+    for method, runs in each_method(final, final):
+        bins = pool_bins(runs["test_reliability"].dropna())
+        if len(bins):
+            style = method_style(method, final)
+            areas = 2 + 50 * bins["rows"] / bins["rows"].sum()
+            axes.plot(bins["confidence"], bins["accuracy"], color=style["color"], linewidth=1)
+            axes.scatter(bins["confidence"], bins["accuracy"], areas, **style, linewidths=0)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    legend(axes)
     return figure
 
 
@@ -125,86 +327,3 @@ def pool_bins(runs: pd.Series, count: int = 15) -> pd.DataFrame:
     bins["bin"] = np.ceil(bins["confidence"] * count).clip(1, count)
     sums = bins.assign(**{c: bins[c] * bins["rows"] for c in ("confidence", "accuracy")}).groupby("bin").sum()
     return sums.assign(**{c: sums[c] / sums["rows"] for c in ("confidence", "accuracy")})
-
-
-def sensitivity(rows: pd.DataFrame, task: str) -> Figure | None:
-    """Validation error of configurations not stopped early: against α, over α and k, and against the perturbation."""
-    search = completed(rows[rows["task"] == task])
-    by_configuration = search.groupby(["method", "outer_split", "trial"], dropna=False, sort=False)
-    configurations = by_configuration[["alpha", "k", "perturbation", "val_error"]].mean().reset_index()
-    mixing = configurations[configurations["alpha"] > 0]
-    if mixing.empty:
-        return None
-    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
-    figure.suptitle(task, fontsize=9, color=INK)
-    alpha_axes, grid_axes, perturbation_axes = figure.subplots(1, 3)
-    erm = 100 * configurations[configurations["method"] == "erm"]["val_error"].mean()
-    for axes, column in ((alpha_axes, "alpha"), (perturbation_axes, "perturbation")):
-        if not math.isnan(erm):
-            axes.axhline(erm, color=COLOURS["erm"], linewidth=1, label="ERM")
-        for method, of_method in mixing.groupby("method", sort=False):
-            scatter_method(axes, of_method[column], 100 * of_method["val_error"], str(method), rows)
-        if mixing[column].notna().any():  # otherwise matplotlib refuses a logarithmic scale
-            axes.set_xscale("log")
-        axes.set_xlabel({"alpha": "α"}.get(column, "expected squared displacement"), fontsize=8)
-        axes.set_ylabel("validation error, %", fontsize=8)
-    blocks = mixing[mixing["k"] > 1]
-    if len(blocks):
-        points = grid_axes.scatter(
-            blocks["alpha"],
-            blocks["k"],
-            14,
-            100 * blocks["val_error"],
-            cmap="viridis",
-            rasterized=len(blocks) > MAX_VECTOR_POINTS,
-        )
-        grid_axes.set_xscale("log")
-        grid_axes.set_yscale("log", base=2)
-        figure.colorbar(points, ax=grid_axes).ax.tick_params(colors=INK, labelsize=7)
-    grid_axes.set_xlabel("α", fontsize=8)
-    grid_axes.set_ylabel("k", fontsize=8)
-    grid_axes.set_title("validation error, %", fontsize=8, color=INK)
-    add_legend(figure)
-    return figure
-
-
-def scatter_method(axes: Axes, x: pd.Series, y: pd.Series, method: str, rows: pd.DataFrame) -> None:
-    axes.scatter(
-        x,
-        y,
-        8,
-        color=method_colour(method, rows),
-        marker=MARKERS.get(method, "v"),
-        alpha=0.6,
-        label=method_label(method),
-        rasterized=len(x) > MAX_VECTOR_POINTS,
-    )
-
-
-def budget(curves: pd.DataFrame, rows: pd.DataFrame, by: SelectBy = "error") -> Figure | None:
-    """Score on validation rows of the best configuration so far against the number of configurations tried.
-
-    Args:
-        curves: from `search_budget.budget_curves`.
-        rows: runs, as in `load.Runs`.
-        by: the score by which configurations were selected, in the column `val_{by}` of `curves`.
-    """
-    score, unit = f"val_{by}", ", %" if by != "nll" else ""
-    tasks = [task for task in gains.tasks(rows) if task in set(curves["task"])]
-    if not tasks:
-        return None
-    figure, panels = task_panels(tasks)
-    for task, axes in panels:
-        for method, curve in curves[curves["task"] == task].groupby("method", sort=False):
-            searched = len(curve) > 1  # else the one score is drawn as a line across the panel
-            axes.plot(
-                curve["trials"] if searched else [1, curves["trials"].max()],
-                display_scale(score) * (curve[score] if searched else np.repeat(curve[score], 2)),
-                color=method_colour(str(method), rows),
-                linewidth=1.2,
-                label=method_label(str(method)),
-            )
-        axes.set_xlabel("configurations tried", fontsize=8)
-        axes.set_ylabel(f"{SELECTED_BY[by]}{unit}", fontsize=8)
-    add_legend(figure)
-    return figure

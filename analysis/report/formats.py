@@ -75,8 +75,13 @@ def format_score(score: float, by: SelectBy) -> str:
     return format_percent(score) if by != "nll" else "" if math.isnan(score) else f"{score:.3f}"
 
 
+def format_value(value: float) -> str:
+    """A number in two digits, and whole above a hundred: 0.053, 24, 128."""
+    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+
+
 def format_range(low: float, high: float) -> str:
-    return f"{low:.2g}" if low == high else f"{low:.2g}–{high:.2g}"
+    return format_value(low) if low == high else f"{format_value(low)}–{format_value(high)}"
 
 
 def format_relative(estimate: Estimate) -> str:

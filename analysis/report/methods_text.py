@@ -33,6 +33,26 @@ REFERENCES = """\
    Hyperparameter Tuning. MLSys 2020. arXiv 1810.05934.
 """
 
+BIBLIOGRAPHY = """\
+@inproceedings{ref1, title = {mixup: Beyond Empirical Risk Minimization}, booktitle = {ICLR}, year = {2018},
+  author = {Zhang, Hongyi and Cisse, Moustapha and Dauphin, Yann N. and Lopez-Paz, David}, note = {arXiv 1710.09412}}
+@misc{ref2, title = {k-Mixup Regularization for Deep Learning via Optimal Transport}, year = {2021},
+  author = {Greenewald, Kristjan and Gu, Anming and Yurochkin, Mikhail and Solomon, Justin and Chien, Edward},
+  note = {arXiv 2106.02933}}
+@inproceedings{ref3, title = {Optuna: A Next-generation Hyperparameter Optimization Framework}, booktitle = {KDD},
+  year = {2019}, author = {Akiba, Takuya and Sano, Shotaro and Yanase, Toshihiko and Ohta, Takeru and Koyama, Masanori}}
+@misc{ref4, title = {Tune: A Research Platform for Distributed Model Selection and Training}, year = {2018},
+  author = {Liaw, Richard and Liang, Eric and Nishihara, Robert and Moritz, Philipp and Gonzalez, Joseph E. and Stoica,
+  Ion}, note = {arXiv 1807.05118}}
+@inproceedings{ref5, title = {{SGDR}: Stochastic Gradient Descent with Warm Restarts}, booktitle = {ICLR},
+  year = {2017}, author = {Loshchilov, Ilya and Hutter, Frank}, note = {arXiv 1608.03983}}
+@inproceedings{ref6, title = {Algorithms for Hyper-Parameter Optimization}, booktitle = {NeurIPS}, year = {2011},
+  author = {Bergstra, James and Bardenet, R{\\'e}mi and Bengio, Yoshua and K{\\'e}gl, Bal{\\'a}zs}}
+@inproceedings{ref7, title = {A System for Massively Parallel Hyperparameter Tuning}, booktitle = {MLSys},
+  year = {2020}, author = {Li, Liam and Jamieson, Kevin and Rostamizadeh, Afshin and Gonina, Ekaterina and Ben-tzur,
+  Jonathan and Hardt, Moritz and Recht, Benjamin and Talwalkar, Ameet}, note = {arXiv 1810.05934}}
+"""
+
 
 def markdown(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> str:
     """The content of `methods.md`.
@@ -42,12 +62,12 @@ def markdown(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> str:
         rows: runs, as in `load.Runs`.
         level: confidence level of the intervals, between 0 and 1.
     """
-    recipes = "\n".join(f"- {escape_markdown(line)}" for line in recipe_lines(suites))
+    lines = (f"{name}: {recipe}" for name, recipe in recipes(suites).items())
     parts = [
         "# Methods",
         *map(escape_markdown, paragraphs(suites, rows, level)),
         "## Training",
-        recipes,
+        "\n".join(f"- {escape_markdown(line)}" for line in lines),
         "## References",
         REFERENCES,
     ]
@@ -63,10 +83,10 @@ def paragraphs(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> lis
     ]
 
 
-def recipe_lines(suites: Sequence[Suite]) -> list[str]:
-    """One line per task: its recipe."""
+def recipes(suites: Sequence[Suite]) -> dict[str, str]:
+    """Task -> its recipe in words."""
     tasks = {study.task.base: study.task for suite in suites for study in suite.studies}
-    return [f"{name}: {recipe_text(task)}" for name, task in tasks.items()]
+    return {name: recipe_text(task) for name, task in tasks.items()}
 
 
 def suite_paragraph(suite: Suite, stopped: int = 0) -> str:

@@ -5,24 +5,27 @@ Rows, names and suites may come from others. Each format escapes what it would o
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
-from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
 
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import one_line
 
+from .. import gains
 from ..load import ROWS_FILE, TABLE_COLUMNS, Runs, read_entries, save_runs, to_table
-from . import conclusions, methods_text, style, tables
-from .formats import escape_markdown
-from .sections import Section, make_sections
+from . import conclusions, latex, methods_text, style, tables
+from .formats import escape_markdown, method_label
+from .sections import Report, make_report
 
 FORMATS = ("html", "md", "tex", "csv")
 CLASS_METRICS = ("test_balanced_error", "test_macro_f1", "test_auroc")  # earlier versions recorded none
 METRICS = ("test_error", "test_nll", "test_brier", "test_ece", *CLASS_METRICS)
+NUMBER = re.compile(r"[▲△▼▽≈ ]*[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+|, (one|2) search(es)?)?( ?\[[-+\d., ]+\])?")
 TITLE = "ERM, mixup and k-mixup, each tuned with the same budget"
 
 
@@ -37,7 +40,8 @@ def write(
     """Writes the report into a folder.
 
     In every format it also writes results.parquet with dictionary.md (the meaning of its columns), launches.json,
-    methods.md, and figures/ as SVG and PNG. `load` reads the folder again, alone or together with others.
+    methods.md, and figures/gains as SVG, PNG and PDF; for LaTeX also tables/ and report.bib. `load` reads the folder
+    again, alone or together with others.
 
     Args:
         runs: what to report.
@@ -67,19 +71,22 @@ def write(
     level = runs.claims.level if level is None else level
     if not 0 < level < 1:
         raise BadInput(f"level={level} is no confidence level: choose one between 0 and 1, such as 0.95.")
-    sections = make_sections(runs, level, metric, read_earlier_rows(compare) if compare else None)
+    report = make_report(runs, level, metric, read_earlier_rows(compare) if compare else None)
     paths = {name: out / ("gains.csv" if name == "csv" else f"report.{name}") for name in FORMATS if name in formats}
+    renderers: dict[str, Callable[[], str]] = {
+        "html": lambda: html(runs, report, level),
+        "md": lambda: markdown(report),
+        "tex": lambda: latex.document(report, methods_text.paragraphs(runs.suites, runs.rows, level), level),
+        "csv": lambda: csv(tables.gain_estimates(runs.final, level)),
+    }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        svgs = write_figures(sections, out / "figures")
-        renderers: dict[str, Callable[[], str]] = {
-            "html": lambda: html(runs, sections, level, svgs),
-            "md": lambda: markdown(sections),
-            "tex": lambda: latex(sections),
-            "csv": lambda: csv(tables.gain_estimates(runs.final, level)),
-        }
         for name, path in paths.items():
             path.write_text(renderers[name](), encoding="utf-8")
+        if "tex" in paths:
+            write_beside_latex(report, out)
+        if report.forest:
+            write_figure(report.forest, out / "figures")
         save_runs(runs, out)
         (out / "dictionary.md").write_text(dictionary(), encoding="utf-8")
         (out / "methods.md").write_text(methods_text.markdown(runs.suites, runs.rows, level), encoding="utf-8")
@@ -94,26 +101,29 @@ def read_earlier_rows(folder: Path) -> pd.DataFrame:
     return to_table(read_entries(folder))
 
 
-def write_figures(sections: list[Section], folder: Path) -> dict[str, str]:
-    """Writes every figure as SVG and PNG. Returns the SVGs by name, since laying a figure out again is slow."""
+def write_figure(figure: Figure, folder: Path) -> None:
+    """Writes the figure of all gains, for Markdown, slides and LaTeX. The page holds it and all others."""
     folder.mkdir(exist_ok=True)
-    svgs = {}
-    for section in sections:
-        for name, figure in section.figures.items():
-            style.finish(figure)
-            svgs[name] = style.svg(figure)
-            (folder / f"{name}.svg").write_text(svgs[name], encoding="utf-8")
-            (folder / f"{name}.png").write_bytes(style.png(figure))
-    return svgs
+    (folder / "gains.svg").write_text(style.standing_alone(style.svg(figure)), encoding="utf-8")
+    (folder / "gains.png").write_bytes(style.png(figure))
+    (folder / "gains.pdf").write_bytes(style.pdf(figure))
 
 
-def markdown(sections: list[Section]) -> str:
-    parts = [f"# {TITLE}"]
-    for section in sections:
-        parts += [f"## {section.title}", "\n".join(f"- {escape_markdown(note)}" for note in section.notes)]
-        parts += [f"![{escape_markdown(name)}](figures/{quote(name)}.svg)" for name in section.figures]
-        parts += [markdown_table(table) for table in section.tables if len(table)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+def write_beside_latex(report: Report, out: Path) -> None:
+    """Writes what `report.tex` reads."""
+    (out / "tables").mkdir(exist_ok=True)
+    for name, text in latex.tables(report).items():
+        (out / "tables" / f"{name}.tex").write_text(text, encoding="utf-8")
+    (out / "report.bib").write_text(methods_text.BIBLIOGRAPHY, encoding="utf-8")
+
+
+def markdown(report: Report) -> str:
+    """For the README of a repository: the answer, one table and one picture."""
+    parts = [f"# {TITLE}", escape_markdown(report.budget), "\n".join(f"- {escape_markdown(s)}" for s in report.answer)]
+    parts += ["![Gains by task](figures/gains.svg)"] if report.forest else []
+    parts += [markdown_table(report.headline.frame), escape_markdown(report.headline.caption)]
+    parts += [escape_markdown(" ".join(report.notes)), "How it was made: [methods.md](methods.md)."]
+    return "\n\n".join(parts) + "\n"
 
 
 def dictionary() -> str:
@@ -147,63 +157,77 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def latex(sections: list[Section]) -> str:
-    r"""Every table with booktabs; `\input` it in a document that loads booktabs and graphicx."""
-    return "\n".join(latex_table(table, section.title) for section in sections for table in section.tables)
-
-
-def latex_table(table: pd.DataFrame, caption: str) -> str:
-    head, *rows = (
-        " & ".join(escape_latex(str(cell)) for cell in row) + r" \\"
-        for row in [list(table.columns), *table.values.tolist()]
-    )
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape_latex(caption)}}}",
-        r"\resizebox{\linewidth}{!}{%",
-        rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
-        r"\toprule",
-        head,
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}}",
-        r"\end{table}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def escape_latex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {c: f"\\{c}" for c in "&%$#_{}"}
-    special |= {"±": r"$\pm$", "–": "--", "α": r"$\alpha$", "δ": r"$\delta$", "≤": r"$\leq$", "≥": r"$\geq$"}
-    special |= {"<": r"$<$", ">": r"$>$", "σ": r"$\sigma$", "ε": r"$\varepsilon$", "×": r"$\times$", "²": r"$^2$"}
-    return "".join(special.get(c, c) for c in one_line(text))
-
-
-def html(runs: Runs, sections: list[Section], level: float, svgs: dict[str, str]) -> str:
+def html(runs: Runs, report: Report, level: float) -> str:
     environment = Environment(
         loader=PackageLoader("tune_kmixup.analysis.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
+        lstrip_blocks=True,
     )
-    script = (Path(__file__).parent / "sort.js").read_text(encoding="utf-8")
+    environment.filters["minus"] = with_minus_signs
+    folder = Path(__file__).parent
+    script = (folder / "page.js").read_text(encoding="utf-8")
+    marks = {method_label(method): style.method_mark(method, runs.rows) for method in gains.methods(runs.rows)}
+    data_sets = runs.rows.drop_duplicates("task").set_index("task")["dataset"].to_dict()
+    svgs, figure_style = style.share_styles(
+        {name: page_svg(figure, number) for number, (name, figure) in enumerate(named_figures(report).items())}
+    )
     return environment.get_template("template.html.j2").render(
         title=TITLE,
-        sections=sections,
-        svgs={name: with_prefixed_ids(svg, f"figure{number}") for number, (name, svg) in enumerate(svgs.items())},
+        report=report,
+        forest_caption=f"{conclusions.forest_caption(level)} Green band: the placebo's gain over mixup.",
+        svgs=svgs,
+        figure_style=figure_style,
+        figure_name=figure_name,
+        table_name=lambda table: re.sub(r"[^a-z]+", "-", table.caption.partition(".")[0].lower()).strip("-"),
+        kinds_of=kinds_of,
+        mark_of=lambda text: marks.get(text.split(",")[0].split(" over ")[0]),
+        methods=marks,
+        data_sets=data_sets,
+        style=(folder / "page.css").read_text(encoding="utf-8"),
         script=script,
         policy=content_policy(script),
-        summary=conclusions.summary(runs.final, runs.claims),
         paragraphs=methods_text.paragraphs(runs.suites, runs.rows, level),
-        recipes=methods_text.recipe_lines(runs.suites),
         versions=sorted(set(runs.rows["versions"].dropna())),
         machines=sorted(set(runs.rows["machine"].dropna())),
         code=sorted(set(runs.rows["code"].dropna())),
     )
+
+
+def named_figures(report: Report) -> dict[str, Figure]:
+    """All figures by the name of the file to save; names of tasks are not in it, as they may be anything."""
+    found = {"gains": report.forest, "gains-narrow": report.narrow_forest} if report.forest else {}
+    for task, section in enumerate(report.tasks, 1):
+        found |= {figure_name(task, number): figure for number, figure in enumerate(section.figures.values(), 1)}
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def figure_name(task: int, number: int) -> str:
+    return f"task{task}-figure{number}"
+
+
+def page_svg(figure: Figure, number: int) -> str:
+    return with_prefixed_ids(style.in_text_colour(style.svg(figure)), f"f{number}")
+
+
+def kinds_of(frame: pd.DataFrame) -> dict[str, str]:
+    """The CSS class of each column: `n` for numbers, which are aligned to the right, `text` for long text, or none."""
+    kinds = {}
+    for column in frame:
+        cells = [str(cell) for cell in frame[column] if cell != ""]
+        if all(NUMBER.fullmatch(cell) for cell in cells):
+            kinds[column] = "n"
+        elif any("\n" in cell for cell in cells):
+            kinds[column] = "lines"
+        else:
+            kinds[column] = "text" if max(map(len, cells), default=0) > 48 else ""
+    return kinds
+
+
+def with_minus_signs(text: object) -> str:
+    """The text with minus signs in place of hyphens before numbers, and intervals that no line break takes apart."""
+    return re.sub(r"(?<=\d), (?=[−+][\d.]+\])", ",\u00a0", re.sub(r"(?<![\w.)])-(?=\d)", "−", str(text)))
 
 
 def content_policy(script: str) -> str:

@@ -1,7 +1,7 @@
-"""What the report says, in order: notes, tables and figures, for every format."""
+"""What the report says, in order: the first screen, sections over all tasks, and a section for each task."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,21 +12,39 @@ from tune_kmixup.core.config import Claims
 from tune_kmixup.core.selection import SELECTED_BY
 
 from .. import costs, cross_task, gains, search_budget
-from ..claims import OVERALL, Judgement, judge_runs
+from ..claims import Judgement, judge_runs
+from ..cross_task import DataSetGains
 from ..gains import STUDY_KEY
 from ..load import Runs, study_name
 from ..variances import POWER
-from . import conclusions, figures, tables
-from .formats import method_label
+from . import conclusions, figures, glossary, methods_text, tables
+from .formats import display_unit, method_label
 
 CALIBRATION_METRICS = {
     "test_nll": "NLL, nats",
     "test_brier": "Brier",
-    "test_ece": "ECE %",
-    "test_ece_floor": "floor of ECE %",
-    "test_ece_adaptive": "adaptive ECE %",
+    "test_ece": "ECE, %",
+    "test_ece_floor": "floor of ECE, %",
+    "test_ece_adaptive": "adaptive ECE, %",
 }
-WORST_CLASS_METRIC = {"test_error_worst": "error of the worst class, %"}
+WORST_CLASS = "test_error_worst"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report.
+
+    Attributes:
+        caption: what it shows, with units that its heads lack.
+        frame: as text for readers; a cell may be a `tables.Places`.
+        folded: whether a page shows it on request.
+        cards: whether a narrow page shows each row as a card.
+    """
+
+    caption: str
+    frame: pd.DataFrame
+    folded: bool = False
+    cards: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,18 +54,47 @@ class Section:
     Attributes:
         title: its heading.
         notes: sentences that explain its tables and figures.
-        tables: as text for readers.
-        figures: by file name without suffix.
+        tables: those that are not empty.
+        figures: by caption.
+        task: name of the task that it is about; empty: of all.
     """
 
     title: str
     notes: list[str] = field(default_factory=list)
-    tables: list[pd.DataFrame] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
+    task: str = ""
 
 
-def make_sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | None = None) -> list[Section]:
-    """All sections that have a table or a figure; what was not measured is left out.
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report shows, for every format.
+
+    Attributes:
+        budget: what was compared, in a line.
+        answer: in two sentences.
+        forest: gains of all tasks, as wide as a paper's text; None without two methods.
+        narrow_forest: the same as wide as a column.
+        headline: one row per task.
+        notes: on the intervals of the headline, and what does not follow.
+        sections: over all tasks.
+        tasks: a section for each task.
+        glossary: term -> what it means.
+    """
+
+    budget: str
+    answer: list[str]
+    forest: Figure | None
+    narrow_forest: Figure | None
+    headline: Table
+    notes: list[str]
+    sections: list[Section]
+    tasks: list[Section]
+    glossary: dict[str, str]
+
+
+def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | None = None) -> Report:
+    """The whole report.
 
     Args:
         runs: what to report.
@@ -55,45 +102,59 @@ def make_sections(runs: Runs, level: float, metric: str, earlier: pd.DataFrame |
         metric: metric of the first table and figure, a column of the rows.
         earlier: rows of an earlier report, whose gains are compared with those of `runs`.
     """
-    rows, final = runs.rows, runs.final
+    final, claims = runs.final, runs.claims
+    over = cross_task.compared_gains(final)
+    values = search_budget.selected_values(runs.rows, runs.suites)
+    forests = [figures.forest(final, over, level, metric, narrow) for narrow in (False, True)]
+    headline = tables.headline(final, level, metric, claims)
+    caption = f"{metric.replace('_', ' ').capitalize()} and gains in {display_unit(metric)}, ± {level:.0%} interval."
     sections = [
-        comparison(runs, level, metric),
+        selected(final, values),
         verdicts(runs),
-        over_data_sets(final, runs.claims, level),
-        details(final, runs.claims, level),
+        over_data_sets(final, over, claims, level),
         precision(final, level),
-        calibration(final, level),
-        robustness(final, level),
-        budget(runs),
-        sensitivity(rows),
-        cost(runs),
+        ends_of_ranges(values),
     ]
     if earlier is not None:
         notes = ["Gains of the earlier report beside those of this one; empty where a report lacks the task."]
-        sections.append(Section("What changed", notes, [tables.changes(earlier, rows, level)]))
+        sections.append(section("What changed", notes, [Table("Gains", tables.changes(earlier, runs.rows, level))]))
     if len(runs.missing):
         notes = ["These studies are not finished; the figures above hold the runs that are done."]
-        sections.append(Section("Missing", notes, [runs.missing]))
-    return [section for section in sections if section.tables or section.figures]
-
-
-def make_section(
-    title: str, notes: list[str], candidates: list[pd.DataFrame], **named_figures: Figure | None
-) -> Section:
-    """A section without the empty tables and the figures that are None."""
-    return Section(
-        title,
-        notes,
-        [table for table in candidates if len(table)],
-        {name: figure for name, figure in named_figures.items() if figure is not None},
+        sections.append(section("Missing", notes, [Table("Unfinished studies", runs.missing)]))
+    return Report(
+        conclusions.budget(runs),
+        conclusions.answer(runs, over),
+        forests[0],
+        forests[1],
+        Table(f"{caption} {marks_in_words(claims, level)}", headline, cards=True),
+        conclusions.caveats(runs, level, metric),
+        [found for found in sections if found.tables],
+        [reading_a_task(runs, claims, level), *task_sections(runs, values, claims, level)],
+        glossary.terms(claims, level),
     )
 
 
-def comparison(runs: Runs, level: float, metric: str) -> Section:
-    forest = figures.forest(runs.final, level, metric)
-    table = tables.headline(runs.final, level, metric)
-    notes = conclusions.conclusions(runs, level, metric)
-    return Section("Gains", notes, [table], {"gains": forest} if forest else {})
+def section(title: str, notes: list[str], candidates: Sequence[Table]) -> Section:
+    """A section without the empty tables."""
+    return Section(title, notes, [table for table in candidates if len(table.frame)])
+
+
+def marks_in_words(claims: Claims, level: float) -> str:
+    return (
+        f"▲ gain shown, ▼ loss shown: the {level:.0%} interval leaves out 0, also after Holm's correction over the "
+        f"tasks of the column (△ ▽: only before it). ≈ shown to be small: the {2 * claims.level - 1:.0%} interval lies "
+        f"within ± {claims.delta:.0%} of ERM's error. No mark: not known."
+    )
+
+
+def selected(final: pd.DataFrame, values: pd.DataFrame) -> Section:
+    notes = [
+        "What the searches selected on validation data: the median over outer splits and the range. Each dot is an "
+        "outer split, placed in the range that was searched, which is logarithmic. Dots all over the line say that the "
+        "validation error hardly depends on the value, or that it cannot tell."
+    ]
+    found = tables.selected_alpha_and_k(final, values)
+    return section("Selected α and k", notes, [Table("Selected α and k, over outer splits.", found, cards=True)])
 
 
 def verdicts(runs: Runs) -> Section:
@@ -115,13 +176,15 @@ def verdicts(runs: Runs) -> Section:
             "the same --family to have them judged together."
         )
     notes += [fixed_sentence(judgement) for judgement in judgements]
-    notes += [f"Expected of {suite.name}: {suite.expectation}" for suite in runs.suites if suite.expectation]
     found = []
+    caption = (
+        "Verdicts, with the effect that decides (1, 3, 4.1: k-mixup's gain over mixup; 2, 4.2: that minus half of "
+        "mixup's over ERM; points with their interval, overall % of ERM's error) and p after Holm's correction."
+    )
     for judgement in judgements:
-        overall = [verdict for verdict in judgement.verdicts if verdict.task == OVERALL]
-        by_task = [verdict for verdict in judgement.verdicts if verdict.task != OVERALL]
-        found += [tables.verdicts(overall), tables.verdicts(by_task)]
-    return make_section("Claims", notes, found)
+        found.append(Table(caption, tables.claim_matrix(judgement.verdicts, gains.tasks(runs.rows))))
+        found.append(Table("The numbers behind each verdict.", tables.verdicts(judgement.verdicts), folded=True))
+    return section("Claims", notes, found)
 
 
 def fixed_sentence(judgement: Judgement) -> str:
@@ -136,47 +199,9 @@ def fixed_sentence(judgement: Judgement) -> str:
     return f"Fixed before the first trial{names}: {margin}. Tasks that can decide {families}."
 
 
-def details(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
-    notes = [
-        "Every gain in test error: in points, the median over pairs of runs, as a share of ERM's error with Fieller's "
-        f"interval, and in words. Shown: the {claims.level:.0%} interval lies above 0. Shown to be small: the "
-        f"{2 * claims.level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error.",
-        "Then the share of pairs in which the method is better (ties count half), the bootstrap-t interval as a check "
-        "of Student's, and a two-sided sign-flip permutation test on the outer splits, with the smallest p that so "
-        "many allow. These two are left out where repeats share test rows, of whose luck they know nothing.",
-        "Below are the errors themselves, and the error of the class that a run gets wrong most often. Where repeats "
-        "share test rows, the intervals of the latter are conditional on these rows.",
-    ]
-    worst = tables.metric_means(with_worst_class(rows), WORST_CLASS_METRIC, level)
-    return make_section(
-        "Gains in detail", notes, [tables.gain_details(rows, claims, level), tables.error_means(rows, level), worst]
-    )
-
-
-def precision(rows: pd.DataFrame, level: float) -> Section:
-    notes = [
-        f"The detectable gain is the true gain that these outer splits, seeds and test rows show with {POWER:.0%} "
-        f"power: the {level:.0%} interval then lies above 0. A smaller gain may well exist and stay unseen.",
-        "The second table takes the standard error of each gain apart, and says what would halve the interval: more "
-        "repeats, more final seeds, or more test rows, each with the other two as they are. Folds and toy sets have a "
-        "fixed number.",
-    ]
-    found = [tables.detectable_gains(rows, level), tables.variances(rows, level)]
-    return make_section("What could have been shown", notes, found)
-
-
-def with_worst_class(rows: pd.DataFrame) -> pd.DataFrame:
-    """Adds the error of the class that each run gets wrong most often, as `test_error_worst`."""
-    worst = rows["test_error_by_class"].map(worst_of, na_action="ignore")
-    return rows.assign(test_error_worst=worst.astype(float))
-
-
-def worst_of(errors: Iterable[float | None]) -> float:
-    """The largest of the errors by class; a class without test rows has none."""
-    return max((error for error in errors if error is not None), default=math.nan)
-
-
-def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
+def over_data_sets(
+    rows: pd.DataFrame, over: Mapping[tuple[str, str], DataSetGains], claims: Claims, level: float
+) -> Section:
     logs = cross_task.log_errors(rows)
     if len(logs) < 2 or len(logs.columns) < 2:
         return Section("Over data sets")
@@ -203,93 +228,140 @@ def over_data_sets(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
         notes.append(
             f"Mean ranks (1 is best): {mean_ranks}. Friedman's test that all methods rank alike: p = {ranks.p:.3g}."
         )
-    found = cross_task.compared_gains(rows)
-    notes += conclusions.heavy_sentences(found, level)
-    return make_section(
-        "Over data sets", notes, [tables.over_data_sets(rows, found, claims, level), tables.signed_ranks(tests)]
-    )
+    notes += conclusions.heavy_sentences(over, level)
+    means = tables.over_data_sets(rows, over, claims, level)
+    found = [Table("Mean gains over data sets, % of ERM's error.", means)]
+    return section("Over data sets", notes, [*found, Table("Signed-rank tests.", tables.signed_ranks(tests))])
 
 
-def budget(runs: Runs) -> Section:
-    by, score, score_name = runs.select_by, f"val_{runs.select_by}", SELECTED_BY[runs.select_by]
+def precision(rows: pd.DataFrame, level: float) -> Section:
     notes = [
-        f"{score_name[0].upper()}{score_name[1:]} of the best configuration so far, mean over outer splits (for random "
-        "search its unbiased expectation, for a grid the mean over all orders of its points). A curve that still falls "
-        "at its end asks for more trials. Selection is optimistic: the table shows the smallest of many errors beside "
-        f"the same configuration's {score_name} with fresh seeds. Where ties are many, the search could hardly tell "
-        "configurations apart."
+        f"The detectable gain is the true gain that these outer splits, seeds and test rows show with {POWER:.0%} "
+        f"power: the {level:.0%} interval then lies above 0. A smaller gain may well exist and stay unseen."
     ]
-    if (runs.rows["status"] == "stopped").any():
-        notes.append("Configurations that were stopped early are left out: their errors are of an earlier epoch.")
-    # The order of the proposals means nothing in a grid, as in random search.
-    unordered = {study.name for s in runs.suites if s.sampler in ("random", "grid") for study in s.studies}
-    names = (study_name(*key) for key in runs.rows[STUDY_KEY].itertuples(index=False, name=None))
-    random_order = np.array([name in unordered for name in names], dtype=bool)
-    curves = pd.concat(
-        [
-            search_budget.budget_curves(runs.rows[random_order], random_order=True, score=score),
-            search_budget.budget_curves(runs.rows[~random_order], random_order=False, score=score),
-        ]
-    )
-    bias = tables.selection_bias(search_budget.selection_bias(runs.rows, score), by)
-    ends = tables.range_ends(search_budget.range_ends(runs.rows, runs.suites))
-    if len(ends):
-        notes.append(
-            "The last table counts the studies that selected a value within 5 % of its range from an end, beside the "
-            "share of the range that lies there. Where it is much larger, the best value may lie outside."
-        )
-    return make_section("Was the budget enough", notes, [bias, ends], budget=figures.budget(curves, runs.rows, by))
+    found = tables.detectable_gains(rows, level)
+    return section("What could have been shown", notes, [Table("Detectable gains.", found, folded=True)])
 
 
-def calibration(rows: pd.DataFrame, level: float) -> Section:
+def ends_of_ranges(values: pd.DataFrame) -> Section:
     notes = [
-        "Metrics of the same final runs; gains are paired, and positive is better. Where repeats share test rows, "
-        "intervals here are conditional on these rows. Proper scores (NLL, Brier) come "
+        "Studies that selected a value within 5 % of its range from an end, beside the share of the range that lies "
+        "there. Where it is much larger, the best value may lie outside."
+    ]
+    ends = tables.range_ends(search_budget.range_ends(values))
+    return section("Was the range wide enough", notes, [Table("Selected values near an end of their range.", ends)])
+
+
+def reading_a_task(runs: Runs, claims: Claims, level: float) -> Section:
+    """What the sections of all tasks have in common."""
+    score_name = SELECTED_BY[runs.select_by]
+    notes = [
+        "Gains: in points, the median over pairs of runs, as a share of ERM's error with Fieller's interval, and in "
+        "words; Student's p-value, and after Holm's correction over the tasks. Then the share of pairs in which the "
+        "method is better (ties count half), the bootstrap-t interval as a check of Student's, and a two-sided "
+        "sign-flip permutation test on the outer splits, with the smallest p that so many allow. These two are left "
+        "out where repeats share test rows, of whose luck they know nothing.",
+        "Metrics: of the same final runs; gains are paired, and positive is better. Proper scores (NLL, Brier) come "
         "first: a calibration error means little unless it is well above its floor, which a perfectly calibrated "
-        "network of the same confidences would show on so few rows."
-    ]
-    means = tables.metric_means(rows, CALIBRATION_METRICS, level)
-    return make_section("Likelihood and calibration", notes, [means], reliability=figures.reliability(rows))
-
-
-def robustness(rows: pd.DataFrame, level: float) -> Section:
-    notes = [
-        "Test error under Gaussian noise, the same for every method, and after one signed gradient step (FGSM), in "
-        "[0, 1] units of images, [-1, 1] of recordings, standard deviations of table columns. FGSM cannot move a row "
-        "whose gradient is zero: the share of such rows is shown, and where it is large FGSM says little. Where "
-        "repeats share test rows, intervals here are conditional on these rows."
-    ]
-    metrics = {
-        column: f"{shift} {column.removeprefix(prefix)}, %"
-        for prefix, shift in (("test_error_noise_", "noise"), ("test_error_fgsm_", "FGSM"))
-        for column in rows
-        if column.startswith(prefix)
-    }
-    means = tables.metric_means(rows, metrics | {"test_fgsm_zero_gradient": "zero gradient, share"}, level)
-    return make_section("Robustness", notes, [means], robustness=figures.robustness(rows))
-
-
-def sensitivity(rows: pd.DataFrame) -> Section:
-    notes = [
-        "Every configuration that was searched, except those stopped early: validation error, mean over search seeds, "
-        "against α, over α and k, and against the expected squared displacement of a training point. k-mixup shortens "
-        "the distances, so equal α is not equal perturbation."
-    ]
-    by_task = {f"sensitivity-{task.replace('/', '-')}": figures.sensitivity(rows, task) for task in gains.tasks(rows)}
-    return make_section("Sensitivity to α and k", notes, [], **by_task)
-
-
-def cost(runs: Runs) -> Section:
-    notes = [
-        "Wall-clock seconds of runs on their share of a machine. At equal seconds: each method's configurations in the "
-        "order proposed, as many as fit the smallest total among the searched methods of the same outer split, and the "
-        "best of these by the search alone. Where that is the best at equal trials too, and there is no shortlist, the "
-        "final runs hold at equal seconds as well."
+        "network of the same confidences would show on so few rows. Where repeats share test rows, intervals other "
+        "than those of the test error are conditional on these rows.",
+        "Shifts: Gaussian noise, the same for every method, and one signed gradient step (FGSM), in [0, 1] units of "
+        "images, [-1, 1] of recordings, standard deviations of table columns. FGSM cannot move a row whose gradient is "
+        "zero: the share of such rows is shown, and where it is large FGSM says little.",
+        f"Search: {score_name} of the best configuration so far, mean over outer splits (for random search its "
+        "unbiased expectation, for a grid the mean over all orders of its points). A curve that still falls at its end "
+        "asks for more trials. Selection is optimistic: the table shows the smallest of many errors beside the same "
+        f"configuration's {score_name} with fresh seeds. Where ties are many, the search could hardly tell "
+        "configurations apart. Configurations that were stopped early are left out.",
+        "Sensitivity: every configuration that was searched, except those stopped early, in bins of α or of the "
+        "expected squared displacement of a training point: the median, and a band of the middle half. k-mixup "
+        "shortens the distances, so equal α is not equal perturbation. Whatever else was tuned varies within a bin; "
+        "the worst tenth is cut off.",
+        "Uncertainty: the standard error of each gain by what causes it, and what would halve the interval: more "
+        "repeats, more final seeds, or more test rows, each with the other two as they are. Folds and toy sets have a "
+        "fixed number.",
+        "Cost: wall-clock seconds of runs on their share of a machine. At equal seconds: each method's configurations "
+        "in the order proposed, as many as fit the smallest total among the searched methods of the same outer split, "
+        "and the best of these by the search alone. Where that is the best at equal trials too, and there is no "
+        "shortlist, the final runs hold at equal seconds as well.",
     ]
     busy = [f"{launch.busy:.0%} ({launch.name})" for launch in runs.launches if launch.busy is not None]
     if busy:
         notes.append(f"Slots were training, not waiting, during {', '.join(busy)} of the launches' time.")
-    run_costs = tables.run_costs(costs.run_costs(runs.rows))
-    by = runs.select_by
-    equal_seconds = tables.equal_seconds(costs.equal_seconds(runs.rows, f"val_{by}"), by)
-    return make_section("Cost", notes, [run_costs, equal_seconds])
+    return Section("How to read a task", notes)
+
+
+def task_sections(runs: Runs, values: pd.DataFrame, claims: Claims, level: float) -> list[Section]:
+    """One section per task. Each table is made for all tasks at once, and each section has its rows of it."""
+    rows, final, by, score = runs.rows, runs.final, runs.select_by, f"val_{runs.select_by}"
+    metrics = {"test_error": "test error, %", WORST_CLASS: "error of the worst class, %"}
+    everything = {
+        "Gains.": tables.gain_details(final, claims, level),
+        "Metrics of the final runs.": tables.metric_means(
+            with_worst_class(final), metrics | CALIBRATION_METRICS | shift_metrics(final), level
+        ),
+        "Test error and its spread.": tables.error_means(final, level),
+        "Selected values.": tables.selected_values(values, rows),
+        "Where the uncertainty comes from.": tables.variances(final, level),
+        "Scores on validation rows at selection and after.": tables.selection_bias(
+            search_budget.selection_bias(rows, score), by
+        ),
+        "Cost.": tables.run_costs(costs.run_costs(rows)),
+        "At equal seconds.": tables.equal_seconds(costs.equal_seconds(rows, score), by),
+    }
+    recipes = {task: [line] for task, line in methods_text.recipes(runs.suites).items()}
+    for suite in runs.suites:
+        for task in dict.fromkeys(study.task.base for study in suite.studies):
+            recipes[task] += [f"Expected before the first trial: {suite.expectation}"] if suite.expectation else []
+    curves = budget_curves(runs)
+    return [
+        Section(
+            task,
+            recipes.get(task, []),
+            [Table(caption, part) for caption, frame in everything.items() if len(part := of_task(frame, task))],
+            figures.by_task(rows[rows["task"] == task], curves, task, by),
+            task,
+        )
+        for task in gains.tasks(rows)
+    ]
+
+
+def of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+    """The rows of one task, without the columns that are empty there."""
+    if frame.empty:
+        return frame
+    part = frame[frame["task"] == task].drop(columns="task")
+    return part[[column for column in part if not part[column].eq("").all()]]
+
+
+def shift_metrics(rows: pd.DataFrame) -> dict[str, str]:
+    """The metrics under noise and FGSM that rows have: name to show by column."""
+    shifts = (("test_error_noise_", "error, noise"), ("test_error_fgsm_", "error, FGSM"))
+    found = {
+        column: f"{shift} {column.removeprefix(prefix)}, %"
+        for prefix, shift in shifts
+        for column in rows
+        if column.startswith(prefix)
+    }
+    return found | {"test_fgsm_zero_gradient": "zero gradient, share"}
+
+
+def with_worst_class(rows: pd.DataFrame) -> pd.DataFrame:
+    """Adds the error of the class that each run gets wrong most often, as `test_error_worst`."""
+    worst = rows["test_error_by_class"].map(worst_of, na_action="ignore")
+    return rows.assign(**{WORST_CLASS: worst.astype(float)})
+
+
+def worst_of(errors: Iterable[float | None]) -> float:
+    """The largest of the errors by class; a class without test rows has none."""
+    return max((error for error in errors if error is not None), default=math.nan)
+
+
+def budget_curves(runs: Runs) -> pd.DataFrame:
+    """Budget curves of all studies. The order of the proposals means nothing in a grid, as in random search."""
+    unordered = {study.name for s in runs.suites if s.sampler in ("random", "grid") for study in s.studies}
+    names = (study_name(*key) for key in runs.rows[STUDY_KEY].itertuples(index=False, name=None))
+    random_order = np.array([name in unordered for name in names], dtype=bool)
+    score = f"val_{runs.select_by}"
+    parts = (search_budget.budget_curves(runs.rows[random_order == order], order, score) for order in (True, False))
+    return pd.concat(parts)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,12 @@ import pandas as pd
 from tune_kmixup.core.config import Claims, SelectBy
 
 from .. import cross_task, gains, stats
-from ..claims import Verdict
+from ..claims import OVERALL, Verdict
 from ..cross_task import DataSetGains
 from ..evidence import FEWEST_UNITS, gain_of
 from ..gains import COMPARED
-from ..stats import Estimate
 from ..variances import VarianceSplit, detectable_gain
-from ..verdicts import in_words, is_small
+from ..verdicts import holm, in_words, is_small
 from .formats import (
     comparison_label,
     display_scale,
@@ -27,53 +27,142 @@ from .formats import (
     format_range,
     format_relative,
     format_score,
+    format_value,
     method_label,
     score_label,
 )
+from .style import method_colour
 
+COORDINATES = {"alpha": "α", "log2_k": "k", "lr": "learning rate", "weight_decay": "weight decay"}
 REFERENCES = {"mixup": "erm", "kmixup": "mixup", "placebo": "mixup"}  # what a method is compared with; else ERM
 NEITHER_BETTER = ("test_ece_floor", "test_fgsm_zero_gradient")  # they help to read other metrics; less is not better
 
 
-def headline(rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error") -> pd.DataFrame:
-    """One row per task and method: a metric, the gain over the method that it extends, the selected α and k.
+def headline(
+    rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error", claims: Claims | None = None
+) -> pd.DataFrame:
+    """One row per task: the metric of each method, and the gain of each over the method that it extends.
 
     Args:
         rows: runs, as in `load.Runs`.
-        level: confidence level of the intervals, between 0 and 1.
+        level: confidence level of the intervals and of the marks of `gain_marks`, between 0 and 1.
         metric: column of `rows`.
+        claims: δ of the mark ≈; None takes the usual one.
 
     Returns:
-        Text. Columns task, method, the metric's name, gain over, gain, α, k.
+        Text. Columns task, one per method, one per gain; without methods that fewer than half of the tasks have.
     """
-    metric_name = metric.replace("_", " ") + (" %" if display_scale(metric) == 100 else "")
+    unit, points = ("%", "points") if display_scale(metric) == 100 else (metric.replace("_", " "),) * 2
+    errors = {
+        method: [gains.mean_metric(rows, task, method, level, metric) for task in gains.tasks(rows)]
+        for method in gains.methods(rows)
+    }
+    means = {method: found for method, found in errors.items() if 2 * sum(e.units > 0 for e in found) >= len(found) > 0}
+    table = pd.DataFrame({"task": gains.tasks(rows)})
+    for method, found in means.items():
+        table[f"{method_label(method)}, {unit}"] = [format_estimate(e, metric=metric) for e in found]
+    for method, reference in compared_methods(list(means)):
+        marks = gain_marks(rows, method, reference, level, metric, claims or Claims())
+        found = [gains.gain(rows, task, method, reference, level, metric) for task in gains.tasks(rows)]
+        texts = [f"{mark} {format_gain(e, metric)}".strip() for mark, e in zip(marks, found, strict=True)]
+        table[f"{comparison_label(method, reference)}, {points}"] = texts
+    return table
+
+
+def compared_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Each method with the one that it is compared with, where both are there."""
+    pairs = [(method, REFERENCES.get(method, "erm")) for method in methods if method != "erm"]
+    return [pair for pair in pairs if pair[1] in methods]
+
+
+def gain_marks(rows: pd.DataFrame, method: str, reference: str, level: float, metric: str, claims: Claims) -> list[str]:
+    """One mark per task.
+
+    ▲ a gain is shown, ▼ a loss: the interval leaves out 0, also after Holm's correction over these tasks; △ and ▽ where
+    it does so only before. ≈ where a gain in test error is shown to be small (`evidence.TaskErrors.is_small`).
+    """
+    tasks = gains.tasks(rows)
+    p = np.array([gains.p_value(rows, task, method, reference, metric) for task in tasks], dtype=float)
+    marks = []
+    for task, raw, corrected in zip(tasks, p, holm(p), strict=True):
+        positive = gains.gain(rows, task, method, reference, level, metric).mean > 0
+        shown = "▲△▼▽"[(0 if positive else 2) + int(corrected >= 1 - level)] if raw < 1 - level else ""
+        small = metric == "test_error" and "small" in gains.words(rows, task, method, reference, claims)
+        marks.append(shown + ("≈" if small else ""))
+    return marks
+
+
+def selected_alpha_and_k(final: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """The α and k that the outer splits selected: median, range, and where in the range that was searched.
+
+    Args:
+        final: final runs, as in `load.Runs`.
+        values: from `search_budget.selected_values`.
+
+    Returns:
+        One row per task and method that selected something; the pictures are `Places`.
+    """
     records = []
-    for task in gains.tasks(rows):
-        for method in gains.methods(rows):
-            estimate = gains.mean_metric(rows, task, method, level, metric)
-            if math.isnan(estimate.mean):
+    for task in gains.tasks(final):
+        for method in gains.methods(final):
+            of_study = (final["task"] == task) & (final["method"] == method)
+            selected = final[of_study & (final["alpha"] > 0)].drop_duplicates(gains.STUDY_KEY)
+            if selected.empty:
                 continue
-            reference = "" if method == "erm" else REFERENCES.get(method, "erm")
-            gain = gains.gain(rows, task, method, reference, level, metric) if reference else None
-            records.append(
-                {
-                    "task": task,
-                    "method": method_label(method),
-                    metric_name: format_estimate(estimate, metric=metric),
-                    "gain over": method_label(reference),
-                    "gain": format_gain(gain, metric) if gain else "",
-                    "α": "" if method == "erm" else selected_range(rows, task, method, "alpha"),
-                    "k": "" if method in ("erm", "mixup", "placebo") else selected_range(rows, task, method, "k"),
-                }
-            )
-    return pd.DataFrame(records, columns=["task", "method", metric_name, "gain over", "gain", "α", "k"])
+            record = {"task": task, "method": method_label(method), "outer splits": len(selected)}
+            for column, coordinate, symbol in (("alpha", "alpha", "α"), ("k", "log2_k", "k")):
+                found = selected[column].dropna()
+                if found.max() > 1 or column == "alpha":
+                    record[f"{symbol}, median"] = format_value(found.median())
+                    record[f"{symbol}, range"] = format_range(found.min(), found.max())
+                    record[f"{symbol} in its range"] = places_of(values, task, method, coordinate, final)
+            records.append(record)
+    return pd.DataFrame(records).fillna("")
 
 
-def selected_range(rows: pd.DataFrame, task: str, method: str, column: str) -> str:
-    """The selected value; the least and the greatest where outer splits selected different ones."""
-    of_method = rows[(rows["task"] == task) & (rows["method"] == method)]
-    selected = of_method[of_method["selected"].astype(bool)][column]
-    return "" if pd.isna(selected.min()) else format_range(selected.min(), selected.max())
+@dataclass(frozen=True)
+class Places:
+    """A cell of a table that a page draws as dots on a line: where selected values lie in their range.
+
+    Attributes:
+        places: 0 is the low end of the range, 1 the high end.
+        colour: of the dots.
+    """
+
+    places: tuple[float, ...]
+    colour: str
+
+    def __str__(self) -> str:
+        """As text: in a CSV file, to a screen reader."""
+        return " ".join(f"{place:.2f}" for place in self.places)
+
+
+def places_of(values: pd.DataFrame, task: str, method: str, coordinate: str, rows: pd.DataFrame) -> Places | str:
+    of = (values["task"] == task) & (values["method"] == method) & (values["coordinate"] == coordinate)
+    places = tuple(sorted(values.loc[of, "place"]))
+    return Places(places, method_colour(method, rows)) if places else ""
+
+
+def selected_values(values: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Everything that was searched in a range: what the outer splits selected, one row per task, method and value."""
+    records = []
+    for (task, method, coordinate), found in values.groupby(["task", "method", "coordinate"], sort=False):
+        selected = 2.0 ** found["value"] if coordinate == "log2_k" else found["value"]
+        searched = found["range"].iloc[0]
+        ends = (2.0**searched.low, 2.0**searched.high) if coordinate == "log2_k" else (searched.low, searched.high)
+        records.append(
+            {
+                "task": task,
+                "method": method_label(method),
+                "value": COORDINATES.get(coordinate, coordinate),
+                "median": format_value(selected.median()),
+                "selected": format_range(selected.min(), selected.max()),
+                "searched": f"{ends[0]:g}–{ends[1]:g}",
+                "in that range": places_of(values, task, method, coordinate, rows),
+                "outer splits": len(found),
+            }
+        )
+    return pd.DataFrame(records)
 
 
 def gain_estimates(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
@@ -150,11 +239,20 @@ def error_means(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 def gain_details(rows: pd.DataFrame, claims: Claims, level: float = 0.95) -> pd.DataFrame:
     """All three gains of every task, with a median, a second interval, a share of pairs and a permutation test."""
     rng = np.random.default_rng(0)
+    p_values = {key: gains.p_value(rows, *key) for key in compared_tasks(rows)}
+    corrected = {
+        key: p
+        for pair in COMPARED
+        for keys in [[key for key in p_values if key[1:] == pair]]
+        for key, p in zip(keys, holm([p_values[key] for key in keys]), strict=True)
+    }
     records = []
-    for task, method, reference in compared_tasks(rows):
+    for task, method, reference in p_values:
+        key = task, method, reference
         pairs = gains.paired_differences(rows, task, method, reference)
         units = pairs.groupby(level=0).mean().to_numpy()
         bootstrap, (p, smallest_p) = stats.bootstrap_t(units, rng, level), stats.sign_flip(units, rng)
+        relative = gains.relative_gain(rows, task, method, reference, level)
         # These two know nothing of the luck of shared test rows, and nothing can be said of too few outer splits.
         checked = not gains.share_test_rows(rows, task) and len(units) >= FEWEST_UNITS
         records.append(
@@ -163,11 +261,13 @@ def gain_details(rows: pd.DataFrame, claims: Claims, level: float = 0.95) -> pd.
                 "gain of": comparison_label(method, reference),
                 "points": format_gain(gains.gain(rows, task, method, reference, level)),
                 "median of pairs": f"{100 * pairs.median():+.2f}",
-                "% of ERM's error": relative_text(rows, task, method, reference, level),
+                "% of ERM's error": "" if math.isnan(relative.low) else format_relative(relative),
                 "in words": gains.words(rows, task, method, reference, claims),
+                "p": "" if math.isnan(p_values[key]) else f"{p_values[key]:.2g}",
+                "p, Holm": "" if math.isnan(p_values[key]) else f"{corrected[key]:.2g}",
                 "share of pairs better": f"{gains.share_better(rows, task, method, reference):.2f}",
                 "bootstrap-t": format_interval(bootstrap) if checked else "",
-                "p": f"{p:.3g}" if checked else "",
+                "sign-flip p": f"{p:.3g}" if checked else "",
                 "smallest possible p": f"{smallest_p:.2g}" if checked else "",
                 "outer splits": len(units),
             }
@@ -181,18 +281,6 @@ def compared_tasks(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
         for method, reference in COMPARED:
             if len(gains.paired_differences(rows, task, method, reference)):
                 yield task, method, reference
-
-
-def relative_text(rows: pd.DataFrame, task: str, method: str, reference: str, level: float) -> str:
-    """A gain as a share of ERM's error with Fieller's interval; empty without ERM or an interval."""
-    errors, weights = (
-        gains.final_errors(rows, task, [reference, method, "erm"]).task_errors(),
-        gain_of(method, reference),
-    )
-    if errors.units < FEWEST_UNITS or not errors.by_method["erm"].mean() > 0:
-        return ""
-    low, high = errors.relative_interval(weights, level)
-    return format_relative(Estimate(float(errors.relative(weights).mean), float(low), float(high), errors.units))
 
 
 def detectable_gains(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
@@ -287,18 +375,18 @@ def over_data_sets(
     for (method, reference), found in gains_of.items():
         counts = cross_task.count_outcomes(rows, method, reference, level)
         mean, (low, high) = found.over.deciding, found.prediction(level)
+        other = found.weighted_mean(level) if found.over.plain_decides else found.plain_mean(level)
         records.append(
             {
                 "gain of": comparison_label(method, reference),
                 "data sets": found.count,
-                "mean, % of ERM's error": format_relative(found.mean(level)),
+                "mean": format_relative(found.mean(level)),
                 "in words": str(in_words(mean, is_small(mean, claims.delta, claims.level), claims.level)),
                 "median": f"{100 * float(np.median(found.gains.mean)):+.1f}",
                 "decided by": "plain mean" if found.over.plain_decides else "random effects",
-                "random effects": format_relative(found.weighted_mean(level)),
-                "plain mean": format_relative(found.plain_mean(level)),
+                "the other mean": format_relative(other),
                 "a new data set": "" if math.isnan(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]",
-                "tasks won, lost, neither": f"{counts['wins']}, {counts['losses']}, {counts['ties']}",
+                "won, lost, neither": f"{counts['wins']}, {counts['losses']}, {counts['ties']}",
             }
         )
     return pd.DataFrame(records)
@@ -323,13 +411,40 @@ def range_ends(ends: pd.DataFrame) -> pd.DataFrame:
     """The numbers of `search_budget.range_ends` in per cent; k instead of its logarithm."""
     is_k = ends["coordinate"] == "log2_k"
     table = pd.DataFrame({"method": ends["method"].map(method_label)})
-    table["value"] = ends["coordinate"].map(lambda name: {"alpha": "α", "log2_k": "k"}.get(name, name))
+    table["value"] = ends["coordinate"].map(lambda name: COORDINATES.get(name, name))
     for column in ("low", "high"):
         table[column] = ends[column].where(~is_k, 2.0 ** ends[column].where(is_k)).map("{:g}".format)
     table["studies"] = ends["studies"]
     for column, name in (("at low", "near low, %"), ("at high", "near high, %"), ("chance", "by chance, %")):
         table[name] = ends[column].map(lambda share: format_percent(share, 0))
     return table
+
+
+OUTCOMES = {"supported": "✓ supported", "contradicted": "✗ contradicted", "undecided": "? undecided", "void": "– void"}
+CLAIM_TITLES = {
+    "1": "1: k-mixup gains",
+    "2": "2: at least half",
+    "3": "3: where mixup does not",
+    "4.1": "4.1: gains, shifted",
+    "4.2": "4.2: half, shifted",
+}
+
+
+def claim_matrix(found: Sequence[Verdict], tasks: Sequence[str]) -> pd.DataFrame:
+    """Tasks x claims, overall first: outcome, the effect that decides most, and p after Holm's correction."""
+    cells = {(verdict.task, verdict.claim): verdict_cell(verdict) for verdict in found}
+    claims = sorted({verdict.claim for verdict in found})
+    judged = [task for task in (OVERALL, *tasks) if any((task, claim) in cells for claim in claims)]
+    return pd.DataFrame(
+        [{"task": task} | {CLAIM_TITLES[claim]: cells.get((task, claim), "") for claim in claims} for task in judged]
+    )
+
+
+def verdict_cell(verdict: Verdict) -> str:
+    changed = verdict.uncorrected not in ("", verdict.outcome)
+    before = f"{OUTCOMES[verdict.uncorrected][0]} before Holm" if changed else ""
+    p = "" if math.isnan(verdict.p) else f"p = {verdict.p:.2g}"
+    return "\n".join(filter(None, (OUTCOMES[verdict.outcome], verdict.effect, ", ".join(filter(None, (p, before))))))
 
 
 def verdicts(found: Sequence[Verdict]) -> pd.DataFrame:

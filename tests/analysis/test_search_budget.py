@@ -101,7 +101,9 @@ def test_selected_values_near_the_ends_of_their_ranges_are_counted() -> None:
     studies = tuple(Study(replace(task, outer_split=split), "kmixup", space) for split in range(4))
     for split, (a, k) in enumerate([(0.011, 2), (0.015, 16), (0.02, 4), (99.0, 2)]):
         rows.loc[(rows["method"] == "kmixup") & (rows["outer_split"] == split), ["alpha", "k"]] = (a, k)
-    ends = search_budget.range_ends(rows, [replace(suite, studies=studies)]).set_index("coordinate")
+    values = search_budget.selected_values(rows, [replace(suite, studies=studies)])
+    assert values["value"].tolist() == [0.011, 1, 0.015, 4, 0.02, 2, 99.0, 1]
+    ends = search_budget.range_ends(values).set_index("coordinate")
     assert ends.loc["alpha", ["studies", "at low", "at high", "chance"]].tolist() == [4, 0.5, 0.25, 0.05]
     assert ends.loc["log2_k", ["at low", "at high", "chance"]].tolist() == [0.5, 0.25, 0.25]
     assert tables.range_ends(ends.reset_index())["high"].tolist() == ["100", "16"]

@@ -12,7 +12,7 @@ from tune_kmixup.analysis.best import Best
 from tune_kmixup.analysis.best_script import script
 from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import conclusions, render, tables
-from tune_kmixup.analysis.report.formats import format_estimate, method_label
+from tune_kmixup.analysis.report.formats import display_scale, display_unit, format_estimate, method_label
 from tune_kmixup.cli.render import make_table, selection_lines
 
 BEST_FORMATS = ("table", "json", "python")
@@ -40,23 +40,25 @@ def show_comparison(
     """
     paths = render.write(runs, out, formats, level, metric, compare)
     level = runs.claims.level if level is None else level
-    headline = tables.headline(runs.final, level, metric)
-    columns = ("task, method", f">{headline.columns[2]}", ">gain", ">α", ">k")
-    title = f"{metric.replace('_', ' ')} and gains, {level:.0%} intervals"
-    console.print(make_table(title, columns, headline_rows(headline)))
-    for line in conclusions.conclusions(runs, level, metric):
-        console.print(line)
+    headline = tables.headline(runs.final, level, metric, runs.claims)
+    unit = f"{metric.replace('_', ' ')}{', %' if display_scale(metric) == 100 else ''}"
+    title = f"{unit}; gains in {display_unit(metric)}, {level:.0%} intervals"
+    columns = ("task", *(f">{column.partition(',')[0]}" for column in headline.columns[1:]))
+    console.print(make_table(title, columns, terminal_rows(headline)))
+    console.print(MARKS)
+    for sentence in (*conclusions.answer(runs), *conclusions.direction_sentences(runs, metric)):
+        console.print(sentence)
     console.print(f"report: {paths.get('html', out)}", soft_wrap=True)
 
 
-def headline_rows(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    """The rows of the headline, with each task's name on a line of its own, so that the table fits 80 columns."""
-    for task, methods in headline.groupby("task", sort=False):
-        yield (str(task),)
-        for row in methods.to_dict("records"):
-            over = f" over {row['gain over']}" if row["gain over"] else ""
-            cells = (row[column] for column in (headline.columns[2], "gain", "α", "k"))
-            yield (f"  {row['method']}{over}", *cells)
+def terminal_rows(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """The rows of the headline with intervals of gains alone, so that the table fits 80 columns."""
+    for row in headline.to_dict("records"):
+        cells = (cell if " over " in column else cell.partition(" ± ")[0] for column, cell in row.items())
+        yield tuple(cell.replace(", one search", " *") for cell in cells)
+
+
+MARKS = "▲ gain, ▼ loss (△ ▽: not after Holm's correction), ≈ small, * one search"
 
 
 def show_best(console: Console, found: Sequence[Best], format: str) -> None:

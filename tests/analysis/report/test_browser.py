@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,69 +20,137 @@ from tune_kmixup.analysis.report import render
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
-# Sorts the first table by its third column, up and down, and writes what it sees into the page.
-PROBE = """<script>
-addEventListener("load", () => {
-  const rows = [...document.querySelectorAll("table")[0].tBodies[0].rows].map(row => row.cells[2].textContent);
-  const button = document.querySelectorAll("th button")[2], sorted = [];
+TASKS = ["a/mlp", "b/mlp", "spoken_digits_speakers/lenet"]
+
+# A window of Chromium is at least 500 pixels wide, a frame in it need not be.
+FRAME = """<iframe src="probed.html" style="width:{width}px; height:1000px; border:0"></iframe><pre id="seen"></pre>
+<script>onmessage = message => { document.getElementById("seen").textContent = message.data; };</script>"""
+
+# Does what a reader would, and tells the page around it what it sees.
+PROBE = """
+addEventListener("load", async () => {
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const seen = { sorted: [], saved: [] };
+  const table = document.querySelector("table"), column = 4;
   for (const click of [1, 2]) {
-    button.click();
-    const body = document.querySelectorAll("table")[0].tBodies[0];
-    sorted.push([...body.rows].map(row => parseFloat(row.cells[2].textContent)));
+    table.querySelectorAll("th button")[column].click();
+    seen.sorted.push([...table.tBodies[0].rows].map(row => row.cells[column].textContent));
   }
-  document.body.insertAdjacentHTML("beforeend", "<pre id=seen>" + JSON.stringify({
-    rows, sorted,
-    width: document.documentElement.scrollWidth, window: innerWidth,
-    figures: [...document.querySelectorAll("figure svg")].map(svg => svg.getBoundingClientRect().width),
-    requests: performance.getEntriesByType("resource").map(entry => entry.name),
-    background: getComputedStyle(document.documentElement).colorScheme,
+  const beyond = () => all("main *, nav *").filter(e => !e.closest("svg") && !e.parentElement.closest(".wide")
+    && e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1);
+  seen.width = document.documentElement.scrollWidth;
+  location.hash = "#" + all("details.task")[1].id;
+  await new Promise(done => setTimeout(done, 300));
+  seen.opened = all("details.task").filter(block => block.open).map(block => block.dataset.task);
+  seen.current = all("nav a[aria-current]").map(link => link.textContent);
+  for (const block of all("details")) block.open = true;
+  seen.beyond = beyond().map(e => e.outerHTML.slice(0, 80));
+  seen.widthOpen = document.documentElement.scrollWidth;
+  seen.figures = all("figure > svg").map(svg => svg.getBoundingClientRect().width).filter(width => width);
+  seen.cards = getComputedStyle(document.querySelector("table.cards tr:last-child")).display === "grid";
+  HTMLAnchorElement.prototype.click = function () {
+    seen.saved.push([this.download, this.href.slice(0, 22), this.href.length]);
+  };
+  for (const kind of ["csv", "svg", "png"]) document.querySelector(".save[value=" + kind + "]").click();
+  await new Promise(done => setTimeout(done, 300));
+  const form = document.querySelector("nav form");
+  const rows = () => [...table.tBodies[0].rows].filter(row => !row.hidden).length;
+  const set = (name, value) => { form.elements[name].value = value; form.dispatchEvent(new Event("input")); };
+  seen.filtered = {};
+  set("task", "speakers");
+  seen.filtered.task = [rows(), all("details.task[data-task]").filter(block => !block.hidden).length];
+  set("task", ""); set("dataset", "a");
+  seen.filtered.dataset = [rows(), all("nav li[data-task]").filter(item => !item.hidden).length];
+  set("dataset", ""); set("method", "k-mixup");
+  seen.filtered.method = [...table.rows[0].cells].filter(cell => !cell.hidden).map(cell => cell.textContent);
+  set("method", "");
+  seen.filtered.none = rows();
+  Object.assign(seen, {
+    window: innerWidth,
+    requests: performance.getEntriesByType("resource").map(entry => entry.name).filter(name => !/^data:/.test(name)),
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     ink: getComputedStyle(document.body).color,
-  }) + "</pre>");
+    paper: getComputedStyle(document.body).backgroundColor,
+    figureInk: getComputedStyle(document.querySelector("figure svg text")).fill,
+  });
+  parent.postMessage(JSON.stringify(seen), "*");
 });
-</script></body>"""
+"""
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
-    rows = made_up(np.random.default_rng(0), tasks=["a/mlp", "b/mlp", "spoken_digits_speakers/lenet"])
-    render.write(Runs(rows), out, ("html",))
+    render.write(Runs(made_up(np.random.default_rng(0), tasks=TASKS)), out, ("html",))
     text = (out / "report.html").read_text()
-    probe = PROBE.removeprefix("<script>").removesuffix("</script></body>")
-    allowed = f"script-src 'sha256-{base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()}' "
+    allowed = f"script-src 'sha256-{base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()}' "
     assert "script-src " in text, "the page has a policy, which would stop the probe"
-    (out / "probed.html").write_text(text.replace("script-src ", allowed).replace("</body>", PROBE))
+    probed = text.replace("script-src ", allowed).replace("</body>", f"<script>{PROBE}</script></body>")
+    (out / "probed.html").write_text(probed)
     return out / "probed.html"
 
 
-def open_page(page: Path, *options: str) -> tuple[dict[str, object], str]:
-    """What the probe saw, and the text of the console."""
+def run_chromium(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
     assert CHROMIUM is not None
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
-    command += [f"--user-data-dir={page.parent / 'profile'}", *options, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    probe_output = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert probe_output, done.stderr[-2000:]
-    return json.loads(probe_output[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), done.stderr
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    command += [f"--user-data-dir={page.parent / 'profile'}", "--virtual-time-budget=10000", *options, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@cache
+def open_page(page: Path, width: int, *options: str) -> dict[str, Any]:
+    """What the probe saw in a frame of this width; nothing was written to the console."""
+    frame = page.parent / f"frame{width}.html"
+    frame.write_text(FRAME.replace("{width}", str(width)))
+    done = run_chromium(frame, "--dump-dom", "--window-size=1400,1100", *options)
+    found = re.search(r'<pre id="seen">(.+?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    assert "CONSOLE" not in done.stderr, "errors and warnings"
+    seen: dict[str, Any] = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    return seen
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_loads_nothing_else_sorts_its_tables_and_fits_the_window(page: Path, width: int) -> None:
-    seen, console = open_page(page, f"--window-size={width},1000")
-    assert "CONSOLE" not in console, "errors and warnings"
+def test_a_reader_sorts_filters_saves_and_follows_the_contents(page: Path, width: int) -> None:
+    seen = open_page(page, width)
     assert seen["requests"] == []
-    up, down = seen["sorted"]  # type: ignore[misc]
-    assert up == sorted(up) and down == sorted(down, reverse=True) and len(up) == len(seen["rows"])  # type: ignore[arg-type]
-    assert seen["width"] <= seen["window"], "wide tables scroll, the page does not"  # type: ignore[operator]
-    figures = seen["figures"]
-    assert len(figures) >= 7 and all(200 < shown <= seen["window"] for shown in figures)  # type: ignore[arg-type, operator, union-attr]
+    numbers = [
+        [float(re.sub(r"^\W*?([−+][\d.]+).*", r"\1", cell).replace("−", "-")) for cell in s] for s in seen["sorted"]
+    ]
+    assert numbers[0] == sorted(numbers[0]) and numbers[1] == sorted(numbers[0], reverse=True) and len(numbers[0]) == 3
+    assert seen["opened"] == ["a/mlp"], "a link of the contents opens its task"
+    assert len(seen["current"]) == 1
+    assert seen["filtered"] == {
+        "task": [1, 1],
+        "dataset": [1, 1],
+        "method": ["task", "■ k-mixup, %", "■ k-mixup over mixup, points"],
+        "none": 3,
+    }
+    saved = {name.partition(".")[2]: (start, length) for name, start, length in seen["saved"]}
+    assert saved["csv"][0].startswith("data:text/csv") and saved["svg"][0].startswith("data:image/svg+xml")
+    assert saved["png"][0] == "data:image/png;base64," and all(length > 200 for _, length in saved.values())
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_overflows(page: Path, width: int) -> None:
+    """Wide tables scroll, the page does not."""
+    seen = open_page(page, width)
+    assert seen["beyond"] == [] and max(seen["width"], seen["widthOpen"]) <= seen["window"] == width
+    assert len(seen["figures"]) == 1 + 7 * len(TASKS) and all(250 < shown <= width for shown in seen["figures"])
+    assert seen["cards"] == (width == 390)
 
 
 def test_dark_mode(page: Path) -> None:
     light, dark = (
-        open_page(page, *options)[0]
+        open_page(page, 1280, *options)
         for options in ((), ("--force-dark-mode", "--blink-settings=preferredColorScheme=0"))
     )
     assert not light["dark"] and dark["dark"]
-    assert light["ink"] != dark["ink"]
+    assert light["ink"] != dark["ink"] == dark["figureInk"] and light["paper"] != dark["paper"]
+
+
+def test_paper_has_everything_open(page: Path) -> None:
+    pdf = page.parent / "report.pdf"
+    done = run_chromium(page.parent / "report.html", f"--print-to-pdf={pdf}", "--no-pdf-header-footer")
+    assert pdf.exists(), done.stderr[-2000:]
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) >= 5

@@ -1,12 +1,15 @@
 """Sentences about the gains of made-up rows with known effects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks.report import made_up
 from tune_kmixup.analysis.gains import SATURATED_WORDS
-from tune_kmixup.analysis.report.conclusions import comparison_sentences, summary, tasks_in_words
-from tune_kmixup.core.config import Claims
+from tune_kmixup.analysis.load import Launch, Runs
+from tune_kmixup.analysis.report.conclusions import answer, budget, caveats, tasks_in_words
+from tune_kmixup.core.config import Claims, Suite
 
 
 @pytest.mark.parametrize(("effect", "words"), [(0.05, "shown"), (-0.05, "loss shown"), (0.0, "not known")])
@@ -27,11 +30,29 @@ def test_saturated_tasks_are_marked() -> None:
     rows.loc[(rows["task"] == "b/mlp") & (rows["phase"] == "final") & (rows["method"] == "erm"), "test_error"] = 0.0
     tasks = tasks_in_words(rows, "mixup", "erm", Claims())
     assert tasks[SATURATED_WORDS] == ["a/mlp"] and tasks["loss shown"] == ["b/mlp"]
-    assert "saturated (both errors below 0.01 %) on 1 (a/mlp)" in " ".join(comparison_sentences(rows, Claims()))
+    assert "saturated (both errors below 0.01 %) on 1" in answer(Runs(rows))[0]
 
 
-def test_the_summary_counts_tasks_by_what_is_known() -> None:
+def test_the_answer_counts_tasks_by_what_is_known_and_has_the_mean_over_data_sets() -> None:
     rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.05, "kmixup": 0.0})
-    assert "Mixup's gain over ERM, of 3 tasks: shown on 3." in summary(rows, Claims())
-    assert "K-mixup's gain over mixup, of 3 tasks: loss shown on 3." in summary(rows, Claims())
-    assert "nothing can be compared" in summary(rows[rows["method"] == "erm"], Claims())
+    mixup, kmixup = answer(Runs(rows))
+    assert mixup.startswith("mixup over ERM: shown on 3 of 3 tasks; mean over 3 data sets +")
+    assert kmixup.startswith("k-mixup over mixup: loss shown on 3 of 3 tasks; mean over 3 data sets -")
+    assert "% of ERM's error, on one more of their kind [" in mixup
+    assert answer(Runs(rows[rows["method"] == "erm"])) == [
+        "No two methods have final runs yet, so nothing can be compared."
+    ]
+
+
+def test_the_budget_is_one_line(suite: Suite) -> None:
+    rows = made_up(np.random.default_rng(0), tasks=["a/mlp"])
+    assert budget(Runs(rows)) == f"ERM · mixup · k-mixup; 1 task of 1 data set; 5 outer splits each; {len(rows)} runs."
+    line = budget(Runs(rows, launches=[Launch("made-up", replace(suite, shortlist=1), None)]))
+    seeds = f"{suite.search_seeds} seed{'s' if suite.search_seeds > 1 else ''}"
+    assert f"per method and split {suite.trials} configurations x {seeds}, {suite.final_seeds} final runs" in line
+    assert "again with" in budget(Runs(rows, launches=[Launch("made-up", replace(suite, shortlist=3), None)]))
+
+
+def test_what_the_placebo_gained_is_said_beside_the_table() -> None:
+    rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.01, "placebo": 0.01}, tasks=["a/mlp"])
+    assert any("The placebo's gain over mixup, in points of test error: " in line for line in caveats(Runs(rows)))

@@ -1,0 +1,27 @@
+"""The terms that a reader of the report meets first."""
+
+from tune_kmixup.core.config import Claims
+
+
+def terms(claims: Claims, level: float) -> dict[str, str]:
+    """Term -> what it means.
+
+    Args:
+        claims: margin δ and its level.
+        level: confidence level of the intervals, between 0 and 1.
+    """
+    return {
+        "task": "A data set, an architecture and a recipe of training: digits-200/mlp trains an MLP on 200 digits.",
+        "outer split": "One independent run of the whole procedure: its own training rows, search, selection and "
+        "seeds. A fold, a fresh draw, or a repeat with an official test set. It is the unit of every interval.",
+        "configuration": "One choice of α, k and whatever else is tuned, trained once per search seed.",
+        "final run": "The selected configuration trained with a fresh seed and scored on test rows.",
+        "gain": "The reference's error minus the method's, paired by outer split and seed: above 0 is better.",
+        "point": "One per cent of the test rows. A gain from 10 % to 9 % is one point, and 10 % of the error.",
+        "interval": f"Values of the expected gain that the outer splits agree with, at {level:.0%}.",
+        "shown": f"The {claims.level:.0%} interval lies above 0 (▲), or below for a loss (▼). Holm's correction allows "
+        "for the number of tasks; △ and ▽ are shown only before it.",
+        "shown to be small": f"The {2 * claims.level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error "
+        "(≈). Not known: neither shown nor shown to be small.",
+        "placebo": "mixup with a coordinate that does nothing: what the pipeline finds where there is nothing to find.",
+    }

@@ -1,0 +1,155 @@
+r"""The report as LaTeX: a document that compiles alone, and tables to `\input` in a paper. Needs siunitx 3 (2021)."""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from tune_kmixup.core.text import one_line
+
+from . import conclusions
+from .sections import Report, Table
+from .tables import Places
+
+PREAMBLE = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage[margin=2.5cm]{geometry}
+% What the tables need:
+\usepackage{amsmath,amssymb,booktabs,etoolbox,siunitx,tabularx}
+\robustify\bfseries
+\sisetup{
+  uncertainty-mode = separate, retain-explicit-plus = true,
+  reset-text-series = false, text-series-to-math = true, table-align-text-after = false,
+}
+\usepackage{graphicx}
+"""
+MEASURED = re.compile(r"(?P<mark>[▲△▼▽≈]*) ?(?P<mean>[-+]?[\d.]+)(?: ± (?P<half>[\d.]+))?")
+
+
+def document(report: Report, paragraphs: Sequence[str], level: float) -> str:
+    """`report.tex`. It reads `tables/`, `figures/gains.pdf` and `report.bib` beside it.
+
+    Args:
+        report: what to show.
+        paragraphs: how the comparison was made, with references as `[1]`.
+        level: confidence level of the intervals, between 0 and 1.
+    """
+    figure = [
+        r"\begin{figure}",
+        r"\centering",
+        r"\includegraphics[width=\linewidth]{figures/gains.pdf}",
+        rf"\caption{{{escape(conclusions.forest_caption(level))}}}",
+        r"\label{fig:gains}",
+        r"\end{figure}",
+    ]
+    parts = [
+        PREAMBLE + r"\begin{document}",
+        r"\section*{Results}",
+        escape(report.budget),
+        *map(escape, report.answer),
+        *(figure if report.forest else ()),
+        *(rf"\input{{tables/{name}}}" for name in named_tables(report)),
+        r"\section*{Methods}",
+        *(with_citations(escape(paragraph)) + "\n" for paragraph in paragraphs),
+        r"\bibliographystyle{plain}",
+        r"\bibliography{report}",
+        r"\end{document}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def tables(report: Report) -> dict[str, str]:
+    """Name -> the table as a float with a caption and the label `tab:<name>`."""
+    return {
+        name: measured_table(table, name) if name == "gains" else text_table(table, name)
+        for name, table in named_tables(report).items()
+    }
+
+
+def named_tables(report: Report) -> dict[str, Table]:
+    """The tables over all tasks, by the names of their files."""
+    found = {"gains": report.headline}
+    for section in report.sections:
+        slug = re.sub(r"[^a-z]+", "-", section.title.lower()).strip("-")
+        found |= {slug if not number else f"{slug}-{number + 1}": t for number, t in enumerate(section.tables)}
+    return found
+
+
+def measured_table(table: Table, name: str) -> str:
+    """The headline: numbers with uncertainties in columns of siunitx, the least error of each task in bold."""
+    frame = table.frame
+    methods = [column for column in frame.columns[1:] if " over " not in column]
+    columns = ["l", *(column_of_numbers(frame[column]) for column in frame.columns[1:])]
+    lines = []
+    for row in frame.to_dict("records"):
+        means = {method: float(found["mean"]) for method in methods if (found := MEASURED.match(row[method]))}
+        best = {method for method, mean in means.items() if mean == min(means.values())}
+        cells = (measured_cell(row[column], column in best) for column in frame.columns[1:])
+        lines.append(" & ".join([escape(row["task"]), *cells]) + r" \\")
+    head = " & ".join(f"{{{escape(column)}}}" for column in frame.columns)
+    body = [rf"\begin{{tabular}}{{@{{}}{' '.join(columns)}@{{}}}}", *framed(head, lines), r"\end{tabular}"]
+    return floated(body, table.caption + " Bold: the least error of the task.", name)
+
+
+def column_of_numbers(cells: pd.Series) -> str:
+    """A column of siunitx with room for the longest number and its uncertainty."""
+    found = [match for cell in cells if (match := MEASURED.fullmatch(cell))]
+    whole = max((len(match["mean"].lstrip("+-").split(".")[0]) for match in found), default=1)
+    digits = max((len(match["mean"].partition(".")[2]) for match in found), default=0)
+    uncertain = max((len(match["half"].replace(".", "").lstrip("0")) for match in found if match["half"]), default=0)
+    sign = "+" if any(match["mean"][0] in "+-" for match in found) else ""
+    return f"S[table-format={sign}{whole}.{digits}{f'({uncertain})' if uncertain else ''}]"
+
+
+def measured_cell(text: str, bold: bool) -> str:
+    found = MEASURED.fullmatch(text)
+    if not found:
+        return f"{{{escape(text)}}}"
+    number = found["mean"] + (rf" \pm {found['half']}" if found["half"] else "")
+    return (r"\bfseries " if bold else "") + number + (f" {{{escape(found['mark'])}}}" if found["mark"] else "")
+
+
+def text_table(table: Table, name: str) -> str:
+    """Any other table: as wide as the text, with cells that break into lines. Pictures are left out."""
+    frame = table.frame
+    frame = frame[[c for c in frame if not any(isinstance(cell, Places) for cell in frame[c])]]
+    columns = "l" + r">{\raggedright\arraybackslash}X" * (len(frame.columns) - 1)
+    lines = [" & ".join(escape(str(cell)) for cell in row) + r" \\" for row in frame.to_numpy(dtype=object)]
+    head = " & ".join(escape(column) for column in frame.columns)
+    body = [rf"\begin{{tabularx}}{{\linewidth}}{{@{{}}{columns}@{{}}}}", *framed(head, lines), r"\end{tabularx}"]
+    return floated(body, table.caption, name)
+
+
+def framed(head: str, lines: Sequence[str]) -> list[str]:
+    return [r"\toprule", head + r" \\", r"\midrule", *lines, r"\bottomrule"]
+
+
+def floated(body: Sequence[str], caption: str, name: str) -> str:
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{tab:{name}}}",
+        *body,
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def with_citations(text: str) -> str:
+    """`[1]` of the methods as a citation of `report.bib`."""
+    return re.sub(r"\[(\d)\]", r"\\cite{ref\1}", text)
+
+
+def escape(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {c: f"\\{c}" for c in "&%$#_{}"}
+    special |= {"±": r"$\pm$", "–": "--", "·": r"$\cdot$", "α": r"$\alpha$", "δ": r"$\delta$", "≤": r"$\leq$"}
+    special |= {"≥": r"$\geq$", "<": r"$<$", ">": r"$>$", "σ": r"$\sigma$", "ε": r"$\varepsilon$", "×": r"$\times$"}
+    special |= {"²": r"$^2$", "▲": r"$\blacktriangle$", "△": r"$\vartriangle$", "▼": r"$\blacktriangledown$"}
+    special |= {"▽": r"$\triangledown$", "≈": r"$\approx$", "✓": r"\checkmark{}", "✗": r"$\times$", "é": r"\'e"}
+    text = "".join(special.get(c, c) for c in one_line(text))
+    return re.sub(r"(?<![\w.)])-(?=\d)", "$-$", text)

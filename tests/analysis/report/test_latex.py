@@ -1,0 +1,74 @@
+"""The LaTeX report: by its structure, and compiled where a LaTeX is installed."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.report import made_up
+from tune_kmixup.analysis.load import Runs
+from tune_kmixup.analysis.report import latex, methods_text, render
+from tune_kmixup.analysis.report.sections import Table
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("latex")
+    render.write(Runs(made_up(np.random.default_rng(0))), out, ("tex",))
+    return out
+
+
+def test_the_document_reads_only_what_lies_beside_it(folder: Path) -> None:
+    text = (folder / "report.tex").read_text()
+    read = re.findall(r"\\(?:input|includegraphics(?:\[[^]]*\])?)\{([^}]*)\}", text)
+    assert len(read) > 4 and all((folder / name).exists() or (folder / f"{name}.tex").exists() for name in read)
+    keys = set(re.findall(r"^@\w+\{(\w+),", (folder / "report.bib").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\\cite\{(\w+)\}", text)) <= keys == {f"ref{n}" for n in range(1, 8)}
+
+
+def test_each_table_has_a_caption_a_label_and_whole_lines(folder: Path) -> None:
+    for path in (folder / "tables").iterdir():
+        text = path.read_text()
+        assert (
+            text.count(r"\caption{") == text.count(rf"\label{{tab:{path.stem}}}") == text.count(r"\footnotesize") == 1
+        )
+        rows = [line.removesuffix(r" \\") for line in text.splitlines() if line.endswith(r" \\")]
+        columns = {len(re.split(r"(?<!\\)&", row)) for row in rows}
+        assert len(columns) == 1 and "resizebox" not in text
+        for opened in re.findall(r"\\begin\{(\w+)\}", text):
+            assert text.count(rf"\begin{{{opened}}}") == text.count(rf"\end{{{opened}}}")
+        plain = re.sub(r"\\[{}]", "", text)
+        assert plain.count("{") == plain.count("}")
+
+
+def test_numbers_are_in_columns_of_siunitx_and_the_least_error_is_bold() -> None:
+    frame = pd.DataFrame(
+        {
+            "task": ["a_b/mlp", "c/mlp"],
+            "ERM, %": ["9.28 ± 0.47", "16.28 ± 1.65"],
+            "mixup, %": ["8.87 ± 0.55", "16.44"],
+            "mixup over ERM, points": ["▲ +0.41 ± 0.25", "-0.15, one search"],
+        }
+    )
+    text = latex.measured_table(Table("Errors.", frame), "gains")
+    assert "S[table-format=2.2(3)] S[table-format=2.2(2)] S[table-format=+1.2(2)]" in text
+    assert r"a\_b/mlp & 9.28 \pm 0.47 & \bfseries 8.87 \pm 0.55 & +0.41 \pm 0.25 {$\blacktriangle$} \\" in text
+    assert r"c/mlp & \bfseries 16.28 \pm 1.65 & 16.44 & {$-$0.15, one search} \\" in text
+
+
+@pytest.mark.skipif(shutil.which("latexmk") is None, reason="LaTeX is not installed")
+def test_the_document_compiles(folder: Path) -> None:
+    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+def test_the_bibliography_has_the_references_of_the_methods() -> None:
+    titles = re.findall(r"(?<!book)title = \{(.*?)\}, ", methods_text.BIBLIOGRAPHY.replace("{SGDR}", "SGDR"))
+    plain = " ".join(methods_text.REFERENCES.split())
+    assert len(titles) == 7 and all(title in plain for title in titles)
