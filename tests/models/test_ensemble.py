@@ -16,7 +16,8 @@ from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.augment import crop_flip
-from tune_kmixup.data.prepare import Data, Part, input_transforms, prepare
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Data, Part, input_transforms
 from tune_kmixup.models.architectures import ARCHITECTURES, mlp
 from tune_kmixup.models.ensemble import Ensemble, NotBatchable, can_batch
 from tune_kmixup.models.randomness import random_states

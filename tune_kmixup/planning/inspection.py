@@ -11,10 +11,11 @@ from tune_kmixup.core.config import Study, Task
 from tune_kmixup.core.coordinates import shown, symbol
 from tune_kmixup.data.download import read_data
 from tune_kmixup.data.npz import whole
-from tune_kmixup.data.prepare import Data, Part, duplicate_shares, prepare, split_rows
+from tune_kmixup.data.prepare import duplicate_shares, prepare, split_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.data.splits import duplicate_groups
 from tune_kmixup.data.tables import Table
+from tune_kmixup.data.tensors import Data, Part
 from tune_kmixup.models.networks import checked_network
 
 PARTS = ("train", "validation", "test")

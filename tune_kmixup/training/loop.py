@@ -13,7 +13,7 @@ import torch
 from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import Configuration, configuration
 from tune_kmixup.core.rows import Row
-from tune_kmixup.data.prepare import Data
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.mixing.step import mean_cross_entropy
 from tune_kmixup.models.ensemble import can_batch
 from tune_kmixup.models.randomness import seed_all

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from tune_kmixup.core.config import Task, Trial
-from tune_kmixup.data.prepare import Data, Part
+from tune_kmixup.data.tensors import Data, Part
 from tune_kmixup.training.batches import chunk_steps
 from tune_kmixup.training.loop import train_to_end
 from tune_kmixup.training.metrics import EVAL_BATCH
