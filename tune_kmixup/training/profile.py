@@ -33,7 +33,11 @@ def measure_gpu_memory(task: Task, data: Data, seeds: int) -> int | None:
         short_trial(task, data, seeds)
     except torch.OutOfMemoryError:
         return None
-    device = data.train.x.device
+    return peak_gpu_memory(data.train.x.device)
+
+
+def peak_gpu_memory(device: torch.device) -> int:
+    """The most GPU memory that this process has taken, in bytes: see `measure_gpu_memory`."""
     torch.cuda.synchronize(device)
     free, total = torch.cuda.mem_get_info(device)
     return total - free - torch.cuda.memory_reserved(device) + torch.cuda.max_memory_reserved(device)
