@@ -36,7 +36,8 @@ from tune_kmixup.core.config import Study, Task, Trial
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import selected
 from tune_kmixup.data.download import default_data_dir, fetch
-from tune_kmixup.data.prepare import Data, count_rows, prepare
+from tune_kmixup.data.prepare import count_rows, prepare
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.search.samplers import value_at
 from tune_kmixup.training.loop import train_to_end
 

@@ -1,6 +1,6 @@
 """Milliseconds of a whole training step without evaluation: ERM, mixup, k-mixup and other ways of mixing.
 
-    python benchmarks/step.py [--quick] [--device cuda]
+    python benchmarks/step.py [--quick]
 
 The steps are those of the suite (batches, pairing, optimiser) on random data of real shapes.
 `v2.MixUp` is torchvision's, for images only. It mixes a batch with itself, rolled by one row, so it draws half as much.
@@ -14,7 +14,7 @@ import argparse
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,11 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from benchmarks.pairing import masked_assignment
-from benchmarks.timing import describe_machine, print_header, print_row, ratio, time_arms
+from benchmarks.timing import advance, describe_machine, print_header, print_row, ratio, time_arms
 from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.core.coordinates import configuration
-from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.mixing.step import mix, mixed_cross_entropy
 from tune_kmixup.training.batches import MEASURED_STEPS, batches
 from tune_kmixup.training.loop import steps
@@ -41,10 +42,9 @@ NETWORKS = (
     ("small_cnn", (1, 8, 8), 128, 54),
     ("lenet", (1, 28, 28), 128, 20),
 )
-CUDA = (("preact_resnet18", (3, 32, 32), 128, 50),)
 
 
-def random_data(folder: Path, network: str, shape: tuple[int, ...], batch: int, device: str) -> tuple[Task, Data]:
+def random_data(folder: Path, network: str, shape: tuple[int, ...], batch: int) -> tuple[Task, Data]:
     """A task of random data: 5,120 rows of ten classes, read as the suite reads a user's own."""
     rng = np.random.default_rng(0)
     if len(shape) == 3:
@@ -52,10 +52,8 @@ def random_data(folder: Path, network: str, shape: tuple[int, ...], batch: int, 
     else:
         x = rng.normal(size=(5120, *shape)).astype(np.float32)
     np.savez(folder / f"{network}.npz", x=x, y=np.arange(5120) % 10)
-    precision = "bfloat16" if device == "cuda" else "float32"
-    recipe = Recipe(FOREVER, batch, 1e-3, precision=precision, augment="crop_flip" if shape[0] == 3 else "none")
-    task = Task(network, network, recipe, outer_split=0)
-    return task, prepare(task, folder, test=False, device=device)
+    task = Task(network, network, Recipe(FOREVER, batch, 1e-3), outer_split=0)
+    return task, prepare(task, folder, test=False)
 
 
 def suite_steps(task: Task, data: Data, alpha: float, k: int) -> Iterator[object]:
@@ -66,12 +64,10 @@ def suite_steps(task: Task, data: Data, alpha: float, k: int) -> Iterator[object
 def other_steps(task: Task, data: Data, alpha: float, loss_of: Callable[..., Tensor]) -> Iterator[object]:
     """The same network, optimiser and clean batches with another way of mixing. α = 0 draws no partner batch."""
     state = initial_state(task, configuration(task.recipe, {}), data, [0])
-    bfloat16 = task.recipe.precision == "bfloat16"
     for drawn in batches(data, alpha, task.recipe, [0]):
         runs = [tensor[:, 0] for tensor in drawn[1:] if tensor is not None]
         for batch in zip(*runs, strict=True):
-            with torch.autocast(data.train.x.device.type, torch.bfloat16, enabled=bfloat16):
-                loss = loss_of(state.network, *batch)
+            loss = loss_of(state.network, *batch)
             state.optimizer.zero_grad()
             loss.backward()
             state.optimizer.step()
@@ -84,17 +80,15 @@ def naive_loss(
     """Of k = 16."""
     with torch.no_grad():
         model(x)
-    sigma = torch.from_numpy(masked_assignment(x.flatten(1).cpu(), partner.flatten(1).cpu(), 16)).to(x.device)
+    sigma = torch.from_numpy(masked_assignment(x.flatten(1), partner.flatten(1), 16))
     logits = model(mix(x, partner[sigma], float(lam)))
     return mixed_cross_entropy(logits, y, y_partner[sigma], float(lam))
 
 
-def compare_steps(
-    network: str, shape: tuple[int, ...], batch: int, steps_per_round: int, device: str, rounds: int
-) -> None:
+def compare_steps(network: str, shape: tuple[int, ...], batch: int, steps_per_round: int, rounds: int) -> None:
     """Prints the rows of one network."""
     with tempfile.TemporaryDirectory() as folder:
-        task, data = random_data(Path(folder), network, shape, batch, device)
+        task, data = random_data(Path(folder), network, shape, batch)
     torchvision_mixup = v2.MixUp(alpha=1.0, num_classes=10)
 
     def torchvision_loss(model: torch.nn.Module, _: Tensor, x: Tensor, y: Tensor, __: Tensor) -> Tensor:
@@ -108,13 +102,7 @@ def compare_steps(
         runs["v2.MixUp"] = other_steps(task, data, 0.0, torchvision_loss)
     runs["naive, k=16"] = other_steps(task, data, 1.0, naive_loss)
 
-    def advance(run: Iterator[object]) -> None:
-        for _ in islice(run, steps_per_round):
-            pass
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    arms = {name: lambda run=run: advance(run) for name, run in runs.items()}
+    arms = {name: partial(advance, run, steps_per_round) for name, run in runs.items()}
     # The warm-up covers the first steps of a run, which also measure their pairings.
     seconds = time_arms(arms, rounds, warmup=math.ceil(MEASURED_STEPS / steps_per_round))
     for name, arm_seconds in seconds.items():
@@ -125,11 +113,9 @@ def compare_steps(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest network, few rounds")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{describe_machine()}, {options.device}\n")
+    print(f"{describe_machine()}\n")
     print_header("network", "B", "arm", "ms a step", "over mixup (k=1)", "over ERM")
-    networks = CUDA if options.device == "cuda" else NETWORKS[: 1 if options.quick else None]
-    for name, shape, batch, steps_per_round in networks:
-        compare_steps(name, shape, batch, steps_per_round, options.device, 3 if options.quick else 25)
+    for name, shape, batch, steps_per_round in NETWORKS[: 1 if options.quick else None]:
+        compare_steps(name, shape, batch, steps_per_round, 3 if options.quick else 25)

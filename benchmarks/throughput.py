@@ -25,7 +25,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.timing import describe_machine, print_header, print_row, ratio, time_arms
+from benchmarks.timing import advance, describe_machine, print_header, print_row, ratio, time_arms
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.batched_seeds import batching_pays
 from tune_kmixup.core.config import Task, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.data.download import default_data_dir
-from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.models.architectures import ARCHITECTURES, Shape
 from tune_kmixup.models.networks import build_network, multiply_adds
 from tune_kmixup.store.run_dir import RunDir
@@ -113,7 +113,7 @@ def overhead(run: RunDir, seconds: float) -> str:
     return f"{(seconds * slots - busy) / trials:.2f}"
 
 
-def compare_batched(quick: bool, device: str, data_dir: Path) -> None:
+def compare_batched(quick: bool, data_dir: Path) -> None:
     for width in (256, 512, 1024):
         ARCHITECTURES[f"mlp_{width}"] = partial(wide_mlp, width)
     print_header(
@@ -122,7 +122,7 @@ def compare_batched(quick: bool, device: str, data_dir: Path) -> None:
     )
     for name, architecture in BATCHED[:1] if quick else BATCHED:
         task = replace(TASKS[name][0], architecture=architecture)
-        prepared = prepare(task, data_dir, test=False, device=device)
+        prepared = prepare(task, data_dir, test=False)
         network = build_network(architecture, prepared.shape, prepared.classes, 0)
         per_row, batch_size = multiply_adds(network, prepared.shape), task.recipe.batch_size
         choice = "together" if batching_pays(per_row, batch_size) else "in turn"
@@ -151,15 +151,7 @@ def step_timer(
     chosen = configuration(replace(task.recipe, epochs=10**6), {"alpha": 1.0})
     state = initial_state(task, chosen, prepared, range(runs))
     change(state.model)
-    training, count = loop.steps(state, chosen, prepared), timed_steps(task, prepared)
-
-    def train_steps() -> None:
-        for _ in islice(training, count):
-            pass
-        if prepared.train.x.is_cuda:
-            torch.cuda.synchronize()
-
-    return train_steps
+    return partial(advance, loop.steps(state, chosen, prepared), timed_steps(task, prepared))
 
 
 def timed_steps(task: Task, prepared: Data) -> int:
@@ -251,15 +243,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["suite", "batched", "parts", "sizes", "layout", "compile"])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="device for `batched`")
     parser.add_argument("--data-dir", type=Path, default=default_data_dir())
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{describe_machine()}, {options.device}\n")
+    print(f"{describe_machine()}\n")
     if options.what == "suite":
         compare_suites(options.quick)
     elif options.what == "batched":
-        compare_batched(options.quick, options.device, options.data_dir)
+        compare_batched(options.quick, options.data_dir)
     elif options.what == "layout":
         compare_changes(CONVOLUTIONAL, LAYOUTS, (1, 5), options.quick, options.data_dir)
     elif options.what == "compile":

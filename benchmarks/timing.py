@@ -3,7 +3,8 @@
 import platform
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 import torch
@@ -36,6 +37,15 @@ def time_arms(
             if number >= 0:
                 seconds[name].append(clock() - start)
     return {name: np.array(values) for name, values in seconds.items()}
+
+
+def advance(training: Iterator[object], steps: int) -> None:
+    """Trains for some steps, and waits until a GPU that this process uses has done them."""
+    done = sum(1 for _ in islice(training, steps))
+    if done < steps:
+        raise RuntimeError(f"the training ended after {done} of {steps} steps: its loss is not finite")
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def ratio(slow: np.ndarray, fast: np.ndarray) -> str:

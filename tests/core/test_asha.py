@@ -13,7 +13,8 @@ from tests.helpers.suites import dropout_network, without_clock
 from tests.helpers.trainings import interrupt, through_rungs
 from tune_kmixup.core.asha import StudyRungs, rung_epochs, should_continue
 from tune_kmixup.core.config import Recipe, SelectBy, Task, Trial
-from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.training import checkpoint, loop
 from tune_kmixup.training.loop import Training, train_to_end

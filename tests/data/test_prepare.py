@@ -20,9 +20,6 @@ from tune_kmixup.data import npz
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.prepare import (
     TOY_SETS,
-    Data,
-    Part,
-    channel_statistics,
     count_rows,
     duplicate_shares,
     input_form,
@@ -31,6 +28,7 @@ from tune_kmixup.data.prepare import (
     split_rows,
 )
 from tune_kmixup.data.registry import DATASETS
+from tune_kmixup.data.tensors import Data, Part, channel_statistics
 from tune_kmixup.models.architectures import ARCHITECTURES
 
 SMALL = ["one_ring", "swiss_roll", "iris", "wine", "breast_cancer", "digits"]  # need no download
@@ -262,7 +260,7 @@ def test_tasks_that_do_not_fit_are_refused(task: Task, message: str, tmp_path: P
 
 @pytest.mark.parametrize("chunk_values", [1, 5000, 2**26])
 def test_channel_statistics(chunk_values: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tune_kmixup.data.prepare.CHUNK_VALUES", chunk_values)
+    monkeypatch.setattr("tune_kmixup.data.tensors.CHUNK_VALUES", chunk_values)
     images = torch.randint(0, 256, (50, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     images[:, 1] //= 3
     images[:, 2] = 7

@@ -17,9 +17,10 @@ from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.download import load_arrays
-from tune_kmixup.data.prepare import Data, count_rows, prepare, split_rows
+from tune_kmixup.data.prepare import count_rows, prepare, split_rows
 from tune_kmixup.data.preprocess import MAX_LEVELS, learned_scaling, preprocessor
 from tune_kmixup.data.tables import read_table
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.planning.plugins import Plugins
 
 TASK = Task("mine", "mlp", Recipe(epochs=1, batch_size=10, lr=0.1), outer_split=0)

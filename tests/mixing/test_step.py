@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
+from scipy.special import betaincinv
 from torch import Tensor
 
 from tune_kmixup.core.errors import BadInput
@@ -138,6 +139,13 @@ def test_lambda_is_beta_distributed(alpha: float) -> None:
     low, high = beta.cdf(1e-12), beta.cdf(1 - 1e-12)
     assert stats.kstest((beta.cdf(inner) - low) / (high - low), "uniform").pvalue > 1e-3
     assert abs((draws < 0.5).mean() - 0.5) < 0.03
+
+
+def test_lambda_of_alpha_1_is_the_uniform_number_behind_it() -> None:
+    """Bit for bit, as by the inverse distribution function."""
+    draws = sample_lambda(1.0, 10_000, torch.Generator().manual_seed(1)).numpy()
+    uniform = torch.rand(10_000, generator=torch.Generator().manual_seed(1), dtype=torch.float64).numpy()
+    assert (draws == uniform).all() and (betaincinv(1.0, 1.0, uniform) == uniform).all()
 
 
 def test_lambda_is_comonotone_across_alpha_and_uses_the_generator_equally() -> None:

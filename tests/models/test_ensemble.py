@@ -18,7 +18,8 @@ from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.augment import crop_flip
 from tune_kmixup.data.inputs import Preprocessing
-from tune_kmixup.data.prepare import Data, Part, prepare
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Data, Part
 from tune_kmixup.models.architectures import ARCHITECTURES, mlp
 from tune_kmixup.models.ensemble import Ensemble, NotBatchable, can_batch
 from tune_kmixup.models.randomness import random_states

@@ -19,7 +19,8 @@ from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
-from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.mixing.pairing import pair
 from tune_kmixup.mixing.step import mean_cross_entropy, mix, mixed_cross_entropy
 from tune_kmixup.models import ensemble

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_kmixup.core.config import Recipe, Task
-from tune_kmixup.data.prepare import Part, prepare
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Part
 from tune_kmixup.training.metrics import FGSM, NOISE, calibration, continuous_mask, evaluate_final, scores
 
 IRIS = Task("iris", "mlp", Recipe(epochs=1, batch_size=50, lr=0.1), outer_split=0)

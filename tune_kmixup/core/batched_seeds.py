@@ -4,8 +4,8 @@ from tune_kmixup.core.config import Suite
 
 MAX_BATCHED = 10  # seeds per trial: more gain little, and leave slots idle at the end of a launch
 # Forward, in a step. Most time of a smaller step goes into calls, which batching saves, and of a larger one into
-# arithmetic, which it does not. From `benchmarks/throughput.py batched` (docs/performance.md), on a CPU. On CUDA it was
-# not measured: there the same limit is a cautious one, because a GPU waits for calls in larger steps too.
+# arithmetic, which it does not. From `benchmarks/throughput.py batched` (docs/performance.md), on a CPU. On a GPU it is
+# not measured yet (`benchmarks/gpu.py seeds`). There it is a cautious limit: a GPU waits for calls in larger steps too.
 MOST_MULTIPLY_ADDS = 10_000_000
 
 

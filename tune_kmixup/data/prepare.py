@@ -1,14 +1,11 @@
 """A task's data: the rows that it trains, validates and tests on, as tensors on the device."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor
 
 from tune_kmixup.core.config import Task, derived_seed
 from tune_kmixup.core.errors import BadInput
@@ -22,57 +19,14 @@ from tune_kmixup.data.parts import TEST, TRAIN, VAL
 from tune_kmixup.data.preprocess import learned_scaling, standard_scaling
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 from tune_kmixup.data.tables import Table
+from tune_kmixup.data.tensors import Data, Part, channel_statistics
 
 OUTER_FOLDS = 5  # folds of the cross-validation of data sets without an official test set
 VAL_FOLDS = {"cross-validated": 5, "shared test": 10}  # one fold of the rows that are not test rows is for validation
 HOLDOUT_FOLDS = 2  # one of them is the test part of a task with a holdout
 TOY_SETS = 25  # independently drawn data sets of a toy task
-CHUNK_VALUES = 2**26  # values handled at once, so that statistics of a large data set need no second copy of it
 
 RawPart = tuple[NDArray[Any], NDArray[np.int64]]  # x and y of one part, before they become tensors
-
-
-class Part(NamedTuple):
-    """Rows in their stored form (uint8 images, standardised float32 tables, int16 recordings), and their classes."""
-
-    x: Tensor
-    y: Tensor
-
-
-@dataclass(frozen=True)
-class Data:
-    """One task's data on the device.
-
-    Attributes:
-        train: rows to train on.
-        val: rows that search trials are scored on.
-        test: rows that final trials are scored on; None during search: test rows are not even read.
-        classes: number of classes.
-        shape: shape of one input of the network.
-        decode: stored form -> images in [0, 1], tables unchanged, recordings as samples in [-1, 1].
-        normalise: result of `decode` -> input of the network, float32.
-        augment: stored form -> stored form; None if the recipe has no augmentation.
-        preprocessing: how rows become inputs, as a saved model holds it.
-    """
-
-    train: Part
-    val: Part
-    test: Part | None
-    classes: int
-    shape: tuple[int, ...]
-    decode: Callable[[Tensor], Tensor]
-    normalise: Callable[[Tensor], Tensor]
-    augment: Callable[[Tensor, Generator], Tensor] | None
-    preprocessing: Preprocessing
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all rows."""
-        return sum(tensor.nbytes for part in (self.train, self.val, self.test) if part for tensor in part)
-
-    def inputs(self, x: Tensor) -> Tensor:
-        """Rows in their stored form -> inputs of the network."""
-        return self.normalise(self.decode(x))
 
 
 def outer_splits(official: bool, toy: bool) -> tuple[int | None, ...]:
@@ -396,20 +350,6 @@ def preprocessing_of(
     names, levels = tuple(column.name for column in used), tuple(column.levels for column in used)
     label = next(column.name for column in read.columns if column.role == "label")
     return Preprocessing("table", shape, classes, learned, names, levels, label)
-
-
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel in units of [0, 1]. A constant channel has deviation 1."""
-    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
-    for chunk in torch.split(images, max(1, CHUNK_VALUES // images[0].numel())):
-        for channel, values in enumerate(chunk.unbind(1)):
-            counts[channel] += torch.bincount(values.flatten().int(), minlength=256).cpu()
-    share = counts / counts.sum(1, keepdim=True)
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    mean = share @ levels
-    std = (share @ levels.square() - mean.square()).clamp_min(0).sqrt()
-    std[std < 1e-6] = 1
-    return mean.float().to(images.device), std.float().to(images.device)
 
 
 def duplicate_shares(name: str, data_dir: Path) -> dict[str, float]:

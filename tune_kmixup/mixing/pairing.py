@@ -2,17 +2,21 @@
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.mixing.step import check_tensor
+
+# Where only torch is installed (benchmarks/gpu.py), blocks of up to `ALL_PERMUTATIONS` rows can still be paired.
+with suppress(ModuleNotFoundError):
+    from scipy.optimize import linear_sum_assignment
 
 Cost = Literal["sqeuclidean", "euclidean"]
 Solver = Literal["hungarian", "emd", "sinkhorn"]

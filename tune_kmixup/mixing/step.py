@@ -11,14 +11,18 @@ k-mixup: the displacement interpolation of two k-batches along their optimal mat
 """
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import torch
-from scipy.special import betainc, betaincinv
 from torch import Tensor
 from torch.nn import functional as F
 
 from tune_kmixup.core.errors import BadInput
+
+# Where only torch is installed (benchmarks/gpu.py), α = 0 and 1 can still be used.
+with suppress(ModuleNotFoundError):
+    from scipy.special import betainc, betaincinv
 
 MIN_ALPHA, MAX_ALPHA = 1e-6, 1000.0  # the range that `alpha_for` searches
 
@@ -44,6 +48,8 @@ def sample_lambda(alpha: float, size: int, generator: torch.Generator) -> Tensor
     uniform = torch.rand(size, generator=generator, dtype=torch.float64)
     if alpha == 0:
         return torch.ones(size, dtype=torch.float64)
+    if alpha == 1:
+        return uniform
     return torch.from_numpy(np.asarray(betaincinv(alpha, alpha, uniform.numpy())))
 
 

@@ -11,10 +11,11 @@ from tune_kmixup.core.config import Study, Task
 from tune_kmixup.core.coordinates import shown, symbol
 from tune_kmixup.data.download import read_data
 from tune_kmixup.data.npz import whole
-from tune_kmixup.data.prepare import Data, Part, duplicate_shares, prepare, split_rows
+from tune_kmixup.data.prepare import duplicate_shares, prepare, split_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.data.splits import duplicate_groups
 from tune_kmixup.data.tables import Table
+from tune_kmixup.data.tensors import Data, Part
 from tune_kmixup.models.networks import checked_network
 
 PARTS = ("train", "validation", "test")
@@ -69,6 +70,7 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
     arrays = table.arrays if table else {}
     data = prepare(task, data_dir, test=True)
     checked_network(task.architecture, data.shape, data.classes)
+    assert data.preprocessing is not None  # as `prepare` returns it
     names = data.preprocessing.classes
     counts = {name: class_counts(part, data.classes) for name, part in zip(PARTS, data_parts(data), strict=True)}
     shares, test_in_train = duplicate_shares(task.dataset, data_dir), test_rows_in_train(task, arrays)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from tune_kmixup.core.config import Recipe, derived_seed
 from tune_kmixup.core.coordinates import Configuration
-from tune_kmixup.data.prepare import Data
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.mixing.pairing import Cost, pair_runs
 from tune_kmixup.mixing.step import mix, sample_lambda
 from tune_kmixup.training.prefetch import prefetch

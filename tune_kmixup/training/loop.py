@@ -12,14 +12,13 @@ import torch
 from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import Configuration, configuration
 from tune_kmixup.core.rows import Row
-from tune_kmixup.data.prepare import Data
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.mixing.step import mean_cross_entropy
 from tune_kmixup.models.ensemble import can_batch
 from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.store import files
 from tune_kmixup.training import checkpoint
 from tune_kmixup.training.batches import MEASURED_STEPS, chunks
-from tune_kmixup.training.model import save_model
 from tune_kmixup.training.record import extend_curves, make_row, rung_row, steps_per_epoch
 from tune_kmixup.training.state import TrainingState, initial_state
 
@@ -170,6 +169,10 @@ class Training:
         for run in ended:
             row = make_row(state, run, self.task, self.config, self.trial, self.data)
             if self.model_path:
+                # It reads users' files too, with packages that a machine with torch alone lacks (benchmarks/gpu.py).
+                from tune_kmixup.training.model import save_model
+
+                assert self.data.preprocessing is not None
                 save_model(self.model_path(row.seed), state.network, self.data.preprocessing, row)
             self.rows.append(row)
         if not state.live:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tune_kmixup.core import bitset
 from tune_kmixup.core.rows import Bin
-from tune_kmixup.data.prepare import Data, Part
+from tune_kmixup.data.tensors import Data, Part
 
 Scores = dict[str, Any]  # name of a column of a row, without `val_` or `test_` -> its value
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from tune_kmixup.core.config import Task, Trial
-from tune_kmixup.data.prepare import Data, Part
+from tune_kmixup.data.tensors import Data, Part
 from tune_kmixup.training.batches import chunk_steps
 from tune_kmixup.training.loop import train_to_end
 from tune_kmixup.training.metrics import EVAL_BATCH
@@ -33,7 +33,11 @@ def measure_gpu_memory(task: Task, data: Data, seeds: int) -> int | None:
         short_trial(task, data, seeds)
     except torch.OutOfMemoryError:
         return None
-    device = data.train.x.device
+    return peak_gpu_memory(data.train.x.device)
+
+
+def peak_gpu_memory(device: torch.device) -> int:
+    """The most GPU memory that this process has taken, in bytes: see `measure_gpu_memory`."""
     torch.cuda.synchronize(device)
     free, total = torch.cuda.mem_get_info(device)
     return total - free - torch.cuda.memory_reserved(device) + torch.cuda.max_memory_reserved(device)

@@ -9,7 +9,7 @@ from tune_kmixup.core.config import Recipe, StudyName, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.core.selection import run_score
-from tune_kmixup.data.prepare import Data
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.mixing.step import perturbation_factor
 from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.training.batches import MEASURED_STEPS

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tune_kmixup.core.config import Task, derived_seed
 from tune_kmixup.core.coordinates import Configuration
-from tune_kmixup.data.prepare import Data
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.models.ensemble import Ensemble
 from tune_kmixup.models.networks import build_network
 

@@ -15,7 +15,8 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.download import fetch, own_file
 from tune_kmixup.data.fingerprint import fingerprint
-from tune_kmixup.data.prepare import Data, prepare
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Data
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
