@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tune_kmixup.core.config import Recipe, SelectBy, Study
+from tune_kmixup.core.coordinates import DUMMY, LOG2_K
 from tune_kmixup.core.errors import BadInput
 
 from .gains import mean_metric, methods, tasks
@@ -158,7 +159,7 @@ def trained_recipe(study: Study, row: pd.Series) -> Recipe:
     Raises:
         BadInput: if a value was tuned that rows do not hold.
     """
-    known: Sequence[str] = (*TUNED, "log2_k", "dummy", "cost")
+    known: Sequence[str] = (*TUNED, LOG2_K, DUMMY, "cost")
     if unknown := sorted(study.space.keys() - set(known)):
         raise BadInput(f"{study.name} tunes {', '.join(unknown)}, which results do not hold: read its proposals.")
     kinds = {"lr": float, "weight_decay": float, "epochs": int, "batch_size": int, "cost": str}

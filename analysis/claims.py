@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from tune_kmixup.core.config import CLAIM_METHODS, Claims
+from tune_kmixup.core.config import Claims
+from tune_kmixup.core.methods import CLAIM_METHODS
 
 from . import cross_task, gains
 from .cross_task import FixedWeights, gains_by_data_set

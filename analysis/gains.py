@@ -23,6 +23,7 @@ import pandas as pd
 
 from tune_kmixup.core import bitset
 from tune_kmixup.core.config import Claims
+from tune_kmixup.core.methods import KNOWN
 
 from .evidence import FEWEST_UNITS, TaskErrors, covariance, gain_of
 from .stats import Estimate, estimate
@@ -30,7 +31,6 @@ from .variances import VarianceSplit, split_variances
 from .verdicts import in_words
 
 STUDY_KEY = ["task", "outer_split", "method"]  # the columns that identify a study
-METHODS = ("erm", "mixup", "kmixup", "placebo")  # in the order of every table; a user's own come after
 SATURATED = 1e-4  # test error below which nothing can be gained: the last digit that tables show
 SATURATED_WORDS = "saturated (both errors below 0.01 %)"
 MORE_IS_BETTER = ("test_macro_f1", "test_auroc")
@@ -270,7 +270,23 @@ def tasks(rows: pd.DataFrame) -> list[str]:
 def methods(rows: pd.DataFrame) -> list[str]:
     """Names of the methods, in the order of every table."""
     names = [str(method) for method in rows["method"].unique()]
-    return [name for name in METHODS if name in names] + [name for name in names if name not in METHODS]
+    return [name for name in KNOWN if name in names] + [name for name in names if name not in KNOWN]
+
+
+def comparisons(rows: pd.DataFrame, among: Sequence[str]) -> list[tuple[str, str]]:
+    """Each method with the one that it extends, where both are there.
+
+    A method of the user's own extends mixup if it pairs blocks of k > 1 rows, and ERM otherwise.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        among: names of methods.
+    """
+    pairs = []
+    for name in among:
+        pairing = bool((rows.loc[rows["method"] == name, "k"] > 1).any()) and "mixup" in among
+        pairs.append((name, KNOWN[name].extends if name in KNOWN else "mixup" if pairing else "erm"))
+    return [pair for pair in pairs if pair[1] in among]
 
 
 def one_search(rows: pd.DataFrame, task: str) -> bool:

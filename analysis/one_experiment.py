@@ -9,9 +9,10 @@ import pandas as pd
 
 from tune_kmixup.core.config import Recipe, Study, Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.methods import KNOWN
 from tune_kmixup.store.schema import SETTINGS
 
-from .gains import METHODS, STUDY_KEY  # these methods free recipe values only where `--tune` does
+from .gains import STUDY_KEY
 
 RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)}
 # What makes a configuration. Not `epochs`: a run that was stopped early has fewer.
@@ -122,7 +123,7 @@ def in_words(distribution: Mapping[str, Any]) -> str:
 
 def tuned_values(studies: list[Study]) -> str:
     """The recipe values that `--tune` frees, in words; empty where only a user's own methods are trained."""
-    names = next((RECIPE_FIELDS & study.space.keys() for study in studies if study.method in METHODS), None)
+    names = next((RECIPE_FIELDS & study.space.keys() for study in studies if study.method in KNOWN), None)
     return "" if names is None else ", ".join(sorted(names)) or "none"
 
 

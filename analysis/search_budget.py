@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from tune_kmixup.core.config import Suite
+from tune_kmixup.core.coordinates import LOG2_K
 
 from . import gains
 from .gains import STUDY_KEY
@@ -181,7 +182,7 @@ def selected_values(rows: pd.DataFrame, suites: Iterable[Suite]) -> pd.DataFrame
         (a `Range`) and place (where the value lies in it, 0 to 1).
     """
     final = rows[rows["selected"].astype(bool)].drop_duplicates(STUDY_KEY)
-    final = final.assign(log2_k=np.log2(final["k"].astype(float)), outer_split=final["outer_split"].fillna(-1))
+    final = final.assign(**{LOG2_K: np.log2(final["k"].astype(float))}, outer_split=final["outer_split"].fillna(-1))
     selected = {(row["task"], int(row["outer_split"]), row["method"]): row for row in final.to_dict("records")}
     records = []
     studies = {study.name: study for suite in suites for study in suite.studies}  # once, however often it is named

@@ -7,7 +7,8 @@ families, so that one report judges them together. The order is that of the comp
 
 from dataclasses import replace
 
-from tune_kmixup.core.config import CLAIM_METHODS, CLAIM_NUMBERS, Claims, Draft
+from tune_kmixup.core.config import CLAIM_NUMBERS, Claims, Draft
+from tune_kmixup.core.methods import CLAIM_METHODS
 
 WITH_PLACEBO = (*CLAIM_METHODS, "placebo")
 

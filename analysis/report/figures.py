@@ -11,6 +11,7 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import NullLocator
 
 from tune_kmixup.core.config import SelectBy
+from tune_kmixup.core.methods import KNOWN
 from tune_kmixup.core.selection import SELECTED_BY
 
 from .. import gains
@@ -20,7 +21,7 @@ from ..gains import COMPARED, STUDY_KEY
 from ..search_budget import completed
 from ..stats import Estimate
 from .formats import comparison_label, display_scale, display_unit
-from .style import COLOURS, COLUMN, INK, MARKERS, WIDTH, legend, log_x, method_style, panel, styled
+from .style import COLUMN, INK, WIDTH, legend, log_x, method_style, panel, styled
 
 BINS = 8  # of α or perturbation, each a factor
 IN_VIEW = 0.9  # share of errors within the axes or colours: a few that diverge would flatten the others
@@ -77,14 +78,16 @@ def forest(
             if math.isfinite(of_task.low):
                 width = of_task.high - of_task.low
                 axes.add_patch(
-                    Rectangle((of_task.low, place - 0.25), width, 0.5, color=COLOURS["placebo"], alpha=0.3, lw=0)
+                    Rectangle((of_task.low, place - 0.25), width, 0.5, color=KNOWN["placebo"].colour, alpha=0.3, lw=0)
                 )
         for place, of_task in enumerate(found[pair]):
             draw_interval(axes, place, of_task, pair[0], limit)
         if pair in means:
             draw_diamond(axes, len(tasks), means[pair], pair[0], level, limit)
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_title(comparison_label(*pair), loc="left", fontsize=8.5, color=COLOURS[pair[0]], fontweight="bold")
+        axes.set_title(
+            comparison_label(*pair), loc="left", fontsize=8.5, color=KNOWN[pair[0]].colour, fontweight="bold"
+        )
         axes.set(xlim=(-limit, limit), xlabel=f"gain, {unit}")
     return figure
 
@@ -126,10 +129,10 @@ def forest_panels(names: Sequence[str], count: int, narrow: bool) -> tuple[Figur
 
 def draw_interval(axes: Axes, place: float, estimate: Estimate, method: str, limit: float) -> None:
     """A mark and its interval; an arrow where the interval goes on beyond the axis."""
-    colour = COLOURS[method]
+    colour = KNOWN[method].colour
     if math.isnan(estimate.mean):
         return
-    axes.plot(estimate.mean, place, MARKERS[method], color=colour, markersize=4.5, fillstyle=fill(estimate))
+    axes.plot(estimate.mean, place, KNOWN[method].marker, color=colour, markersize=4.5, fillstyle=fill(estimate))
     if math.isnan(estimate.low):
         return
     low, high = max(estimate.low, -limit), min(estimate.high, limit)
@@ -149,9 +152,9 @@ def draw_diamond(axes: Axes, place: float, found: DataSetGains, method: str, lev
     mean, (low, high) = scaled(found.mean(level), 100), found.prediction(level)
     if not math.isnan(low):
         ends = np.clip([100 * low, 100 * high], -limit, limit)
-        axes.plot(ends, [place, place], color=COLOURS[method], linewidth=1, linestyle=(0, (2, 1.5)))
+        axes.plot(ends, [place, place], color=KNOWN[method].colour, linewidth=1, linestyle=(0, (2, 1.5)))
     corners = [(mean.low, place), (mean.mean, place - 0.3), (mean.high, place), (mean.mean, place + 0.3)]
-    axes.add_patch(Polygon(corners, closed=True, color=COLOURS[method], lw=0))
+    axes.add_patch(Polygon(corners, closed=True, color=KNOWN[method].colour, lw=0))
     axes.axhline(place - 0.75, color=INK, linewidth=0.5)
 
 

@@ -3,18 +3,17 @@
 import math
 
 from tune_kmixup.core.config import SelectBy
+from tune_kmixup.core.methods import KNOWN
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import one_line
 
 from ..gains import searches
 from ..stats import Estimate
 
-METHOD_LABELS = {"erm": "ERM", "mixup": "mixup", "kmixup": "k-mixup", "placebo": "placebo"}
-
 
 def method_label(method: str) -> str:
     """How the report spells a method: `ERM`, `k-mixup`; a user's own method by its name."""
-    return METHOD_LABELS.get(method, method)
+    return KNOWN[method].label if method in KNOWN else method
 
 
 def comparison_label(method: str, reference: str) -> str:

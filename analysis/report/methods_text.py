@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tune_kmixup.core.config import Recipe, Suite, Task
+from tune_kmixup.core.coordinates import LOG2_K, shown, symbol
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import plural
 
@@ -167,12 +168,12 @@ def parameter_text(name: str, distributions: Sequence[Mapping[str, Any]]) -> str
     if "choices" in first:
         return f"{name} in {{{', '.join(map(str, first['choices']))}}}"
     low, high = min(d["low"] for d in distributions), max(d["high"] for d in distributions)
-    if name == "log2_k":
+    if name == LOG2_K:
         smallest_high = min(d["high"] for d in distributions)
-        upper = f"{2**high}" if smallest_high == high else f"{2**smallest_high} to {2**high}, by task"
-        return f"k in powers of two from {2**low} to {upper}"
-    symbol = {"alpha": "α"}.get(name, name.replace("_", " "))
-    return f"{symbol} {'log-' if first.get('log') else ''}uniform on [{low:g}, {high:g}]"
+        least, most = shown(name, smallest_high), shown(name, high)
+        upper = f"{most}" if least == most else f"{least} to {most}, by task"
+        return f"k in powers of two from {shown(name, low)} to {upper}"
+    return f"{symbol(name)} {'log-' if first.get('log') else ''}uniform on [{low:g}, {high:g}]"
 
 
 def estimates_paragraph(rows: pd.DataFrame, level: float) -> str:

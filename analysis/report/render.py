@@ -19,7 +19,7 @@ from tune_kmixup.core.text import one_line
 from .. import gains
 from ..load import ROWS_FILE, TABLE_COLUMNS, Runs, read_entries, save_runs, to_table
 from . import conclusions, latex, methods_text, style, tables
-from .formats import escape_markdown, method_label
+from .formats import escape_markdown
 from .sections import Report, make_report
 
 FORMATS = ("html", "md", "tex", "csv")
@@ -168,7 +168,8 @@ def html(runs: Runs, report: Report, level: float) -> str:
     environment.filters["minus"] = with_minus_signs
     folder = Path(__file__).parent
     script = (folder / "page.js").read_text(encoding="utf-8")
-    marks = {method_label(method): style.method_mark(method, runs.rows) for method in gains.methods(runs.rows)}
+    looks = [style.method_look(method, runs.rows) for method in gains.methods(runs.rows)]
+    marks = {look.label: (look.glyph, look.colour) for look in looks}
     data_sets = runs.rows.drop_duplicates("task").set_index("task")["dataset"].to_dict()
     svgs, figure_style = style.share_styles(
         {name: page_svg(figure, number) for number, (name, figure) in enumerate(named_figures(report).items())}

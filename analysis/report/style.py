@@ -11,14 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from .. import gains
-from .formats import method_label
+from tune_kmixup.core.methods import KNOWN, OTHER_COLOURS, OTHER_GLYPH, OTHER_MARKER, Method
 
-# One colour and one mark per method everywhere, safe for colour-blind readers (Okabe and Ito).
-COLOURS = {"erm": "#767676", "mixup": "#0072B2", "kmixup": "#D55E00", "placebo": "#009E73"}
-OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9")  # for a user's own methods, in order
-MARKERS = {"erm": "D", "mixup": "o", "kmixup": "s", "placebo": "X"}
-GLYPHS = {"erm": "◆", "mixup": "●", "kmixup": "■", "placebo": "✖"}  # the same marks in text
+from .. import gains
+
 INK = "#222222"  # of axes and text; a page shows them in the colour of its own text
 WIDTH, COLUMN = 7.0, 3.4  # inches: the text width of a paper, and a column of one with two
 
@@ -46,23 +42,19 @@ STYLE: Any = {  # of matplotlib
 styled = matplotlib.rc_context(STYLE)  # decorates functions that make figures
 
 
-def method_colour(method: str, rows: pd.DataFrame) -> str:
-    others = [name for name in gains.methods(rows) if name not in COLOURS]
-    return COLOURS[method] if method in COLOURS else OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]
-
-
-def method_mark(method: str, rows: pd.DataFrame) -> tuple[str, str]:
-    """Mark and colour of a method in text."""
-    return GLYPHS.get(method, "✚"), method_colour(method, rows)
+def method_look(method: str, rows: pd.DataFrame) -> Method:
+    """How a method looks everywhere. A user's own have the remaining colours, in order."""
+    if method in KNOWN:
+        return KNOWN[method]
+    others = [name for name in gains.methods(rows) if name not in KNOWN]
+    colour = OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]
+    return Method(method, "", colour, OTHER_MARKER, OTHER_GLYPH)
 
 
 def method_style(method: str, rows: pd.DataFrame) -> dict[str, Any]:
     """Colour, mark and label of a method, as keywords of matplotlib."""
-    return {
-        "color": method_colour(method, rows),
-        "marker": MARKERS.get(method, "P"),
-        "label": method_label(method),
-    }
+    look = method_look(method, rows)
+    return {"color": look.colour, "marker": look.marker, "label": look.label}
 
 
 def panel(x_label: str, y_label: str, right: float = 0.97) -> tuple[Figure, Axes]:

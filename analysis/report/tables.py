@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tune_kmixup.core.config import Claims, SelectBy
+from tune_kmixup.core.coordinates import LOG2_K, shown, symbol
 
 from .. import cross_task, gains, stats
 from ..claims import OVERALL, Verdict
@@ -31,10 +32,8 @@ from .formats import (
     method_label,
     score_label,
 )
-from .style import method_colour
+from .style import method_look
 
-COORDINATES = {"alpha": "α", "log2_k": "k", "lr": "learning rate", "weight_decay": "weight decay"}
-REFERENCES = {"mixup": "erm", "kmixup": "mixup", "placebo": "mixup"}  # what a method is compared with; else ERM
 NEITHER_BETTER = ("test_ece_floor", "test_fgsm_zero_gradient")  # they help to read other metrics; less is not better
 
 
@@ -61,18 +60,12 @@ def headline(
     table = pd.DataFrame({"task": gains.tasks(rows)})
     for method, found in means.items():
         table[f"{method_label(method)}, {unit}"] = [format_estimate(e, metric=metric) for e in found]
-    for method, reference in compared_methods(list(means)):
+    for method, reference in gains.comparisons(rows, list(means)):
         marks = gain_marks(rows, method, reference, level, metric, claims or Claims())
         found = [gains.gain(rows, task, method, reference, level, metric) for task in gains.tasks(rows)]
         texts = [f"{mark} {format_gain(e, metric)}".strip() for mark, e in zip(marks, found, strict=True)]
         table[f"{comparison_label(method, reference)}, {points}"] = texts
     return table
-
-
-def compared_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
-    """Each method with the one that it is compared with, where both are there."""
-    pairs = [(method, REFERENCES.get(method, "erm")) for method in methods if method != "erm"]
-    return [pair for pair in pairs if pair[1] in methods]
 
 
 def gain_marks(rows: pd.DataFrame, method: str, reference: str, level: float, metric: str, claims: Claims) -> list[str]:
@@ -110,12 +103,12 @@ def selected_alpha_and_k(final: pd.DataFrame, values: pd.DataFrame) -> pd.DataFr
             if selected.empty:
                 continue
             record = {"task": task, "method": method_label(method), "outer splits": len(selected)}
-            for column, coordinate, symbol in (("alpha", "alpha", "α"), ("k", "log2_k", "k")):
+            for column, coordinate, letter in (("alpha", "alpha", "α"), ("k", LOG2_K, "k")):
                 found = selected[column].dropna()
                 if found.max() > 1 or column == "alpha":
-                    record[f"{symbol}, median"] = format_value(found.median())
-                    record[f"{symbol}, range"] = format_range(found.min(), found.max())
-                    record[f"{symbol} in its range"] = places_of(values, task, method, coordinate, final)
+                    record[f"{letter}, median"] = format_value(found.median())
+                    record[f"{letter}, range"] = format_range(found.min(), found.max())
+                    record[f"{letter} in its range"] = places_of(values, task, method, coordinate, final)
             records.append(record)
     return pd.DataFrame(records).fillna("")
 
@@ -140,21 +133,20 @@ class Places:
 def places_of(values: pd.DataFrame, task: str, method: str, coordinate: str, rows: pd.DataFrame) -> Places | str:
     of = (values["task"] == task) & (values["method"] == method) & (values["coordinate"] == coordinate)
     places = tuple(sorted(values.loc[of, "place"]))
-    return Places(places, method_colour(method, rows)) if places else ""
+    return Places(places, method_look(method, rows).colour) if places else ""
 
 
 def selected_values(values: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Everything that was searched in a range: what the outer splits selected, one row per task, method and value."""
     records = []
     for (task, method, coordinate), found in values.groupby(["task", "method", "coordinate"], sort=False):
-        selected = 2.0 ** found["value"] if coordinate == "log2_k" else found["value"]
-        searched = found["range"].iloc[0]
-        ends = (2.0**searched.low, 2.0**searched.high) if coordinate == "log2_k" else (searched.low, searched.high)
+        selected, searched = shown(coordinate, found["value"]), found["range"].iloc[0]
+        ends = shown(coordinate, searched.low), shown(coordinate, searched.high)
         records.append(
             {
                 "task": task,
                 "method": method_label(method),
-                "value": COORDINATES.get(coordinate, coordinate),
+                "value": symbol(coordinate),
                 "median": format_value(selected.median()),
                 "selected": format_range(selected.min(), selected.max()),
                 "searched": f"{ends[0]:g}–{ends[1]:g}",
@@ -409,11 +401,11 @@ def signed_ranks(tests: pd.DataFrame) -> pd.DataFrame:
 
 def range_ends(ends: pd.DataFrame) -> pd.DataFrame:
     """The numbers of `search_budget.range_ends` in per cent; k instead of its logarithm."""
-    is_k = ends["coordinate"] == "log2_k"
     table = pd.DataFrame({"method": ends["method"].map(method_label)})
-    table["value"] = ends["coordinate"].map(lambda name: COORDINATES.get(name, name))
+    table["value"] = ends["coordinate"].map(symbol)
     for column in ("low", "high"):
-        table[column] = ends[column].where(~is_k, 2.0 ** ends[column].where(is_k)).map("{:g}".format)
+        values = zip(ends["coordinate"], ends[column], strict=True)
+        table[column] = [f"{shown(coordinate, value):g}" for coordinate, value in values]
     table["studies"] = ends["studies"]
     for column, name in (("at low", "near low, %"), ("at high", "near high, %"), ("chance", "by chance, %")):
         table[name] = ends[column].map(lambda share: format_percent(share, 0))

@@ -34,15 +34,16 @@ def made_up_cifar(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("piece", "parts", "arms"),
     [
-        (
+        pytest.param(
             "steps",
             ["as the suite trains", "contiguous", "float32", "compiled"],
             ["floor", gpu.REFERENCE, "ERM", "k=1", "k=2", "k=8"],
+            marks=pytest.mark.slow,
         ),
         ("seeds", ["mlp", "lenet", "small_resnet"], ["1", "2"]),
-        ("memory", ["lenet, 2"], ["launch", "trial"]),
+        pytest.param("memory", ["lenet, 2"], ["launch", "trial"], marks=pytest.mark.slow),
         ("epoch", ["epoch"], ["on the GPU", "DataLoader"]),
-        ("shares", ["lenet"], ["1", "2"]),
+        pytest.param("shares", ["lenet"], ["1", "2"], marks=pytest.mark.slow),
     ],
 )
 def test_a_piece_measures_each_part_once(

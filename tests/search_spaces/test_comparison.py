@@ -7,7 +7,8 @@ import pytest
 from search_spaces.comparison import CLAIM_3, COMPARISON, SENSITIVITY
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
-from tune_kmixup.core.config import CLAIM_METHODS, from_json, to_json
+from tune_kmixup.core.config import from_json, to_json
+from tune_kmixup.core.methods import CLAIM_METHODS
 from tune_kmixup.planning.suite import build_suite
 
 

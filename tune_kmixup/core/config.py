@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from tune_kmixup.core import asha
 from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_type, shown
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.methods import CLAIM_METHODS
 from tune_kmixup.core.source import Source
 from tune_kmixup.core.space import point_count
 
@@ -26,7 +27,6 @@ SelectBy = Literal["error", "nll", "balanced_error"]  # names of columns, withou
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # names become parts of paths
 CLAIM_NUMBERS = ("1", "2", "3", "4")
-CLAIM_METHODS = ("erm", "mixup", "kmixup")  # the methods that the claims compare
 MAX_ROWS = 10**9  # of a data set
 MAX_SEED = 2**63 - 1
 MAX_REPEATS = 10_000

@@ -15,7 +15,7 @@ from tune_kmixup.core.errors import BadInput
 
 LOG2_K, DUMMY = "log2_k", "dummy"
 MAX_LOG2_K = 30
-SYMBOLS = {"alpha": "α", LOG2_K: "k"}
+SYMBOLS = {"alpha": "α", LOG2_K: "k", "lr": "learning rate"}
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def values_in(columns: Mapping[str, Any], space: Mapping[str, Any]) -> dict[str,
 
 
 def symbol(coordinate: str) -> str:
-    """How people write what a coordinate sets: α, k, lr."""
-    return SYMBOLS.get(coordinate, coordinate)
+    """How people write what a coordinate sets: α, k, learning rate."""
+    return SYMBOLS.get(coordinate, coordinate.replace("_", " "))
 
 
 def shown(coordinate: str, value: Any) -> Any:

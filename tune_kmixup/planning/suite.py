@@ -12,8 +12,9 @@ from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS, default_repeats
 from tune_kmixup.core.asha import rung_epochs
 from tune_kmixup.core.checks import check_choice, check_range
-from tune_kmixup.core.config import CLAIM_METHODS, CLAIM_NUMBERS, MAX_REPEATS, Claims, Draft, Study, Suite, Task
+from tune_kmixup.core.config import CLAIM_NUMBERS, MAX_REPEATS, Claims, Draft, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.methods import CLAIM_METHODS
 from tune_kmixup.core.text import plural
 from tune_kmixup.data.prepare import count_rows
 from tune_kmixup.models.architectures import ARCHITECTURES
