@@ -107,25 +107,32 @@ def one_best(runs: Runs, final: pd.DataFrame, task: str, method: str) -> Best:
     )
 
 
-def validation_errors(runs: Runs, task: str) -> dict[str, float]:
-    """The mean validation error of each method's final runs, over the outer splits that all methods have finished.
+def validation_scores(runs: Runs, task: str) -> dict[str, float]:
+    """The mean validation score of each method's final runs, over the outer splits that all methods have finished.
+
+    It is the score by which the suite selects. A run without a finite one counts as the worst.
 
     Args:
         runs: what was run.
         task: name of a task, without its outer split.
 
     Returns:
-        Method -> error, 0 to 1, the lowest first.
+        Method -> score, the lowest first.
 
     Raises:
         BadInput: if no outer split has final runs of all methods.
     """
     final = runs.final[runs.final["task"] == task]
-    by_split = final.pivot_table("val_error", "outer_split", "method").dropna()
+    scores = final[f"val_{runs.select_by}"].fillna(np.inf)
+    by_split = (
+        final.assign(score=scores, outer_split=final["outer_split"].fillna(-1))
+        .pivot_table("score", "outer_split", "method")
+        .dropna()
+    )
     if by_split.empty:
         raise BadInput(f"task={task!r} has no outer split with final runs of all methods yet: name a method.")
-    errors = by_split.mean()
-    return dict(sorted(((name, float(errors[name])) for name in methods(final)), key=lambda item: item[1]))
+    means = by_split.mean()
+    return dict(sorted(((name, float(means[name])) for name in methods(final)), key=lambda item: item[1]))
 
 
 def coordinates(rows: pd.DataFrame) -> Iterator[float]:

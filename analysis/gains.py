@@ -276,7 +276,8 @@ def methods(rows: pd.DataFrame) -> list[str]:
 def comparisons(rows: pd.DataFrame, among: Sequence[str]) -> list[tuple[str, str]]:
     """Each method with the one that it extends, where both are there.
 
-    A method of the user's own extends mixup if it pairs blocks of k > 1 rows, and ERM otherwise.
+    A method of the user's own extends mixup if it pairs blocks of k > 1 rows, and ERM otherwise. Without mixup, what
+    extends it is compared with ERM.
 
     Args:
         rows: runs, as in `load.Runs`.
@@ -284,9 +285,10 @@ def comparisons(rows: pd.DataFrame, among: Sequence[str]) -> list[tuple[str, str
     """
     pairs = []
     for name in among:
-        pairing = bool((rows.loc[rows["method"] == name, "k"] > 1).any()) and "mixup" in among
-        pairs.append((name, KNOWN[name].extends if name in KNOWN else "mixup" if pairing else "erm"))
-    return [pair for pair in pairs if pair[1] in among]
+        pairing = bool((rows.loc[rows["method"] == name, "k"] > 1).any())
+        extends = KNOWN[name].extends if name in KNOWN else "mixup" if pairing else "erm"
+        pairs.append((name, extends if extends in among else "erm"))
+    return [pair for pair in pairs if pair[1] in among and pair[0] != pair[1]]
 
 
 def one_search(rows: pd.DataFrame, task: str) -> bool:

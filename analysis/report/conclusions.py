@@ -11,7 +11,7 @@ from tune_kmixup.core.text import plural
 
 from .. import gains
 from ..cross_task import DataSetGains, compared_gains
-from ..gains import COMPARED, SATURATED_WORDS
+from ..gains import SATURATED_WORDS
 from ..load import Runs
 from .formats import comparison_label, display_unit, format_gain, format_range, format_relative, method_label
 
@@ -27,7 +27,8 @@ def answer(runs: Runs, over: Over | None = None) -> list[str]:
     """
     over = compared_gains(runs.final) if over is None else over
     sentences = []
-    for pair in COMPARED[:2]:
+    compared = gains.comparisons(runs.final, [name for name in gains.methods(runs.final) if name != "placebo"])
+    for pair in compared:
         tasks = tasks_in_words(runs.final, *pair, runs.claims)
         if total := sum(map(len, tasks.values())):
             counts = [f"{words} on {len(names)}" for words, names in tasks.items()]

@@ -76,7 +76,7 @@ def format_score(score: float, by: SelectBy) -> str:
 
 def format_value(value: float) -> str:
     """A number in two digits, and whole above a hundred: 0.053, 24, 128."""
-    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+    return f"{value:.2g}" if abs(value) < 99.5 else f"{value:.0f}"
 
 
 def format_range(low: float, high: float) -> str:

@@ -208,7 +208,8 @@ def test_nothing_on_disk_makes_a_command_fail_hang_or_change_a_gain(
 ) -> None:
     chance = random.Random(part)
     expected = study_gains(sound / "run")
-    monkeypatch.setattr(render, "write_figures", lambda sections, folder: {})  # they take most of the time
+    monkeypatch.setattr(render, "write_figure", lambda figure, folder: None)  # figures take most of the time
+    monkeypatch.setattr(render, "page_svg", lambda figure, number: "")
     refused = 0
     for number in range(MUTATIONS // 5):
         root = tmp_path / str(number)

@@ -11,7 +11,7 @@ import pytest
 import tune_kmixup
 from tests.helpers.launches import registries_restored, run_cli_in_process
 from tests.helpers.models import RECIPE, customers, customers_task, run_with_models, suite_of
-from tune_kmixup.analysis.best import best, validation_errors
+from tune_kmixup.analysis.best import best, validation_scores
 from tune_kmixup.analysis.load import load
 from tune_kmixup.core.config import Task
 from tune_kmixup.core.errors import BadInput
@@ -71,20 +71,20 @@ def test_without_a_method_validation_rows_decide(run: RunDir, new: Path) -> None
     """Over the outer splits that all methods have; the errors on test rows say nothing."""
     runs = load([run.path])
     by_method = runs.final.groupby("method")["val_error"].mean()
-    assert validation_errors(runs, "customers/mlp") == pytest.approx(by_method.to_dict())
+    assert validation_scores(runs, "customers/mlp") == pytest.approx(by_method.to_dict())
     rows = runs.rows.copy()
     for low, high in (("erm", "mixup"), ("mixup", "erm")):
         rows["val_error"] = np.where(rows["method"] == low, 0.1, 0.2)
         rows["test_error"] = np.where(rows["method"] == low, 0.9, 0.0)
         changed = dataclasses.replace(runs, rows=rows)
-        assert list(validation_errors(changed, "customers/mlp")) == [low, high]
+        assert list(validation_scores(changed, "customers/mlp")) == [low, high]
     rows.loc[(rows["method"] == "erm") & (rows["outer_split"] == 1), "selected"] = False
     rows["val_error"] = np.where(rows["outer_split"] == 1, 0.0, rows["val_error"])
     unfinished = dataclasses.replace(runs, rows=rows)
-    assert validation_errors(unfinished, "customers/mlp") == pytest.approx({"mixup": 0.1, "erm": 0.2})
+    assert validation_scores(unfinished, "customers/mlp") == pytest.approx({"mixup": 0.1, "erm": 0.2})
     rows.loc[(rows["method"] == "mixup") & (rows["outer_split"] == 0), "selected"] = False
     with pytest.raises(BadInput, match="has no outer split with final runs of all methods yet: name a method"):
-        validation_errors(dataclasses.replace(runs, rows=rows), "customers/mlp")
+        validation_scores(dataclasses.replace(runs, rows=rows), "customers/mlp")
     assert ", of the lowest validation error: " in run_cli_in_process(
         "predict", run.path, new, "--out", new.with_name("out.csv")
     )

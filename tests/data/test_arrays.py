@@ -164,6 +164,13 @@ def test_names_of_classes_groups_and_what_is_not_used(tmp_path: Path) -> None:
     assert table.notes[2] == "not used: feature_names"
     by_number = stored(tmp_path, x=X, y=Y * 2, class_names=np.asarray(["a", "b", "c", "d", "e"]))
     assert by_number.arrays["classes"].tolist() == ["a", "c", "e"]
+    assert by_number.warnings == ("classes are counted from 0, and no row is of 'b': check y.",)
+
+
+def test_labels_of_text_name_themselves(tmp_path: Path) -> None:
+    words = np.asarray(["dog", "ant", "fox"])[Y]
+    table = stored(tmp_path, x=X, y=words, classes=np.asarray(["fox", "dog", "ant", "owl"]))
+    assert (table.arrays["classes"][table.arrays["y"]] == words).all()
 
 
 def test_a_class_of_rows_without_a_label_is_warned_of(tmp_path: Path) -> None:
@@ -262,6 +269,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "text and numbers": (parts(y_test=NAMES[Y[:9]]), "y_train is int64, y_test is <U3: store both alike"),
     "groups of another length": ({"x": X, "y": Y, "group": Y[:9]}, "group has 9 rows, y has 60: store one number per"),
+    "no names": ({"x": X, "y": NAMES[Y], "classes": NAMES[:2]}, "y holds 'fox', which is not among classes"),
+    "a number of classes": ({"x": X, "y": Y, "classes": 3}, r"classes is of shape \(\): store one name per class"),
     "names of other classes": ({"x": X, "y": Y, "classes": NAMES[:2]}, "classes has 2 names: store one for each of 3"),
     "parts of other numbers": ({"x": X, "y": Y, "part": Y + 1}, r"part holds \[1, 2, 3\]: store 0 for training, 1 for"),
     "rates": (

@@ -1,6 +1,7 @@
 """Rows of new files become the inputs that the model was trained on, or are refused in a line."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data import npz
 from tune_kmixup.data.download import load_arrays
-from tune_kmixup.data.inputs import UNKNOWN, UNLABELLED, Preprocessing, read_rows
+from tune_kmixup.data.inputs import UNKNOWN, UNLABELLED, Preprocessing, from_json, read_rows
 from tune_kmixup.data.prepare import prepare, split_rows
 from tune_kmixup.planning.plugins import register
 
@@ -162,6 +163,74 @@ def test_recordings_are_brought_to_the_rate_and_length_of_training(tmp_path: Pat
     assert np.corrcoef(faster.x[0], samples)[0, 1] > 0.9
     with pytest.raises(BadInput, match=r"the model takes a folder of recordings, or an \.npz with rows of 800 values"):
         read_rows(preprocessing, Path(__file__))
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "new", "expected"),
+    [
+        ([1, 2, 3], ["ant", "bee", "cat"], [1, 2, 3], [0, 1, 2]),
+        ([1, 2, 3], ["ant", "bee", "cat"], ["cat", "ant", "wasp"], [2, 0, UNKNOWN]),
+        ([2, 5, 7], [f"kind {i}" for i in range(10)], [2, 5, 7], [0, 1, 2]),
+        ([0, 1], ["7", "3"], [0, 1], [0, 1]),
+        ([-1, 1], None, [1, -1], [1, 0]),
+        (["b", "a"], None, ["a", "b"], [0, 1]),
+    ],
+)
+def test_labels_are_written_as_those_of_training(
+    y: list[Any], classes: list[str] | None, new: list[Any], expected: list[int], tmp_path: Path
+) -> None:
+    given = {} if classes is None else {"classes": np.asarray(classes)}
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "mine.npz", x=rng.normal(size=(60, 3)), y=np.repeat(np.asarray(y), 60 // len(y)), **given)
+    register(Source(str(tmp_path / "mine.npz")))
+    preprocessing = prepare(Task("mine", "mlp", RECIPE, outer_split=0), tmp_path, test=False).preprocessing
+    assert preprocessing is not None
+    np.savez(tmp_path / "new.npz", features=rng.normal(size=(len(new), 3)), targets=np.asarray(new))
+    found = read_rows(preprocessing, tmp_path / "new.npz")
+    assert found.y is not None and found.y.tolist() == expected
+
+
+def test_images_of_fractions_are_read_in_the_range_of_training(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).uniform(size=(40, 8, 8))
+    np.savez(tmp_path / "mine.npz", images=x, labels=np.arange(40) % 2)
+    register(Source(str(tmp_path / "mine.npz")))
+    task = Task("mine", "small_cnn", dataclasses.replace(RECIPE, batch_size=8), outer_split=0)
+    preprocessing = prepare(task, tmp_path, test=False).preprocessing
+    assert (
+        preprocessing is not None
+        and from_json(json.loads(json.dumps(dataclasses.asdict(preprocessing)))) == preprocessing
+    )
+    stored = load_arrays("mine", tmp_path)["x"]
+    assert np.array_equal(read_rows(preprocessing, tmp_path / "mine.npz").x, stored)
+    assert np.array_equal(read_rows(preprocessing, x[:1] / 2).x, np.rint(x[:1, None] / 2 * 255)), "dark, not stretched"
+    with pytest.raises(BadInput, match="x has values outside 0 to 1, the range of the images trained on"):
+        read_rows(preprocessing, x * 255)
+    with pytest.raises(BadInput, match="x is no array"):
+        read_rows(preprocessing, [[1, 2], [3]])
+
+
+def test_folders_called_otherwise_than_a_class_are_unknown(tmp_path: Path) -> None:
+    write_images(tmp_path / "pets")
+    register(Source(str(tmp_path / "pets")))
+    task = Task("pets", "small_cnn", dataclasses.replace(RECIPE, batch_size=8), outer_split=0)
+    preprocessing = prepare(task, tmp_path, test=False).preprocessing
+    assert preprocessing is not None
+    (tmp_path / "pets" / "cat").rename(tmp_path / "pets" / "Cat")
+    (tmp_path / "pets" / "dog").rename(tmp_path / "pets" / "wasp")
+    found = read_rows(preprocessing, tmp_path / "pets")
+    assert found.y is not None and found.y.tolist() == [0] * 15 + [UNKNOWN] * 15
+
+
+def test_a_number_with_one_comma_is_read_as_in_training(tmp_path: Path) -> None:
+    rows = [f"{i % 7};{i},560;{i / 10};{'ab'[i % 2]}" for i in range(1, 60)]
+    (tmp_path / "sold.csv").write_text("\n".join(["a;income;rate;label", *rows]))
+    register(Source(str(tmp_path / "sold.csv")))
+    preprocessing = prepare(Task("sold", "mlp", RECIPE, outer_split=0), tmp_path, test=False).preprocessing
+    assert preprocessing is not None and not preprocessing.form.decimal_comma
+    (tmp_path / "new.csv").write_text("a;income;rate\n3;1,234;1\n")
+    (tmp_path / "plain.csv").write_text("a;income;rate\n3;1234;1\n")
+    commas, plain = (read_rows(preprocessing, tmp_path / f"{name}.csv").x for name in ("new", "plain"))
+    assert np.array_equal(commas, plain)
 
 
 def test_arrays_are_read_with_and_without_classes(tmp_path: Path) -> None:

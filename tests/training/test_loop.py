@@ -201,6 +201,21 @@ def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(
     pytest.fail("the training starts anew instead of resuming")
 
 
+def test_seeds_that_are_done_are_kept_where_a_training_stops_between_two(
+    iris: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, path = trial_of("mixup", (0, 1, 2)), tmp_path / "trial.pt"
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    training = Training(TASK, trial, iris, checkpoint_path=path)
+    while len(training.rows) < 2:
+        training.step()
+    assert training.state is None, "the third has not begun"
+    training.stop()
+    resumed = Training(TASK, trial, iris, checkpoint_path=path)
+    assert [row.seed for row in resumed.rows] == [0, 1]
+    assert without_clock(finish(resumed)) == without_clock(train_to_end(TASK, trial, iris))
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(iris: Data, tmp_path: Path) -> None:
     path = tmp_path / "trial.pt"
     checkpoint.save(path, checkpoint.identity(TASK, trial_of("mixup")), [], None)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, Group
 
 from tune_kmixup.cli.render import format_percent, make_table
 from tune_kmixup.core.config import Study, Suite
@@ -48,11 +47,11 @@ def split_words(inspection: Inspection) -> str:
     splits, task = inspection.splits, inspection.task
     if task.overlap is not None:
         test = "a holdout of half the rows" if task.holdout else "the official test rows"
-        return f"{plural(splits, 'repeat')} that share {test}; each searches anew"
+        return f"one repeat with {test}" if splits == 1 else f"{splits} repeats that share {test}; each searches anew"
     return f"{splits} outer splits, each with test rows of its own"
 
 
-def class_table(inspection: Inspection) -> Table:
+def class_table(inspection: Inspection) -> Group:
     """Rows of each class in each part of the first split."""
     counts = inspection.counts
     rows: list[tuple[object, ...]] = [
@@ -66,7 +65,7 @@ def class_table(inspection: Inspection) -> Table:
     )
 
 
-def column_table(columns: tuple[Column, ...]) -> Table:
+def column_table(columns: tuple[Column, ...]) -> Group:
     rows: list[tuple[str, ...]] = [(column.name, column.role, column.note) for column in columns[:MOST_COLUMNS]]
     if len(columns) > MOST_COLUMNS:
         rows.append((f"... {len(columns) - MOST_COLUMNS} more",))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.table import Table
+from rich.console import Group
 
 from search_spaces.methods import METHODS
 from search_spaces.suites import SUITES
@@ -16,7 +16,7 @@ from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
 
 
-def listing_tables(data_dir: Path) -> Iterator[Table]:
+def listing_tables(data_dir: Path) -> Iterator[Group]:
     """Suites, tasks, methods, data sets and architectures."""
     suites = [
         (s.name, len(s.tasks), " ".join(s.methods), s.trials, s.search_seeds, s.final_seeds) for s in SUITES.values()
@@ -35,7 +35,7 @@ def listing_tables(data_dir: Path) -> Iterator[Table]:
     yield make_table("architectures", ("architecture",), [(name,) for name in ARCHITECTURES])
 
 
-def dataset_table(data_dir: Path) -> Table:
+def dataset_table(data_dir: Path) -> Group:
     rows = []
     for name, dataset in DATASETS.items():
         source = re.split(r" \(|, ", dataset.source)[0]

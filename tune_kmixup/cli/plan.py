@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, Group
 
 from tune_kmixup.cli.inspection import own_data_lines
 from tune_kmixup.cli.render import format_estimate, format_space, make_table, selection_lines
@@ -38,7 +37,7 @@ def plan_lines(suite: Suite, resources: Resources, data_dir: Path) -> Iterator[s
             yield f"to download: {download}"
 
 
-def plan_table(suite: Suite, resources: str) -> Table:
+def plan_table(suite: Suite, resources: str) -> Group:
     """One line per task and method. Outer splits of a task are alike, so they share a line.
 
     Args:

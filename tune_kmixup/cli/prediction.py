@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from tune_kmixup.analysis.best import Best, best, validation_errors
+from tune_kmixup.analysis.best import Best, best, validation_scores
 from tune_kmixup.analysis.load import load as load_runs
 from tune_kmixup.analysis.load import study_name
 from tune_kmixup.analysis.report.formats import format_percent, method_label
 from tune_kmixup.cli.launching import load_plugins
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.selection import final_rows
+from tune_kmixup.core.selection import SELECTED_BY, final_rows
 from tune_kmixup.core.text import plural
-from tune_kmixup.data.inputs import UNKNOWN, UNLABELLED, NewRows, read_rows
+from tune_kmixup.data.inputs import FILES, UNKNOWN, UNLABELLED, NewRows, read_rows
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.training.model import Model, load_networks
@@ -34,7 +34,7 @@ def load_model(
     Args:
         run: the run directory: a folder, or a URL.
         task: name of a task, without its outer split; None: the only one.
-        method: name of a method; None: that of the lowest validation error.
+        method: name of a method; None: the one that is best on validation rows, by the score that the suite selects by.
         load: Python files that define networks; empty: those of the launch, where they were.
 
     Raises:
@@ -56,7 +56,7 @@ def choose(run: RunDir, task: str | None, method: str | None) -> Best:
     if len(tasks := {one.task for one in found}) > 1:
         raise BadInput(f"task={task!r} leaves {len(tasks)} tasks: choose one of {', '.join(sorted(tasks))}.")
     if len(found) > 1:
-        lowest = next(iter(validation_errors(runs, found[0].task)))
+        lowest = next(iter(validation_scores(runs, found[0].task)))
         found = [one for one in found if one.method == lowest]
     return found[0]
 
@@ -104,14 +104,15 @@ def write_predictions(
     model = load_chosen(run, chosen, load)
     rows = read_rows(model.preprocessing, path)
     probabilities = model.probabilities(rows)
-    used = f"{method_label(chosen.method)} on {chosen.task}" + ("" if method else ", of the lowest validation error")
+    used = f"{method_label(chosen.method)} on {chosen.task}"
+    used += "" if method else f", of the lowest {SELECTED_BY[run.suite().select_by]}"
     networks = f"mean of {plural(len(model.networks), 'network')} of outer split {chosen.outer_split}"
     console.print(f"{used}: {networks}, validation error {format_percent(chosen.val_error)} %", soft_wrap=True)
     for line in rows.warnings:
         console.print(line, soft_wrap=True)
     table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in model.classes])
     table.insert(0, "predicted", model.names(probabilities))
-    of_files = model.preprocessing.kind == "image" and path.suffix.lower() != ".npz"
+    of_files = model.preprocessing.kind in FILES and path.suffix.lower() != ".npz"
     table.insert(0, "file" if of_files else "row", rows.names)
     with files.atomic_write(out) as file:
         table.to_csv(file, index=False, float_format="%.6g")

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 
 from tune_kmixup.cli.render import format_duration, make_table
 from tune_kmixup.core.config import Suite
@@ -119,7 +118,7 @@ def counts(studies: Sequence[StudyStatus]) -> str:
     )
 
 
-def progress_table(studies: list[StudyStatus], title: str) -> Table:
+def progress_table(studies: list[StudyStatus], title: str) -> Group:
     """One row per task and method, summed over outer splits, so that the table fits on a screen."""
     rows = []
     for study in merge_splits(studies):

@@ -27,22 +27,15 @@ class PlainConsole(Console):
         return super().render_str(printable(text), **options)
 
 
-def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Group:
     """A table of text. Columns whose name begins with '>' are aligned right. The first column is never wrapped."""
-    table = Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, column in enumerate(columns):
         right = column.startswith(">")
         table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
-    return table
+    return Group(Text(title, "bold"), table)  # rich wraps a title to the width of its table
 
 
 def format_duration(seconds: float | None) -> str:
@@ -78,7 +71,7 @@ def selection_lines(by: SelectBy) -> list[str]:
     return [] if by == "error" else [f"Configurations are selected by {SELECTED_BY[by]} (--select-by {by})."]
 
 
-def status_table(status: LaunchStatus, splits: bool = False) -> Table:
+def status_table(status: LaunchStatus, splits: bool = False) -> Group:
     """One line per method of each task, or of each outer split.
 
     Args:

@@ -18,7 +18,7 @@ from tune_kmixup.core.source import Source
 from tune_kmixup.data.labels import encode, one_per_row
 from tune_kmixup.data.npz import StoredArray, iter_chunks, open_npz, whole
 from tune_kmixup.data.parts import FITTING, PARTS, TEST, TRAIN, VAL, part_advice, part_arrays
-from tune_kmixup.data.tables import Table, file_stamp
+from tune_kmixup.data.tables import Form, Table, file_stamp
 from tune_kmixup.data.validation import check_companions, check_finite, check_inputs
 
 INPUTS = ("x", "data", "images", "image", "features", "inputs")
@@ -76,9 +76,10 @@ def understand(location: str, arrays: Mapping[str, NDArray[Any] | StoredArray]) 
     """
     found = find_arrays(location, arrays)
     others: dict[str, Any] = {name: arrays[key] for name, key in found.others.items()}
-    x, layout = uniform_inputs(location, {key: arrays[key] for key in found.inputs.values()}, "rate" in others)
+    x, layout, limits = uniform_inputs(location, {key: arrays[key] for key in found.inputs.values()}, "rate" in others)
     forms = {key: one_per_row(location, key, whole(arrays[key])) for key in found.labels.values()}
-    y, classes, warned = encode(location, {key: values for key, (values, _) in forms.items()}, others.get("classes"))
+    given = whole(others["classes"]) if "classes" in others else None
+    y, classes, written, warned = encode(location, {key: values for key, (values, _) in forms.items()}, given)
     parts = {part: (x[found.inputs[part]], y[found.labels[part]]) for part in found.inputs}
     for part, (rows, codes) in parts.items():
         if len(rows) != len(codes):
@@ -95,7 +96,21 @@ def understand(location: str, arrays: Mapping[str, NDArray[Any] | StoredArray]) 
     notes = [layout, f"{next(iter(y))} {next(iter(forms.values()))[1]}"]
     if unused := sorted(arrays.keys() - x.keys() - y.keys() - set(found.others.values())):
         notes.append(f"not used: {', '.join(unused)}")
-    return Table(understood, (), tuple(notes), tuple(warned))
+    return Table(understood, (), tuple(notes), tuple(warned), Form(tuple(written.tolist()), limits))
+
+
+def find_new(location: str, arrays: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The keys of rows to classify and of their labels, by their names. Raises BadInput if there are no such rows."""
+    roles: dict[str, Keys] = {"x": {}, "y": {}}
+    for key in arrays:
+        role, part = known_names().get(re.sub("[^a-z0-9]", "", key.lower()), ("", None))
+        if role:
+            roles[role].setdefault(part, key)
+    part = next((part for part in (None, TEST) if part in roles["x"]), next(iter(roles["x"]), None))
+    if part not in roles["x"]:
+        held = ", ".join([*arrays][:MOST_KEYS]) or "nothing"
+        raise BadInput(f"{location} holds no array x, only {held}: call the rows to classify x.")
+    return roles["x"][part], roles["y"].get(part)
 
 
 @cache
@@ -144,8 +159,10 @@ def in_parts(parts: Mapping[int | None, tuple[Any, NDArray[Any]]]) -> dict[str, 
     return part_arrays(x, y, {part: len(codes) for part, (_, codes) in parts.items() if part is not None})
 
 
-def uniform_inputs(location: str, inputs: Mapping[str, Any], recordings: bool) -> tuple[dict[str, Any], str]:
-    """Inputs of all parts in the form of a data set, and what they were, in words.
+def uniform_inputs(
+    location: str, inputs: Mapping[str, Any], recordings: bool
+) -> tuple[dict[str, Any], str, tuple[int, int] | None]:
+    """Inputs of all parts in the form of a data set; what they were, in words; and the values of black and white.
 
     Images become uint8 N x C x H x W; other inputs stay as they are.
 
@@ -164,7 +181,7 @@ def uniform_inputs(location: str, inputs: Mapping[str, Any], recordings: bool) -
             raise BadInput(f"{location}: {key} and {other} differ in shape or type of a row: make them the same.")
     if recordings or first.ndim == 2:
         form = "recordings N x samples" if recordings else "table N x D"
-        return dict(inputs), f"{key} {form}, {first.dtype}"
+        return dict(inputs), f"{key} {form}, {first.dtype}", None
     axis = channel_axis(f"{location}: {key}", first.shape)
     layout = {0: "N x H x W", 1: "N x C x H x W", 3: "N x H x W x C"}[axis]
     if first.dtype == np.uint8:
@@ -173,7 +190,7 @@ def uniform_inputs(location: str, inputs: Mapping[str, Any], recordings: bool) -
         limits = value_range(location, inputs)
         values = f"{first.dtype} from {limits[0]} to {limits[1]}"
     converted = {name: x if limits is None and axis == 1 else to_images(x, axis, limits) for name, x in inputs.items()}
-    return converted, f"{key} images {layout}, {values}"
+    return converted, f"{key} images {layout}, {values}", limits
 
 
 def channel_axis(named: str, shape: tuple[int, ...]) -> int:

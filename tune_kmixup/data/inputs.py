@@ -1,7 +1,7 @@
 """How rows become inputs of a network, as plain numbers and words that a saved model holds; and rows of new files."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +16,13 @@ from tune_kmixup.core.checks import MOST, check_fields, shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, images, npz
-from tune_kmixup.data.arrays import channel_axis, to_images
+from tune_kmixup.data.arrays import channel_axis, find_new, to_images
 from tune_kmixup.data.folders import visible_files
 from tune_kmixup.data.labels import names_of, one_per_row
 from tune_kmixup.data.npz import whole
 from tune_kmixup.data.preprocess import Levels, TableScaling
 from tune_kmixup.data.table_files import TableFile, read_table_file, typed_table
+from tune_kmixup.data.tables import Form
 
 Transform = Callable[[Tensor], Tensor]
 UNKNOWN, UNLABELLED = -1, -2  # in place of the number of a class
@@ -45,6 +46,7 @@ class Preprocessing:
         std: standard deviation of each channel.
         resize: side of the squares that images are resized to, in pixels; 0 leaves them as they are.
         rate: samples per second of recordings; 0 for others.
+        form: how the user has written values.
 
     Raises:
         BadInput: if a value is of another type, or does not fit the others.
@@ -61,6 +63,7 @@ class Preprocessing:
     std: tuple[float, ...] = ()
     resize: int = 0
     rate: int = 0
+    form: Form = field(default_factory=Form)
 
     def __post_init__(self) -> None:
         check_fields(self, resize=(0, 4096), rate=(0, MOST))
@@ -98,6 +101,7 @@ def from_json(raw: Mapping[str, Any]) -> Preprocessing:
         AttributeError, KeyError, TypeError, ValueError: if it is none.
     """
     fields = {name: as_tuples(value) for name, value in raw.items()}
+    fields["form"] = Form(**{name: as_tuples(value) for name, value in raw["form"].items()})
     if table := raw["table"]:
         learned = {name: as_tuples(value) for name, value in table.items()}
         learned["levels"] = tuple(
@@ -144,18 +148,20 @@ def read_rows(preprocessing: Preprocessing, given: Any) -> NewRows:
             return table_rows(preprocessing, "the DataFrame", typed_table("x", given, numbers(preprocessing)))
         if isinstance(given, pd.DataFrame) or preprocessing.columns:
             raise BadInput(f"x is a {type(given).__name__}: {wanted(preprocessing)}.")
-        return array_rows(preprocessing, "x", np.asarray(given))
-    path = Path(given)
+        try:
+            return array_rows(preprocessing, "x", np.asarray(given))
+        except ValueError as error:
+            raise BadInput(f"x is no array ({error}): {wanted(preprocessing)}.") from error
+    path, form = Path(given), preprocessing.form
     if not path.exists():
         raise BadInput(f"path={str(given)!r} is not there: check its name and folder.")
     if preprocessing.columns and path.is_file() and path.suffix.lower() != ".npz":
-        return table_rows(preprocessing, str(path), read_table_file(path, numbers(preprocessing)))
+        return table_rows(preprocessing, str(path), read_table_file(path, numbers(preprocessing), form.decimal_comma))
     if path.suffix.lower() == ".npz" and not preprocessing.columns:
         arrays = npz.open_npz(path)
-        if "x" not in arrays:
-            raise BadInput(f"{path} holds no array x, only {', '.join(arrays)}: call the rows to classify x.")
-        rows = array_rows(preprocessing, f"{path}: x", np.concatenate(list(npz.iter_chunks(arrays["x"]))))
-        return labelled(preprocessing, path, rows, arrays["y"]) if "y" in arrays else rows
+        x, y = find_new(str(path), arrays)
+        rows = array_rows(preprocessing, f"{path}: {x}", whole(arrays[x]))
+        return labelled(preprocessing, path, y, rows, arrays[y]) if y else rows
     if preprocessing.kind in FILES and (path.is_dir() or path.suffix.lower() in FILES[preprocessing.kind]):
         return file_rows(preprocessing, path)
     raise BadInput(f"path={str(given)!r} is another kind of data: {wanted(preprocessing)}.")
@@ -240,30 +246,44 @@ def row_numbers(rows: int) -> tuple[str, ...]:
 def array_rows(preprocessing: Preprocessing, location: str, x: NDArray[Any]) -> NewRows:
     """The rows of an array in the form of the data set's own."""
     stored = STORED.get(preprocessing.kind)
-    if preprocessing.kind == "image" and x.dtype == np.uint8 and x.shape[1:] != preprocessing.shape:
-        x = to_images(x, channel_axis(location, x.shape), None)
+    limits = preprocessing.form.image_range
+    if preprocessing.kind == "image" and x.dtype.kind in "fiub" and x.ndim > 2:
+        x = as_images(location, x, preprocessing.shape, None if x.dtype == np.uint8 else limits)
     fits = x.dtype == stored if stored else x.dtype.kind in "fiub"
     if x.shape[1:] != preprocessing.shape or x.ndim < 2 or not len(x) or not fits:
         size = " x ".join(map(str, ("N", *preprocessing.shape)))
         kind = np.dtype(stored).name if stored else "numbers"
         raise BadInput(f"{location} is {x.dtype} of shape {x.shape}: the model takes {kind} {size}.")
     if preprocessing.table:
-        if not np.isfinite(x).all():
+        imputed = any(preprocessing.table.indicators) or any(preprocessing.table.categorical)
+        if np.isinf(x).any() or (np.isnan(x).any() and not imputed):
             raise BadInput(f"{location} holds NaN or infinity, which the model was not trained on: fill it in.")
         x = preprocessing.table.transform(x)
     return NewRows(x, row_numbers(len(x)))
 
 
-def labelled(preprocessing: Preprocessing, path: Path, rows: NewRows, y: Any) -> NewRows:
-    """Adds the labels of an .npz: names of classes, or their numbers where the names are no numbers."""
-    values, _ = one_per_row(str(path), "y", whole(y))
+def as_images(location: str, x: NDArray[Any], shape: tuple[int, ...], limits: tuple[int, ...] | None) -> NDArray[Any]:
+    """Images in the layout and range of training as those of the data set; others as they are."""
+    axis = channel_axis(location, x.shape) if x.shape[1:] != shape else 1
+    if limits is None:
+        return x if axis == 1 else to_images(x, axis, None)
+    black, white = limits
+    if not (np.isfinite(x).all() and black <= x.min() and x.max() <= white):
+        raise BadInput(f"{location} has values outside {black} to {white}, the range of the images trained on.")
+    return to_images(x, axis, (black, white))
+
+
+def labelled(preprocessing: Preprocessing, path: Path, key: str, rows: NewRows, y: Any) -> NewRows:
+    """Adds the labels of an .npz, written as those of training, or as the names of the classes."""
+    values, _ = one_per_row(str(path), key, whole(y))
     if len(values) != len(rows.x):
-        raise BadInput(f"{path}: x has {len(rows.x)} rows, y has {len(values)}: store one label per row, or none.")
-    names = preprocessing.classes
-    if values.dtype.kind in "iu" and not any(name.lstrip("-").isdigit() for name in names):
-        names = tuple(map(str, range(len(names))))
-    found = level_numbers(names, names_of(values).astype(object)).astype(np.int64)
-    return NewRows(rows.x, rows.names, np.where(found == len(names), UNKNOWN, found))
+        raise BadInput(f"{path}: {key} has {len(values)} rows, not {len(rows.x)}: store one label per row, or none.")
+    classes = preprocessing.classes
+    for names in (preprocessing.form.labels or classes, classes):
+        found = level_numbers(names, names_of(values).astype(object)).astype(np.int64)
+        if (found < len(classes)).any():
+            break
+    return NewRows(rows.x, rows.names, np.where(found == len(classes), UNKNOWN, found))
 
 
 def file_rows(preprocessing: Preprocessing, path: Path) -> NewRows:
@@ -274,10 +294,19 @@ def file_rows(preprocessing: Preprocessing, path: Path) -> NewRows:
     if not paths:
         raise BadInput(f"{path} holds no {preprocessing.kind}: name a folder of {preprocessing.kind}s.")
     x = read_pictures(preprocessing, paths) if preprocessing.kind == "image" else read_sounds(preprocessing, paths)
-    numbers = {name: number for number, name in enumerate(preprocessing.classes)}
     names = [file.relative_to(root) for file in paths]
-    y = [next((numbers[part] for part in name.parts[:-1] if part in numbers), UNLABELLED) for name in names]
-    return NewRows(x, tuple(name.as_posix() for name in names), np.asarray(y))
+    return NewRows(x, tuple(name.as_posix() for name in names), folder_classes(preprocessing.classes, names))
+
+
+def folder_classes(classes: tuple[str, ...], names: list[Path]) -> NDArray[np.int64]:
+    """The class of each file, from the folders around it: UNLABELLED for all if no folder is called like a class."""
+    y = np.full(len(names), UNLABELLED)
+    for row, name in enumerate(names):
+        if folders := name.parts[:-1]:
+            found = level_numbers(classes, np.asarray(folders, object))
+            known = found[found < len(classes)]
+            y[row] = known[0] if len(known) else UNKNOWN
+    return y if (y >= 0).any() else np.full(len(names), UNLABELLED)
 
 
 def read_pictures(preprocessing: Preprocessing, paths: list[Path]) -> NDArray[np.uint8]:

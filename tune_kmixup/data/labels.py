@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tune_kmixup.core.checks import shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.table_files import MANY
 
@@ -89,7 +90,7 @@ def one_per_row(location: str, key: str, y: NDArray[Any]) -> tuple[NDArray[Any],
 
 def encode(
     location: str, labels: Mapping[str, NDArray[Any]], given: NDArray[Any] | None
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.str_], list[str]]:
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.str_], NDArray[np.str_], list[str]]:
     """Numbers classes from 0, in the order of their values. Labels that are so numbered already stay as they are.
 
     Args:
@@ -98,7 +99,7 @@ def encode(
         given: names of the classes; None takes their values.
 
     Returns:
-        Key -> numbers of the classes; the names of the classes; and warnings.
+        Key -> numbers of the classes; the names of the classes; how each is written; and warnings.
 
     Raises:
         BadInput: if they look like a quantity, there is one class alone, or a part has a class without training rows.
@@ -121,18 +122,46 @@ def encode(
                 f"the row, or add the class to {first}."
             )
         codes[key] = part if part.dtype.kind in "iu" and np.array_equal(found, part) else found
-    names = names_of(values) if given is None else given_names(values, text(location, "classes", given))
-    warned = []
+    names = names_of(values)
+    warned: list[str] = []
+    if given is not None:
+        names, warned = given_names(location, first, values, given)
     if numbers and len(values) > 2 and values[0] == -1 and numbered_from_zero(values[1:]):
         warned.append(f"class -1 of {first} often means that a row has no label: remove these rows if it does.")
-    return codes, names, warned
+    return codes, names, names_of(values), warned
 
 
 def numbered_from_zero(values: NDArray[Any]) -> bool:
     return np.array_equal(values, np.arange(len(values)))
 
 
-def given_names(values: NDArray[Any], names: NDArray[Any]) -> NDArray[np.str_]:
-    """The names of the classes that occur, from names in the order of the classes, or numbered from 0."""
-    by_number = values.dtype.kind in "iu" and values[0] >= 0 and values[-1] < len(names)
-    return (names[values] if by_number else names).astype(str)
+def given_names(
+    location: str, key: str, values: NDArray[Any], given: NDArray[Any]
+) -> tuple[NDArray[np.str_], list[str]]:
+    """The names of the classes that occur, and warnings.
+
+    Args:
+        location: file, for messages.
+        key: name of the array of labels.
+        values: the labels that occur, sorted.
+        given: names in the order of the classes, or numbered from 0. Of labels that are text, they are the same words.
+
+    Raises:
+        BadInput: if they do not fit the labels.
+    """
+    if given.ndim != 1:
+        raise BadInput(f"{location}: classes is of shape {given.shape}: store one name per class.")
+    names = text(location, "classes", given).astype(str)
+    if values.dtype.kind == "U":
+        if extra := sorted({*values.tolist()} - {*names.tolist()}):
+            raise BadInput(
+                f"{location}: {key} holds {shown(extra[0])}, which is not among classes: add it, or leave out classes."
+            )
+        return values.astype(str), []
+    if values.dtype.kind in "iu" and values[0] >= 0 and values[-1] < len(names):
+        absent = sorted({*range(len(names))} - {*values.tolist()})
+        told = f"classes are counted from 0, and no row is of {shown(names[absent[0]])}: check {key}." if absent else ""
+        return names[values], [told] if told else []
+    if len(names) != len(values):
+        raise BadInput(f"{location}: classes has {len(names)} names: store one for each of {len(values)} classes.")
+    return names, []

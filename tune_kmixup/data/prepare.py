@@ -337,19 +337,20 @@ def preprocessing_of(
     y = arrays["y_train" if "y_train" in arrays else "y"]
     classes = tuple(map(str, arrays.get("classes", range(int(y.max()) + 1))))
     if "rate" in arrays:
-        return Preprocessing("recording", shape, classes, rate=int(arrays["rate"]))
+        return Preprocessing("recording", shape, classes, rate=int(arrays["rate"]), form=read.form)
     if train.ndim == 4:
+        resize = source.resize if source else 0
         mean, std = (tuple(values.tolist()) for values in channel_statistics(torch.from_numpy(train).to(device)))
-        return Preprocessing("image", shape, classes, mean=mean, std=std, resize=source.resize if source else 0)
+        return Preprocessing("image", shape, classes, mean=mean, std=std, resize=resize, form=read.form)
     if "categorical" not in arrays:
-        return Preprocessing("table", shape, classes, standard_scaling(train))
+        return Preprocessing("table", shape, classes, standard_scaling(train), form=read.form)
     learned = learned_scaling(train, arrays["categorical"])
     used = [column for column in read.columns if column.role in ("number", "category")]
     if not used:  # an .npz that says which columns are categories
-        return Preprocessing("table", shape, classes, learned)
+        return Preprocessing("table", shape, classes, learned, form=read.form)
     names, levels = tuple(column.name for column in used), tuple(column.levels for column in used)
     label = next(column.name for column in read.columns if column.role == "label")
-    return Preprocessing("table", shape, classes, learned, names, levels, label)
+    return Preprocessing("table", shape, classes, learned, names, levels, label, form=read.form)
 
 
 def duplicate_shares(name: str, data_dir: Path) -> dict[str, float]:

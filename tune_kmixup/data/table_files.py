@@ -72,19 +72,23 @@ class TableFile:
         columns: in the order of the file.
         rows: number of rows.
         notes: what was found out about the form of the file, in words.
+        decimal_comma: whether its numbers have one.
     """
 
     columns: tuple[Cells, ...]
     rows: int
     notes: tuple[str, ...]
+    decimal_comma: bool = False
 
 
-def read_table_file(path: Path, numbers: Collection[str] = ()) -> TableFile:
+def read_table_file(path: Path, numbers: Collection[str] = (), decimal_comma: bool | None = None) -> TableFile:
     """Reads a table.
 
     Args:
         path: CSV with any separator, or Parquet.
         numbers: names of columns that are of numbers, whatever they look like.
+        decimal_comma: what a number such as 1,234 is where no other number of the file tells; None: it has a decimal
+            comma, unless commas separate the columns.
 
     Raises:
         BadInput: if the file cannot be read as a table, in one line with the remedy.
@@ -104,14 +108,14 @@ def read_table_file(path: Path, numbers: Collection[str] = ()) -> TableFile:
         raise BadInput(f"{path} has {len(repeated)} column names twice, such as {shown(repeated[0])}: rename them.")
     if cells.empty:
         raise BadInput(f"{path} has no rows below its first line: write a header row and one row per example.")
-    decimal_comma = has_decimal_comma(cells, separator)
+    decimal_comma = has_decimal_comma(cells, separator, decimal_comma)
     notes = [f"{encoding}, separated by {SEPARATORS.get(separator, separator)}", "first row: column names"]
     if not has_header:
         notes[1] = f"no header row, so the columns are called 1 to {width} (write a header row to name them)"
     if decimal_comma:
         notes.append("numbers have a decimal comma")
     columns = (read_cells(name, cells[column], decimal_comma, name in numbers) for column, name in enumerate(names))
-    return TableFile(tuple(columns), len(cells), tuple(notes))
+    return TableFile(tuple(columns), len(cells), tuple(notes), decimal_comma)
 
 
 def decode(path: Path) -> tuple[str, str]:
@@ -229,13 +233,15 @@ def column_names(first: list[str], cells: pd.DataFrame, width: int) -> tuple[lis
     return [name or f"Unnamed: {number}" for number, name in enumerate(first)], True
 
 
-def has_decimal_comma(cells: pd.DataFrame, separator: str) -> bool:
-    """Whether numbers such as 1,5 are more common than those such as 1.5."""
+def has_decimal_comma(cells: pd.DataFrame, separator: str, otherwise: bool | None) -> bool:
+    """Whether numbers such as 1,5 are more common than those such as 1.5; for `otherwise` see `read_table_file`."""
     sample = cells.iloc[:SAMPLE_ROWS].stack().str.strip()
     commas = sample.str.fullmatch(COMMA_NUMBER)
-    if separator == ",":  # there, quoted 1,234 is a thousand and more
+    if separator == "," or otherwise is not None:  # there, quoted 1,234 is a thousand and more
         commas &= ~sample.str.fullmatch(THOUSANDS)
     dots = sample.str.fullmatch(r"[-+]?\d*\.\d+") & ~sample.str.fullmatch(COMMA_THOUSANDS)
+    if otherwise is not None and commas.sum() == dots.sum():
+        return otherwise
     return bool(commas.sum() > dots.sum())
 
 

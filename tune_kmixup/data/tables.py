@@ -25,6 +25,21 @@ FEWEST_ROWS = 20  # five folds, a validation fold and a batch need no fewer
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a user has written values, so that new rows are read alike.
+
+    Attributes:
+        labels: how each class is written, in the order of the classes; empty where it is their names.
+        image_range: values of black and white of images; None if they are 0 to 255.
+        decimal_comma: whether numbers in text have one.
+    """
+
+    labels: tuple[str, ...] = ()
+    image_range: tuple[int, ...] | None = None
+    decimal_comma: bool = False
+
+
+@dataclass(frozen=True)
 class Table:
     """A user's own data that have been read and understood.
 
@@ -33,12 +48,14 @@ class Table:
         columns: what becomes of each column of a table file, in its order; none of other data.
         notes: what was found out about the file, in words.
         warnings: what may be wrong, one line each, with the remedy.
+        form: how values were written.
     """
 
     arrays: Arrays
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    form: Form = Form()
 
 
 def read_table(source: Source) -> Table:
@@ -90,7 +107,8 @@ def cached_table(source: Source, mtime: int, size: int) -> Table:
     notes = (*file.notes, f"{file.rows:,} rows, {len(cells)} columns")
     if unlabelled := file.rows - len(y):
         notes += (f"{unlabelled:,} rows without a label are left out",)
-    return Table(arrays, columns, notes, tuple(table_warnings(columns, classes, x, y)))
+    form = Form(decimal_comma=file.decimal_comma)
+    return Table(arrays, columns, notes, tuple(table_warnings(columns, classes, x, y)), form)
 
 
 def role_of(source: Source, cells: Cells) -> Column:

@@ -129,6 +129,8 @@ def load_error(path: str, error: BaseException) -> BadInput:
 def check_entries() -> None:
     """Raises BadInput if a dict that users extend holds what is no entry of it."""
     for name, space in METHODS.items():
+        if name in ("task", "metric"):
+            raise BadInput(f"METHODS[{name!r}] is called like a column of the report: rename it")
         if not isinstance(space, Mapping):
             raise BadInput(f"METHODS[{name!r}] is {space!r}: it takes a dict of coordinate -> Optuna distribution")
         for key, coordinate in space.items():

@@ -243,7 +243,7 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
         )
     if suite.save_models and not old.save_models:
         check_no_final_run(run, old)
-    return suite
+    return dataclasses.replace(suite, save_models=suite.save_models or old.save_models)
 
 
 def check_no_final_run(run: RunDir, suite: Suite) -> None:
@@ -266,7 +266,7 @@ def suite_differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:
             differences += study_differences({s.name: s for s in a}, {s.name: s for s in b})
         elif field.name == "claims":
             differences += flat_differences("claims", dataclasses.asdict(a), dataclasses.asdict(b))
-        elif field.name == "identity":  # compared by `planning.identity` once the data are there
+        elif field.name in ("identity", "save_models"):  # compared once the data are there; see `check_continues`
             continue
         elif a > b if field.name in MAY_GROW else a != b:
             differences.append((field.name, a, b))

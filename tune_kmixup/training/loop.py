@@ -144,7 +144,7 @@ class Training:
 
     def stop(self) -> None:
         """Ends the training early. At a rung that is for good; elsewhere a checkpoint is saved, to be continued."""
-        if self.state and not self.rung:
+        if (self.state or self.rows) and not (self.rung or self.done):
             self.save_checkpoint()
         self.end_steps()
 
