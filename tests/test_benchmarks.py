@@ -13,13 +13,7 @@ import pytest
 from benchmarks.asha import Curve, last_epochs, simulate
 from benchmarks.costs import costs
 from search_spaces.costs import COSTS
-from tests.helpers.reports import filled
 from tests.helpers.suites import one_row
-from tune_kmixup.analysis.report.formats import format_estimate
-from tune_kmixup.analysis.stats import t_interval
-from tune_kmixup.core.config import Suite
-from tune_kmixup.core.selection import final_rows
-from tune_kmixup.store.run_dir import RunDir
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,21 +64,6 @@ def test_the_example_of_vanishing_alpha_has_an_arm_for_each_law_of_lambda() -> N
     gains = re.findall(r"gain over ERM (\S+) ± ", run_script("examples/limit_of_mixup.py", "3"))
     assert len(gains) == 5 and gains[0] == "+0.00"
     assert abs(float(gains[2])) < 0.3 and float(gains[3]) < 0
-
-
-@pytest.mark.slow
-def test_the_example_of_the_next_best_trains_those_that_were_not_selected(run_dir: RunDir, suite: Suite) -> None:
-    """For rank 1 it takes the existing final runs. They are made up, so their errors show that none was trained."""
-    filled(run_dir, suite)
-    lines = run_script("examples/next_best.py", str(run_dir.path), str(run_dir.path.parent), "2", "3").splitlines()
-    assert [re.findall(r"^iris/mlp@[01]/(\w+) +rank (\d):", line)[0] for line in lines] == 2 * [
-        *(("erm", "1"), ("mixup", "1"), ("mixup", "2"), ("kmixup", "1"), ("kmixup", "2"))
-    ]
-    made_up = {
-        format_estimate(t_interval([row.test_error for row in final_rows(run_dir.rows(study.name), 1, "error")]))
-        for study in suite.studies
-    }
-    assert [line.partition("test error ")[2].removesuffix(" %") in made_up for line in lines] == 2 * [1, 1, 0, 1, 0]
 
 
 def test_the_costs_of_tasks_are_those_of_the_published_runs() -> None:
