@@ -78,8 +78,11 @@ def understand(location: str, arrays: Mapping[str, NDArray[Any] | StoredArray]) 
     others: dict[str, Any] = {name: arrays[key] for name, key in found.others.items()}
     x, layout, limits = uniform_inputs(location, {key: arrays[key] for key in found.inputs.values()}, "rate" in others)
     forms = {key: one_per_row(location, key, whole(arrays[key])) for key in found.labels.values()}
-    given = whole(others["classes"]) if "classes" in others else None
-    y, classes, written, warned = encode(location, {key: values for key, (values, _) in forms.items()}, given)
+    given = others.get("classes")
+    if given is not None and len(given.shape) != 1:
+        raise BadInput(f"{location}: classes is of shape {given.shape}: store one name per class.")
+    names = None if given is None else whole(given)
+    y, classes, written, warned = encode(location, {key: values for key, (values, _) in forms.items()}, names)
     parts = {part: (x[found.inputs[part]], y[found.labels[part]]) for part in found.inputs}
     for part, (rows, codes) in parts.items():
         if len(rows) != len(codes):

@@ -149,8 +149,6 @@ def given_names(
     Raises:
         BadInput: if they do not fit the labels.
     """
-    if given.ndim != 1:
-        raise BadInput(f"{location}: classes is of shape {given.shape}: store one name per class.")
     names = text(location, "classes", given).astype(str)
     if values.dtype.kind == "U":
         if extra := sorted({*values.tolist()} - {*names.tolist()}):
@@ -160,7 +158,11 @@ def given_names(
         return values.astype(str), []
     if values.dtype.kind in "iu" and values[0] >= 0 and values[-1] < len(names):
         absent = sorted({*range(len(names))} - {*values.tolist()})
-        told = f"classes are counted from 0, and no row is of {shown(names[absent[0]])}: check {key}." if absent else ""
+        told = (
+            f"classes are counted from 0, and no row is of {shown(str(names[absent[0]]))}: check {key}."
+            if absent
+            else ""
+        )
         return names[values], [told] if told else []
     if len(names) != len(values):
         raise BadInput(f"{location}: classes has {len(names)} names: store one for each of {len(values)} classes.")
