@@ -211,8 +211,12 @@ def test_seeds_that_are_done_are_kept_where_a_training_stops_between_two(
         training.step()
     assert training.state is None, "the third has not begun"
     training.stop()
+    training = Training(TASK, trial, iris, checkpoint_path=path)
+    assert [row.seed for row in training.rows] == [0, 1]
+    interrupt(training, 4)
+    interrupt(Training(TASK, trial, iris, checkpoint_path=path), 0)  # stopped before its first step
     resumed = Training(TASK, trial, iris, checkpoint_path=path)
-    assert [row.seed for row in resumed.rows] == [0, 1]
+    assert resumed.saved_state is not None
     assert without_clock(finish(resumed)) == without_clock(train_to_end(TASK, trial, iris))
 
 

@@ -197,7 +197,7 @@ class Training:
 
     def save_checkpoint(self) -> None:
         if self.checkpoint_path:
-            state = self.state.state_dict() if self.state else None
+            state = self.state.state_dict() if self.state else self.saved_state
             checkpoint.save(self.checkpoint_path, checkpoint.identity(self.task, self.trial), self.rows, state)
             self.last_save = time.monotonic()
 
