@@ -438,7 +438,7 @@ TaskOfModel = Annotated[
 ]
 MethodOfModel = Annotated[
     str | None,
-    typer.Option("--method", metavar="NAME", help="Method. Default: the one with the lowest validation error."),
+    typer.Option("--method", metavar="NAME", help="Method. Default: the best on validation rows."),
 ]
 Predictions = Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV to write.", **LOCAL)]
 BestFormat = Annotated[
