@@ -116,7 +116,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 120.
     return time.monotonic() - began
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # three to six minutes of starting, losing and waiting for nodes
 def test_a_launch_breathes_with_its_cluster(tmp_path: Path) -> None:
     """It begins on an empty cluster that grows to three nodes, loses one to SIGKILL, is stopped by SIGTERM, and is
     resumed on one node. Its rows are those of a launch left alone."""
