@@ -105,7 +105,7 @@ def write_predictions(
     rows = read_rows(model.preprocessing, path)
     probabilities = model.probabilities(rows)
     used = f"{method_label(chosen.method)} on {chosen.task}"
-    used += "" if method else f", of the lowest {SELECTED_BY[run.suite().select_by]}"
+    used += "" if method else f", of the lowest {SELECTED_BY[chosen.select_by]}"
     networks = f"mean of {plural(len(model.networks), 'network')} of outer split {chosen.outer_split}"
     console.print(f"{used}: {networks}, validation error {format_percent(chosen.val_error)} %", soft_wrap=True)
     for line in rows.warnings:

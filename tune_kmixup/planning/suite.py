@@ -248,8 +248,7 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
 
 def check_no_final_run(run: RunDir, suite: Suite) -> None:
     """Raises BadInput if final runs have ended, whose weights are lost."""
-    with run.local_copy() as local:
-        results = local.results(suite).values()
+    results = run.results(suite).values()
     if ended := sum(row.phase == "final" for result in results for row in result.rows):
         raise BadInput(
             f"save_models=True comes too late for {plural(ended, 'final run')} in out={str(run.path)!r}: delete the "
