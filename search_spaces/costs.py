@@ -2,7 +2,7 @@
 
 `benchmarks/costs.py` takes them from docs/results and docs/data.md; the comment of a line says from where. All were
 measured on x86_64 with two cores, with the recipes of TASKS. A task that is not listed has not been measured. On a GPU
-none has. Those of comparison/ come from a machine that did other work too, so they are high.
+none has. Those of the tables in comparison/ come from a machine that did other work too, so they are high.
 """
 
 COSTS: dict[str, float] = {
@@ -23,11 +23,17 @@ COSTS: dict[str, float] = {
     "penbased-500/mlp": 1.6,  # comparison/comparison-penbased-500-mlp
     "satimage-500/mlp": 1.4,  # comparison/comparison-satimage-500-mlp
     "digits/small_cnn": 1.3,  # cpu-tuned
+    "digits-200/mlp": 0.8,  # data.md
+    "digits-200-noise0.2/mlp": 0.9,  # data.md
     "digits-200/small_cnn": 0.25,  # cpu-tuned
     "mnist-250/mlp": 1.1,  # comparison/comparison-mnist-250-mlp
+    "mnist-500/mlp": 0.73,  # comparison/comparison-mnist-500-mlp
+    "mnist-500-noise0.2/mlp": 0.58,  # comparison/comparison-mnist-500-noise0.2-mlp
+    "mnist-500-noise0.4/mlp": 0.66,  # comparison/comparison-mnist-500-noise0.4-mlp
     "mnist-1000/mlp": 1.6,  # comparison/comparison-mnist-1000-mlp
     "mnist/lenet": 9.3,  # data.md
     "mnist-2000/lenet": 4.2,  # cpu-tuned
+    "fashion_mnist-500/mlp": 0.82,  # comparison/comparison-fashion-mnist-500-mlp
     "fashion_mnist/lenet": 43,  # data.md
     "fashion_mnist-2000/lenet": 4.5,  # cpu-tuned
     "cifar10-2000/lenet": 53,  # data.md

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import note
 from search_spaces import methods, tasks
 from search_spaces.comparison import COMPARISON
 from tune_kmixup.analysis import claims, gains, search_budget
 from tune_kmixup.analysis.load import Runs, load
 from tune_kmixup.analysis.report import conclusions, render
-from tune_kmixup.analysis.report.formats import format_estimate, format_gain
+from tune_kmixup.analysis.report.formats import format_gain
 from tune_kmixup.core.config import Claims, Draft
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.models import architectures
@@ -160,61 +161,29 @@ def test_the_schema_is_that_of_the_rows() -> None:
     assert (ROOT / "docs" / "results-schema.md").read_text().endswith(render.dictionary())
 
 
-def lines_of_tables(page: Path) -> list[list[str]]:
-    """The cells of each line of the tables in a page of Markdown."""
-    return [line.strip("| ").split(" | ") for line in page.read_text().splitlines() if line.startswith("| ")]
+@pytest.mark.parametrize("page", note.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_of_the_comparison_are_those_of_its_rows(page: Path) -> None:
+    text = page.read_text()
+    assert text == note.with_tables(text), "python benchmarks/note.py"
 
 
-@pytest.fixture(scope="module")
-def compared() -> Runs:
-    """The finished launches of the comparison that the README shows. A later one may wait for the next revision."""
-    shown = {cells[0] for cells in lines_of_tables(ROOT / "README.md")}
-    return load([RESULTS / "comparison" / name for name, draft in COMPARISON.items() if draft.tasks[0] in shown])
+def test_the_note_has_every_table() -> None:
+    text = "".join(page.read_text() for page in note.PAGES)
+    assert set(note.TABLES) == {name.rpartition(": ")[2] for name in re.findall(r"<!-- (.+) -->\n\n\|", text)}
 
 
-def test_the_readme_shows_what_the_comparison_found(compared: Runs) -> None:
-    final, text = compared.final, prose(ROOT / "README.md")
-    tables = [[cell.lstrip("▲△▼▽≈ ") for cell in line] for line in lines_of_tables(ROOT / "README.md")]
-    for task in gains.tasks(final):
-        errors = [format_estimate(gains.mean_metric(final, task, method)) for method in ("erm", "mixup", "kmixup")]
-        found = [format_gain(gains.gain(final, task, *pair)) for pair in gains.COMPARED[:2]]
-        assert next(line for line in tables if line[0] == task) == [task, *errors, *found]
-    assert "mixup gains over ERM on three tasks, on penbased-500 only before Holm's correction" in text
-    assert "k-mixup's mean gain over mixup is +1.4 % of ERM's error [-1.9, +4.6]" in text
-    assert "+1.4 [-1.9, +4.6] % of ERM's error" in conclusions.answer(compared)[1]
-
-
-def test_the_note_says_what_is_known_of_each_gain(compared: Runs) -> None:
-    words = {"shown": "shown", "small": "shown to be small", "not known": "not known"}
-    lines = [cells for cells in lines_of_tables(RESULTS / "README.md") if len(cells) == 5 and "/" in cells[0]]
-    assert {task for task, *_ in lines} == set(gains.tasks(compared.final))
-    for task, _, *cells, _ in lines:
-        for cell, pair in zip(cells, gains.COMPARED[:2], strict=True):
-            gain, _, known = cell.partition(", ")
-            assert gain == format_gain(gains.gain(compared.final, task, *pair)), task
-            assert words[known] == gains.words(compared.final, task, *pair, compared.claims), task
-
-
-def test_the_note_repeats_the_verdicts_of_the_report(compared: Runs) -> None:
-    lines = [cells for cells in lines_of_tables(RESULTS / "README.md") if re.match(r"\d: ", cells[0])]
-    (judged,) = claims.judge_runs(compared)
-    verdicts = {(one.claim, one.task): one for one in judged.verdicts}
-    for claim, (_, outcome, effect) in zip(("1", "2", "3", "4.1", "4.2"), lines, strict=True):
-        if verdict := verdicts.get((claim, claims.OVERALL)):
-            assert outcome.startswith(verdict.outcome) and effect.startswith(verdict.effect.replace(" %", ""))
-        else:
-            assert (claim, outcome) == ("3", "none of its three tasks is finished")
-    alone = verdicts["1", "mnist-1000/mlp"]
-    assert (alone.outcome, f"{alone.p:.2f}") == ("undecided", "0.10")
-
-
-def test_the_note_explains_with_what_its_script_prints() -> None:
-    command = [sys.executable, str(ROOT / "examples" / "read_results.py")]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
-    note = (RESULTS / "README.md").read_text()
-    explained = note.partition("## What explains it")[2].partition("## Under noise")[0]
-    rows = [line for line in explained.splitlines() if line.startswith("| ")]
-    assert len(rows) == 3 * 8 and set(rows) <= set(printed.splitlines())
+def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
+    """The number of launches, the mean gains, and what was expected of each task."""
+    compared = note.finished()
+    tasks = gains.tasks(compared.final)
+    for page in note.PAGES:
+        text = prose(page)
+        assert f"{len(tasks)} of {len(COMPARISON)} launches are finished" in text.replace("of the", "of")
+        for sentence in conclusions.answer(compared)[:2]:
+            (mean,) = re.findall(r"(\S+ \[\S+, \S+\]) % of ERM's error", sentence)
+            assert mean.replace(" [", " % of ERM's error [") in text, page
+    expected = (RESULTS / "README.md").read_text().partition("## What was expected")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| (\S+/\S+) \|", expected, re.MULTILINE)) == sorted(tasks)
 
 
 def test_the_note_says_what_the_first_pass_found() -> None:
@@ -266,4 +235,4 @@ def test_what_is_said_of_the_ends_of_ranges_is_in_the_rows() -> None:
 
 
 def test_published_results_are_small() -> None:
-    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 8e6
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 15e6

@@ -1,0 +1,240 @@
+"""Writes the tables and the picture of docs/results/README.md and README.md, from the rows of the published comparison.
+
+    python benchmarks/note.py
+
+Run it when a launch of docs/results/comparison is finished, then bring the sentences around the tables up to date. A
+table stands in a page between the comments `<!-- NAME -->` and `<!-- end -->`. NAME is one of `TABLES`: of all finished
+launches of the comparison, or with `LAUNCH: ` before it of one launch.
+"""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from search_spaces.comparison import COMPARISON
+from search_spaces.tasks import TASKS
+from tune_kmixup.analysis import claims, cross_task, gains, search_budget
+from tune_kmixup.analysis.load import Runs, load
+from tune_kmixup.analysis.report import conclusions, figures, style, tables
+from tune_kmixup.analysis.report.formats import comparison_label, format_estimate, format_gain, format_percent
+from tune_kmixup.analysis.report.render import markdown_table
+from tune_kmixup.analysis.stats import t_interval
+
+ROOT = Path(__file__).parent.parent
+ROWS = ROOT / "docs" / "results" / "comparison"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results" / "README.md")
+METHODS = ["mixup", "kmixup"]
+REPEAT = ["task", "outer_split", "method"]
+BANDS = {"to 1 %": (0, 0.01), "1 to 10 %": (0.01, 0.1), "above 10 %": (0.1, np.inf)}
+SMALL = "shown to be small"
+WORDS = ("shown", f"shown, and {SMALL}", SMALL, f"loss shown, and {SMALL}", "loss shown", "not known")
+SHIFTS = {"noise": "noise", "fgsm": "FGSM"}
+CLAIMS = {
+    "1": "1: k-mixup improves on mixup",
+    "2": "2: by at least half of mixup's gain",
+    "3": "3: somewhere mixup gains next to nothing, and k-mixup does",
+    "4.1": "4: claim 1 under noise and FGSM",
+    "4.2": "4: claim 2 under noise and FGSM",
+}
+
+
+@cache
+def finished() -> Runs:
+    """The finished launches: those of one network and data set together, the fewest training rows first."""
+
+    def place(name: str) -> tuple[object, ...]:
+        task = TASKS[COMPARISON[name].tasks[0]][0]
+        return task.architecture, task.dataset, task.label_noise, task.train_size or 0
+
+    names = [name for name in COMPARISON if (ROWS / name / "results.parquet").exists()]
+    return load([ROWS / name for name in sorted(names, key=place)])
+
+
+def known(runs: Runs) -> pd.DataFrame:
+    """The tasks on which each gain is shown, shown to be small, or not known."""
+    records = []
+    for pair in gains.COMPARED[:2]:
+        found = conclusions.tasks_in_words(runs.final, *pair, runs.claims)
+        record = {"test error of": comparison_label(*pair)}
+        for words in WORDS:
+            record[words.replace(", and shown to be", " and")] = ", ".join(found.get(words, []))
+        records.append(record)
+    table = pd.DataFrame(records)
+    return table.loc[:, (table != "").any()]
+
+
+def headline(runs: Runs) -> pd.DataFrame:
+    table = tables.headline(runs.final, claims=runs.claims)
+    return table.drop(columns=[column for column in table if "placebo" in column.lower()])
+
+
+def verdicts(runs: Runs) -> pd.DataFrame:
+    """The overall verdict on each claim, or on its only task."""
+    (judged,) = claims.judge_runs(runs)
+    records = []
+    for number, claim in CLAIMS.items():
+        found = [verdict for verdict in judged.verdicts if verdict.claim == number]
+        overall = [verdict for verdict in found if verdict.task == claims.OVERALL] or found
+        outcome, effect = (overall[0].outcome, overall[0].effect) if overall else ("no task of it is finished", "")
+        records.append({"claim": claim, "so far": outcome, "the effect that decides": effect})
+    return pd.DataFrame(records)
+
+
+def with_perturbation(runs: Runs) -> pd.DataFrame:
+    """The rows, with perturbations as a share of the mean squared distance of two rows of two batches.
+
+    mixup's random pairs have that distance. If λ were 1/2 throughout, mixup's perturbation would be 25 %.
+    """
+    rows = runs.rows.copy()
+    apart = rows[rows["method"] == "mixup"].groupby("task")["matched_distance"].median()
+    rows["perturbation"] = rows["perturbation"] / rows["task"].map(apart)
+    rows["steps"] = np.ceil(rows["train_rows"] / rows["batch_size"]) * rows["epochs"]
+    return rows
+
+
+def selected_means(runs: Runs, columns: list[str]) -> pd.DataFrame:
+    """Means over final seeds: (task, outer split) x (column, method)."""
+    rows = with_perturbation(runs)
+    return rows[rows["selected"]].groupby(REPEAT, sort=False)[columns].mean().unstack()
+
+
+def selected(runs: Runs) -> pd.DataFrame:
+    """What the searches selected: medians over repeats, and the repeats in which k-mixup perturbs more."""
+    means = selected_means(runs, ["alpha", "k", "perturbation"])
+    records = []
+    for task in gains.tasks(runs.final):
+        values, repeats = means.loc[task].median(), means.loc[task]["perturbation"]
+        larger = int((repeats["kmixup"] > repeats["mixup"]).sum())
+        records.append(
+            {
+                "task": task,
+                "α, mixup": f"{values['alpha', 'mixup']:.2g}",
+                "α, k-mixup": f"{values['alpha', 'kmixup']:.2g}",
+                "k": f"{values['k', 'kmixup']:g}",
+                "perturbation, mixup, %": f"{100 * values['perturbation', 'mixup']:.2g}",
+                "k-mixup, %": f"{100 * values['perturbation', 'kmixup']:.2g}",
+                "k-mixup's is larger in": f"{larger} of {len(repeats)}",
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def trained_on(runs: Runs) -> pd.DataFrame:
+    """Steps, pairs of two classes, and the loss of the last epoch on mixed rows: medians over repeats."""
+    means = selected_means(runs, ["steps", "cross_class_share", "train_loss"])
+    records = []
+    for task in gains.tasks(runs.final):
+        values = means.loc[task].median()
+        records.append(
+            {
+                "task": task,
+                "steps": f"{values['steps', 'erm']:.0f}",
+                "pairs of two classes, mixup, %": f"{100 * values['cross_class_share', 'mixup']:.0f}",
+                "k-mixup, %": f"{100 * values['cross_class_share', 'kmixup']:.0f}",
+                "loss, ERM": f"{values['train_loss', 'erm']:.2g}",
+                "mixup": f"{values['train_loss', 'mixup']:.2g}",
+                "k-mixup": f"{values['train_loss', 'kmixup']:.2g}",
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def at_equal_perturbation(runs: Runs) -> pd.DataFrame:
+    """k-mixup's gain over mixup in validation error, between the medians of a repeat's configurations in a band."""
+    rows = with_perturbation(runs)
+    search = rows[(rows["phase"] == "search") & rows["method"].isin(METHODS)]
+    records = []
+    for task in gains.tasks(runs.final):
+        record = {"task": task}
+        for band, (low, high) in BANDS.items():
+            inside = search[
+                (search["task"] == task) & (search["perturbation"] > low) & (search["perturbation"] <= high)
+            ]
+            errors = inside.groupby(REPEAT)["val_error"].median().unstack()
+            record[band] = format_estimate(t_interval((errors["mixup"] - errors["kmixup"]).dropna()), signed=True)
+        records.append(record)
+    return pd.DataFrame(records)
+
+
+def near_ends(runs: Runs) -> pd.DataFrame:
+    """How often a selected value lies within 5 % of its range from an end."""
+    return tables.range_ends(search_budget.range_ends(search_budget.selected_values(runs.rows, runs.suites)))
+
+
+def by_learning_rate(runs: Runs) -> pd.DataFrame:
+    """Validation errors and gains of a repeat's searched configurations, by their learning rate.
+
+    A method's value is the median of its configurations in a band. Of mixup and k-mixup they are those that mix: with a
+    perturbation above 1 %.
+    """
+    rows = with_perturbation(runs)
+    search = rows[(rows["phase"] == "search") & ((rows["method"] == "erm") | (rows["perturbation"] > 0.01))]
+    records = []
+    for task in [task for task in gains.tasks(runs.final) if TASKS[task][0].label_noise]:
+        for low, high in pairwise(TASKS[task][0].recipe.lr * 10 ** np.linspace(-1, 1, 5)):
+            inside = search[(search["task"] == task) & (search["lr"] >= low) & (search["lr"] < high)]
+            errors = inside.groupby(REPEAT)["val_error"].median().unstack()
+            record = {"task": task, "learning rate": f"{low:.2g} to {high:.2g}"}
+            record["ERM, %"] = format_percent(float(errors["erm"].mean()))
+            for method, reference in gains.COMPARED[:2]:
+                found = t_interval((errors[reference] - errors[method]).dropna())
+                record[comparison_label(method, reference)] = format_estimate(found, signed=True)
+            records.append(record)
+    return pd.DataFrame(records)
+
+
+def under_shift(runs: Runs) -> pd.DataFrame:
+    """Gains in the mean test error under Gaussian noise, and after a step of FGSM."""
+    columns = {kind: [name for name in runs.final if name.startswith(f"test_error_{kind}_")] for kind in SHIFTS}
+    means = {f"test_error_{kind}": runs.final[names].mean(axis=1, skipna=False) for kind, names in columns.items()}
+    final, records = runs.final.assign(**means), []
+    for task in gains.tasks(final):
+        record = {"task": task}
+        for kind, name in SHIFTS.items():
+            for pair in gains.COMPARED[:2]:
+                gain = gains.gain(final, task, *pair, metric=f"test_error_{kind}")
+                record[f"{name}: {comparison_label(*pair)}"] = format_gain(gain)
+        records.append(record)
+    return pd.DataFrame([record for record in records if any(list(record.values())[1:])])
+
+
+TABLES: dict[str, Callable[[Runs], pd.DataFrame]] = {
+    "known": known,
+    "headline": headline,
+    "verdicts": verdicts,
+    "selected": selected,
+    "trained on": trained_on,
+    "at equal perturbation": at_equal_perturbation,
+    "near the ends of ranges": near_ends,
+    "by learning rate": by_learning_rate,
+    "under shift": under_shift,
+}
+
+
+def with_tables(page: str) -> str:
+    """A page with its tables made anew."""
+
+    def made_anew(found: re.Match[str]) -> str:
+        launch, _, name = found[1].rpartition(": ")
+        table = TABLES[name](load([ROWS / launch]) if launch else finished())
+        return f"<!-- {found[1]} -->\n\n{markdown_table(table)}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- (.+?) -->\n.*?<!-- end -->", made_anew, page, flags=re.DOTALL)
+
+
+def main() -> None:
+    runs = finished()
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text()))
+    if figure := figures.forest(runs.final, cross_task.compared_gains(runs.final)):
+        (ROWS / "gains.svg").write_text(style.standing_alone(style.svg(figure)))
+    print("\n".join(conclusions.answer(runs)))
+
+
+if __name__ == "__main__":
+    main()
