@@ -116,6 +116,11 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
     for base, task in repeated.items():
         count = len({study.task.outer_split for study in suite.studies if study.task.base == base})
         test_set = "half of the rows held out as test data" if task.holdout else "an official test set"
+        if count == 1:
+            sentences.append(
+                f"On {base}, with {test_set}, the procedure ran once, with {task.val_rows:,} validation rows."
+            )
+            continue
         sentences.append(
             f"On {base}, with {test_set}, the whole procedure was repeated {plural(count, 'time')}, each "
             f"with its own training rows, {task.val_rows:,} validation rows, search and seeds; two repeats shared "

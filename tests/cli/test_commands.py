@@ -15,14 +15,17 @@ from search_spaces.tasks import TASKS
 from tests.helpers.disks import full_disk
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.suites import small_suite
+from tune_kmixup.analysis.report.methods_text import suite_paragraph
 from tune_kmixup.cli.launching import make_suite
 from tune_kmixup.cli.options import DataOptions, Experiment, RunOptions, SearchOptions, TrialOptions
-from tune_kmixup.core.config import Identity, Recipe, Suite, Task
+from tune_kmixup.cli.plan import repeat_lines
+from tune_kmixup.core.config import Draft, Identity, Recipe, Suite, Task
 from tune_kmixup.data import tabular
 from tune_kmixup.data.download import default_data_dir
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import repeated_options
+from tune_kmixup.planning.suite import build_suite
 from tune_kmixup.store.files import parse_location
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import resume_command
@@ -149,6 +152,13 @@ def test_plan_says_which_methods_try_fewer_configurations(tmp_path: Path) -> Non
     assert "iris/mlp/few: its search space has 5 configurations, so it tries 5 instead of 24." in printed
     assert "2 studies, 29 configurations" in printed
     assert "instead of" not in run_cli_in_process(*args, "--trials", "5")
+
+
+def test_one_repeat_shares_nothing_with_another(tmp_path: Path) -> None:
+    for count, shared in ((1, False), (2, True)):
+        suite = build_suite(Draft("repeated", ("mnist-500/mlp",), repeats=count), tmp_path)
+        for text in (*repeat_lines(suite), suite_paragraph(suite)):
+            assert "6,000 validation rows" in text and ("two repeats share" in text) == shared
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_a_watched_launch_is_seen_when_something_changes_until_it_ends(
 
 
 def test_the_fields_of_json_are_described() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "watching.md").read_text()
     status = LaunchStatus([of_split(0)], 1, {}, "running", 1, None, [], "error", "").to_json()
     for name in (*status, *status["studies"][0]):
         assert f"`{name}`" in page, name

@@ -463,5 +463,7 @@ Splits = Annotated[bool, typer.Option("--splits", help="One line per outer split
 Watch = Annotated[bool, typer.Option("--watch", help="Show every change until the launch has ended; Ctrl-C leaves.")]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON object (docs/cluster.md); with --watch one per line, at every change."),
+    typer.Option(
+        "--json", help="Print one JSON object (docs/watching.md); with --watch one per line, at every change."
+    ),
 ]

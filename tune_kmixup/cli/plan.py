@@ -83,12 +83,14 @@ def time_line(seconds: Mapping[str, float | None], at_most: bool) -> str:
 
 def repeat_lines(suite: Suite) -> list[str]:
     """What the repeats of tasks whose splits share their test rows have in common."""
-    tasks = {study.task.base: study.task for study in suite.studies if study.task.overlap is not None}
-    return [
-        f"{base}: each repeat selects on {task.val_rows:,} validation rows; two repeats share {task.overlap:.1%} of "
-        "their training rows and all test rows."
-        for base, task in tasks.items()
-    ]
+    lines = []
+    for base, task in suite.tasks_by_base().items():
+        if task.overlap is not None:
+            line = f"{base}: each repeat selects on {task.val_rows:,} validation rows"
+            if len({study.task for study in suite.studies if study.task.base == base}) > 1:
+                line += f"; two repeats share {task.overlap:.1%} of their training rows and all test rows"
+            lines.append(line + ".")
+    return lines
 
 
 def claim_lines(suite: Suite) -> list[str]:

@@ -207,7 +207,7 @@ class LaunchStatus:
         return seconds_left(self.studies, self.slots, self.shares)
 
     def to_json(self) -> dict[str, Any]:
-        """What `status --json` prints; docs/cluster.md describes its fields."""
+        """What `status --json` prints; docs/watching.md describes its fields."""
         return {
             "state": self.state,
             "slots": self.slots,
