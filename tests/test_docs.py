@@ -178,7 +178,7 @@ def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
     tasks = gains.tasks(compared.final)
     for page in note.PAGES:
         text = prose(page)
-        assert f"{len(tasks)} of {len(COMPARISON)} launches are finished" in text.replace("of the", "of")
+        assert f"{len(tasks)} of {len(COMPARISON)} tasks are finished" in text
         for sentence in conclusions.answer(compared)[:2]:
             (mean,) = re.findall(r"(\S+ \[\S+, \S+\]) % of ERM's error", sentence)
             assert mean.replace(" [", " % of ERM's error [") in text, page
