@@ -36,10 +36,8 @@ def run_dir(tmp_path: Path) -> RunDir:
 
 @pytest.fixture(scope="session")
 def ray_address() -> Iterator[str]:
-    """One Ray per process of pytest, for tests that do not test its start: 4 CPUs, and two GPUs in name only."""
-    from ray.cluster_utils import Cluster
+    """One Ray per process of pytest, for tests that do not test its start."""
+    from tests.helpers.clusters import a_cluster
 
-    head = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    yield cluster.address
-    cluster.shutdown()
+    with a_cluster() as address:
+        yield address

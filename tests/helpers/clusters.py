@@ -1,4 +1,4 @@
-"""A Ray cluster that grows and shrinks by Ray's own autoscaler, all of its nodes on this machine."""
+"""Ray clusters whose nodes are all on this machine: of one node, and one that Ray's own autoscaler changes."""
 
 import os
 import signal
@@ -42,6 +42,17 @@ class AutoscalingCluster:
     def kill_node(self) -> None:
         """Ends a node without notice."""
         os.kill(self.raylets()[-1], signal.SIGKILL)
+
+
+@contextmanager
+def a_cluster() -> Iterator[str]:
+    """The address of a cluster of one node: 4 CPUs, and two GPUs in name only."""
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    yield cluster.address
+    cluster.shutdown()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from ray.util import get_node_ip_address
 
+from tests.helpers.clusters import a_cluster
 from tests.helpers.launches import LONG, descendants, reproducible, run_cli, run_cli_in_process, workers
 from tests.helpers.suites import made_up_rows
 from tune_kmixup.analysis.load import load
@@ -270,6 +271,10 @@ def test_a_store_that_is_not_there_is_said_in_a_line(run: RunDir, monkeypatch: p
     files.filesystem(no_bucket.path).clear_instance_cache()  # so that the variable is read again
     with pytest.raises(BadInput, match=r"cannot be read .*Could not connect"):
         launch_status(RunDir("s3://another-bucket/run"))
+    with pytest.raises(
+        OSError, match=r"node \S+ cannot read s3://\S+ .*Could not connect.*: give it access in the env"
+    ):
+        checkpoint.load(files.parse_location("s3://another-bucket/checkpoint.pt"), "of a node without access")
     files.filesystem(no_bucket.path).clear_instance_cache()  # later tests need the previous value
 
 
@@ -287,6 +292,13 @@ LAUNCH = [
     "--epochs",
     "20",
 ]
+
+
+@pytest.fixture(scope="module")
+def ray_address(server: ThreadedMotoServer) -> Iterator[str]:
+    """A Ray whose workers find the server, by the environment in which it starts."""
+    with a_cluster() as address:
+        yield address
 
 
 @pytest.mark.slow

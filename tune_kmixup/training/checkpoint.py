@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import platform
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,17 @@ def load(path: Path, trial_identity: str) -> tuple[list[Row], dict[str, Any] | N
 
     Raises:
         BadInput: if the checkpoint belongs to another trial.
+        OSError: if this node cannot reach the object store. Otherwise each trial would try for seconds, and save
+            nothing.
     """
     try:
         content = torch.load(io.BytesIO(files.read(path)), weights_only=True, map_location="cpu")
         saved_identity, training_state = content["identity"], content[STATE_KEY]
         rows = [Row.from_json(row) for row in json.loads(content["rows"])]
-    except Exception:  # missing, cut short, corrupt, of another version: torch raises many types here
+    except Exception as error:  # missing, cut short, corrupt, of another version: torch raises many types here
+        if files.is_remote(path) and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            remedy = "give it access in the environment of `ray start` (docs/cluster.md)"
+            raise OSError(f"node {platform.node()} cannot read {path} ({error}): {remedy}.") from error
         return None
     if saved_identity != trial_identity:
         raise BadInput(f"{path} is the checkpoint of another trial: delete it, or launch into a new --out.")
