@@ -168,7 +168,7 @@ def test_a_table_is_tuned_and_new_rows_are_classified(
     customers().drop(columns="churn").head(7).to_csv("new.csv", index=False)
     budget = ["--trials", "1", "--search-seeds", "1", "--shortlist", "1", "--final-seeds", "2", "--epochs", "2"]
     given = ["launch", "customers.csv", "--label", "churn", "--method", "erm", "--method", "mixup", *budget]
-    cluster = ["--batch-seeds", "on", "--address", ray_address]
+    cluster = ["--batch-seeds", "on", "--address", ray_address, "--max-concurrent", "1"]
     run_cli_in_process(*given, *cluster, "--save-models", "--out", "run")
     run_cli_in_process("resume", "run", "--final-seeds", "3", *cluster)
     run = RunDir("run")

@@ -40,11 +40,14 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> 
 def test_a_table_is_tuned_in_one_call_and_again_in_the_same_process(ray_address: str, tmp_path: Path) -> None:
     table = tmp_path / "cultivars.csv"
     load_wine(as_frame=True).frame.to_csv(table, index=False)
-    budget = {"trials": 1, "search_seeds": 1, "shortlist": 1, "final_seeds": 1, "epochs": 2, "address": ray_address}
+    budget = {"trials": 1, "search_seeds": 1, "shortlist": 1, "final_seeds": 1, "epochs": 2}
+    on_ray = {"address": ray_address, "max_concurrent": 1}
     with registries_restored():
         for drop in ([], ["proline"]):
             out = tmp_path / f"run{len(drop)}"
-            results = tune_kmixup.launch(table, label="target", drop=drop, method=["erm", "mixup"], out=out, **budget)
+            results = tune_kmixup.launch(
+                table, label="target", drop=drop, method=["erm", "mixup"], out=out, **budget, **on_ray
+            )
             assert len(results.gains()) == 1 and results.rows["selected"].sum() == 10
             assert tune_kmixup.load(out).rows.equals(results.rows)
 

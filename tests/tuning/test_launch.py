@@ -34,7 +34,7 @@ def cli(ray_address: str) -> Cli:
     """Runs a command in this process, on the Ray that the tests share."""
 
     def run(*args: str | Path, code: int = 0) -> str:
-        return run_cli_in_process(*args, "--address", ray_address, "--max-concurrent", "2", code=code)
+        return run_cli_in_process(*args, "--address", ray_address, "--max-concurrent", "1", code=code)
 
     return run
 
@@ -175,7 +175,7 @@ def test_a_trial_that_fails_fails_alone(cli: Cli, tmp_path: Path, monkeypatch: p
         assert why in printed
     (go_on,) = [line for line in printed.splitlines() if line.startswith("To go on: ")]
     assert go_on in status.splitlines(), "both have the options of the launch"
-    assert re.fullmatch(r"To go on: tune-kmixup resume \S+ --address=\S+ --max-concurrent=2", go_on)
+    assert re.fullmatch(r"To go on: tune-kmixup resume \S+ --address=\S+ --max-concurrent=1", go_on)
     assert len(RunDir(tmp_path / "run").rows("iris/fine@0/mixup")) == 2
 
 
