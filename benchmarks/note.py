@@ -30,8 +30,8 @@ ROWS = ROOT / "docs" / "results" / "comparison"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results" / "README.md")
 METHODS = ["mixup", "kmixup"]
 REPEAT = ["task", "outer_split", "method"]
-NEAR = 1.25
-BANDS = {"to 1 %": (0, 0.01), "1 to 10 %": (0.01, 0.1), "above 10 %": (0.1, np.inf)}
+NEAR = 1.25  # perturbations that differ by a larger factor are not compared
+BANDS = {"to 1 %": (0, 0.01), "1 to 10 %": (0.01, 0.1), "above 10 %": (0.1, np.inf)}  # of perturbation
 SMALL = "shown to be small"
 WORDS = ("shown", f"shown, and {SMALL}", SMALL, f"loss shown, and {SMALL}", "loss shown", "not known")
 SHIFTS = {"noise": "Gaussian noise", "fgsm": "FGSM"}
@@ -177,7 +177,7 @@ def matched(repeat: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_any_repeat(runs: Runs) -> pd.DataFrame:
-    """The gains of k-mixup over mixup that are shown: in how many repeats positive, and the mean without any of them."""
+    """The gains of k-mixup over mixup that are shown: in how many repeats positive, and the mean without any one."""
     records = []
     for task in gains.tasks(runs.final):
         if gains.words(runs.final, task, "kmixup", "mixup", runs.claims) not in WORDS[:2]:
