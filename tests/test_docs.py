@@ -173,7 +173,7 @@ def test_the_note_has_every_table() -> None:
 
 
 def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
-    """The number of launches, the mean gains, and what was expected of each task."""
+    """The number of tasks, the mean gains, p-values, and what was expected of each task."""
     compared = note.finished()
     tasks = gains.tasks(compared.final)
     for page in note.PAGES:
@@ -182,6 +182,9 @@ def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
         for sentence in conclusions.answer(compared)[:2]:
             (mean,) = re.findall(r"(\S+ \[\S+, \S+\]) % of ERM's error", sentence)
             assert mean.replace(" [", " % of ERM's error [") in text, page
+    (judged,) = claims.judge_runs(compared)
+    known = {f"{verdict.p:.{digits}f}" for verdict in judged.verdicts for digits in (2, 3)}
+    assert {*re.findall(r"\(?p = ([\d.]+\d)", prose(RESULTS / "README.md"))} <= known
     expected = (RESULTS / "README.md").read_text().partition("## What was expected")[2].partition("\n## ")[0]
     assert sorted(re.findall(r"^\| (\S+/\S+) \|", expected, re.MULTILINE)) == sorted(tasks)
 
