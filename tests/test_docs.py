@@ -216,13 +216,22 @@ def test_the_note_says_what_the_first_pass_found() -> None:
     assert [format_gain(gain) for gain in longer] == ["+0.19, one search", "+0.16, one search"]
 
 
-@pytest.mark.parametrize(
-    "folder", sorted(rows.parent for rows in RESULTS.rglob("results.parquet")), ids=lambda f: f.name
-)
-def test_what_is_published_can_be_reported_again(folder: Path) -> None:
-    """Its rows are those of its launches, and whole."""
-    runs = loaded(folder)
-    assert runs.missing.empty and {suite.name for suite in runs.suites} == set(runs.rows["suite"])
+def is_whole(runs: Runs) -> bool:
+    """Whether rows are those of their launches, and none is missing."""
+    return runs.missing.empty and {suite.name for suite in runs.suites} == set(runs.rows["suite"])
+
+
+def test_the_published_comparison_can_be_reported_again() -> None:
+    assert is_whole(note.finished()) and len(note.finished().suites) == len(list(note.ROWS.glob("comparison-*")))
+
+
+OTHERS = sorted({rows.parent for rows in RESULTS.rglob("results.parquet")} - {*note.ROWS.glob("comparison-*")})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", OTHERS, ids=lambda f: f.name)
+def test_what_is_published_besides_can_be_reported_again(folder: Path) -> None:
+    assert is_whole(loaded(folder))
 
 
 def test_what_is_said_of_the_ends_of_ranges_is_in_the_rows() -> None:
