@@ -8,7 +8,7 @@ launches of the comparison, or with `LAUNCH: ` before it of one launch.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,13 @@ from search_spaces.tasks import TASKS
 from tune_kmixup.analysis import claims, cross_task, gains, search_budget
 from tune_kmixup.analysis.load import Runs, load
 from tune_kmixup.analysis.report import conclusions, figures, style, tables
-from tune_kmixup.analysis.report.formats import comparison_label, format_estimate, format_gain, format_percent
+from tune_kmixup.analysis.report.formats import (
+    comparison_label,
+    format_estimate,
+    format_gain,
+    format_percent,
+    format_value,
+)
 from tune_kmixup.analysis.report.render import markdown_table
 from tune_kmixup.analysis.stats import t_interval
 
@@ -104,45 +110,55 @@ def selected_means(runs: Runs, columns: list[str]) -> pd.DataFrame:
     return rows[rows["selected"]].groupby(REPEAT, sort=False)[columns].mean().unstack()
 
 
-def selected(runs: Runs) -> pd.DataFrame:
-    """What the searches selected: medians over repeats, and the repeats in which k-mixup perturbs more."""
-    means = selected_means(runs, ["alpha", "k", "perturbation"])
-    records = []
-    for task in gains.tasks(runs.final):
-        values, repeats = means.loc[task].median(), means.loc[task]["perturbation"]
-        larger = int((repeats["kmixup"] > repeats["mixup"]).sum())
-        records.append(
-            {
-                "task": task,
-                "α, mixup": f"{values['alpha', 'mixup']:.2g}",
-                "α, k-mixup": f"{values['alpha', 'kmixup']:.2g}",
-                "k": f"{values['k', 'kmixup']:g}",
-                "perturbation, mixup, %": f"{100 * values['perturbation', 'mixup']:.2g}",
-                "k-mixup, %": f"{100 * values['perturbation', 'kmixup']:.2g}",
-                "k-mixup's is larger in": f"{larger} of {len(repeats)}",
-            }
-        )
-    return pd.DataFrame(records)
+def medians(runs: Runs, columns: Mapping[str, tuple[str, str, float]]) -> pd.DataFrame:
+    """Medians over repeats of what the selected configurations have.
 
-
-def trained_on(runs: Runs) -> pd.DataFrame:
-    """Steps, pairs of two classes, and the loss of the last epoch on mixed rows: medians over repeats."""
-    means = selected_means(runs, ["steps", "cross_class_share", "train_loss"])
+    Args:
+        runs: the rows.
+        columns: name -> column of the rows, method, and the factor from its values to those shown.
+    """
+    means = selected_means(runs, list(dict.fromkeys(column for column, *_ in columns.values())))
     records = []
     for task in gains.tasks(runs.final):
         values = means.loc[task].median()
-        records.append(
-            {
-                "task": task,
-                "steps": f"{values['steps', 'erm']:.0f}",
-                "pairs of two classes, mixup, %": f"{100 * values['cross_class_share', 'mixup']:.0f}",
-                "k-mixup, %": f"{100 * values['cross_class_share', 'kmixup']:.0f}",
-                "loss, ERM": f"{values['train_loss', 'erm']:.2g}",
-                "mixup": f"{values['train_loss', 'mixup']:.2g}",
-                "k-mixup": f"{values['train_loss', 'kmixup']:.2g}",
-            }
-        )
+        cells = {
+            name: format_value(factor * values[column, method]) for name, (column, method, factor) in columns.items()
+        }
+        records.append({"task": task, **cells})
     return pd.DataFrame(records)
+
+
+def selected(runs: Runs) -> pd.DataFrame:
+    """What the searches selected, and the repeats in which k-mixup perturbs more."""
+    table = medians(
+        runs,
+        {
+            "α, mixup": ("alpha", "mixup", 1),
+            "α, k-mixup": ("alpha", "kmixup", 1),
+            "k": ("k", "kmixup", 1),
+            "perturbation, mixup, %": ("perturbation", "mixup", 100),
+            "k-mixup, %": ("perturbation", "kmixup", 100),
+        },
+    )
+    means = selected_means(runs, ["perturbation"])["perturbation"]
+    larger = (means["kmixup"] > means["mixup"]).groupby("task").agg(["sum", "size"])
+    table["k-mixup's is larger in"] = [f"{larger['sum'][task]} of {larger['size'][task]}" for task in table["task"]]
+    return table
+
+
+def trained_on(runs: Runs) -> pd.DataFrame:
+    """Steps, pairs of two classes, and the loss of the last epoch on mixed rows."""
+    return medians(
+        runs,
+        {
+            "steps": ("steps", "erm", 1),
+            "pairs of two classes, mixup, %": ("cross_class_share", "mixup", 100),
+            "k-mixup, %": ("cross_class_share", "kmixup", 100),
+            "loss, ERM": ("train_loss", "erm", 1),
+            "mixup": ("train_loss", "mixup", 1),
+            "k-mixup": ("train_loss", "kmixup", 1),
+        },
+    )
 
 
 def at_equal_perturbation(runs: Runs) -> pd.DataFrame:

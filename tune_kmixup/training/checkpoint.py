@@ -64,13 +64,19 @@ def load(path: Path, trial_identity: str) -> tuple[list[Row], dict[str, Any] | N
             nothing.
     """
     try:
-        content = torch.load(io.BytesIO(files.read(path)), weights_only=True, map_location="cpu")
-        saved_identity, training_state = content["identity"], content[STATE_KEY]
-        rows = [Row.from_json(row) for row in json.loads(content["rows"])]
-    except Exception as error:  # missing, cut short, corrupt, of another version: torch raises many types here
-        if files.is_remote(path) and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            remedy = "give it access in the environment of `ray start` (docs/cluster.md)"
-            raise OSError(f"node {platform.node()} cannot read {path} ({error}): {remedy}.") from error
+        content = files.read(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if not files.is_remote(path):
+            return None
+        remedy = "give it access in the environment of `ray start` (docs/cluster.md)"
+        raise OSError(f"node {platform.node()} cannot read {path} ({error}): {remedy}.") from error
+    try:
+        saved = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        saved_identity, training_state = saved["identity"], saved[STATE_KEY]
+        rows = [Row.from_json(row) for row in json.loads(saved["rows"])]
+    except Exception:  # cut short, corrupt, of another version: torch raises many types here
         return None
     if saved_identity != trial_identity:
         raise BadInput(f"{path} is the checkpoint of another trial: delete it, or launch into a new --out.")
