@@ -461,7 +461,7 @@ def measure_epochs(setting: Setting) -> Result:
         "on the GPU": lambda: advance(on_gpu, per_epoch),
         "DataLoader": lambda: advance(loaded(), per_epoch),
     }
-    rounds = min(5, setting.sizes.rounds)
+    rounds = min(3, setting.sizes.rounds)
     return {name: seconds.tolist() for name, seconds in time_arms(arms, rounds).items()}
 
 
