@@ -70,6 +70,8 @@ from tune_kmixup.training.record import prepare_evaluation, steps_per_epoch
 from tune_kmixup.training.state import TrainingState, initial_state
 from tune_kmixup.tuning.gpu_sharing import MEMORY_MARGIN
 
+Precision = Literal["float32", "bfloat16"]  # of the forward pass
+
 FOREVER = 1_000_000  # epochs
 MIXUP = {"alpha": 1.0}
 REFERENCE = "ERM as the suite trains it"
@@ -294,7 +296,7 @@ def time_steps(setting: Setting, arms: Mapping[str, Callable[[], object]], count
 class Way(NamedTuple):
     """How a network is trained: the precision of its forward pass, and what is done with it before the first step."""
 
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    precision: Precision = "bfloat16"
     change: Callable[[nn.Module], object] = lambda model: None
 
 
@@ -473,15 +475,23 @@ def print_epochs(results: Mapping[str, Result]) -> None:
 
 
 def share_parts(setting: Setting) -> Parts:
-    return {name: partial(measure_shares, setting, name) for name in setting.sizes.shared}
+    """A network as the suite trains it, and in float32 if that is another precision."""
+    parts = {}
+    for name in setting.sizes.shared:
+        precision = task_and_data(setting, name)[0].recipe.precision
+        parts[name] = partial(measure_shares, setting, name, precision)
+        if precision != "float32":
+            parts[f"{name}, float32"] = partial(measure_shares, setting, name, "float32")
+    return parts
 
 
-def measure_shares(setting: Setting, architecture: str) -> Result:
+def measure_shares(setting: Setting, architecture: str, precision: Precision) -> Result:
     """Seconds per step while so many processes train at once. All of them hold their memory all the time."""
     context, sizes = multiprocessing.get_context("spawn"), setting.sizes
     pipes = [context.Pipe() for _ in range(max(sizes.processes))]
     workers = [
-        context.Process(target=train_on_demand, args=(setting, architecture, end), daemon=True) for _, end in pipes
+        context.Process(target=train_on_demand, args=(setting, architecture, precision, end), daemon=True)
+        for _, end in pipes
     ]
 
     def train(processes: int) -> None:
@@ -505,10 +515,11 @@ def measure_shares(setting: Setting, architecture: str) -> Result:
             worker.join()
 
 
-def train_on_demand(setting: Setting, architecture: str, pipe: "Connection[None, int]") -> None:
+def train_on_demand(setting: Setting, architecture: str, precision: Precision, pipe: "Connection[None, int]") -> None:
     """One process: trains as many steps of mixup as it is told to, again and again."""
     torch.set_num_threads(1)
-    training = suite_steps(*task_and_data(setting, architecture), MIXUP)
+    task, data = task_and_data(setting, architecture)
+    training = suite_steps(replace(task, recipe=replace(task.recipe, precision=precision)), data, MIXUP)
     while True:
         advance(training, pipe.recv())
         pipe.send(None)

@@ -94,6 +94,24 @@ def test_preact_resnet18_is_the_variant_of_the_mixup_authors() -> None:
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers[3:])  # none at the end
 
 
+@pytest.mark.parametrize("name", ["preact_resnet18", "small_resnet", "wide_resnet28_10"])
+def test_blocks_add_what_their_sources_add(name: str) -> None:
+    """The mixup authors' blocks add the activated input; those of wide residual networks the input as it is."""
+    network = ARCHITECTURES[name]((3, 8, 8), 10)
+    x = torch.randn(4, 3, 8, 8)
+    layers = list(network.children())
+    place = next(place for place, layer in enumerate(layers) if isinstance(layer, nn.Sequential))
+    out = nn.Sequential(*layers[:place])(x)
+    for block in layers[place].children():
+        activated = block.norm1(out).relu()
+        if block.shortcut is not None:
+            added = block.shortcut(activated)
+        else:
+            added = out if name.startswith("wide") else activated
+        out = block.conv2(block.norm2(block.conv1(activated)).relu()) + added
+    assert torch.allclose(nn.Sequential(*layers[place + 1 :])(out), network(x), atol=1e-5)
+
+
 def test_small_resnet_has_the_depth_and_widths_of_resnet_20() -> None:
     resnet20 = 269_722  # by hand from He et al. 2016, section 4.2, with shortcuts without weights (table 6: 0.27 M)
     shortcuts = 16 * 32 + 32 * 64  # 1x1 convolutions

@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.launches import registries_restored, run_cli_in_process
 from tune_kmixup.core.config import Draft, Identity, Suite, from_json, to_json
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.numerics import NUMERICS
 from tune_kmixup.planning.identity import identified
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.suite import build_suite
@@ -92,8 +93,9 @@ def test_other_numerics_and_forgotten_files_are_refused(
     suite, data_dir, plugins = begun.suite(), tmp_path / "data", Plugins.read([tmp_path / "mine.py"])
     with pytest.raises(BadInput, match=r"other --load files: .*mine\.py \(was [0-9a-f]{8}, now none\)"):
         identified(suite, begun, data_dir, Plugins())
-    monkeypatch.setattr("tune_kmixup.planning.identity.NUMERICS", 2)
-    with pytest.raises(BadInput, match=r"of numerics 1, and this version .* trains with numerics 2: go on with the"):
+    monkeypatch.setattr("tune_kmixup.planning.identity.NUMERICS", NUMERICS + 1)
+    expected = rf"of numerics {NUMERICS}, and this version .* trains with numerics {NUMERICS + 1}: go on with the"
+    with pytest.raises(BadInput, match=expected):
         identified(suite, begun, data_dir, plugins)
 
 

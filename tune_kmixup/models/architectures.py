@@ -74,30 +74,40 @@ def lenet(shape: Shape, classes: int) -> nn.Module:
 class PreActBlock(nn.Module):
     """BatchNorm-ReLU-conv twice, plus the input. If the shape changes, the input first passes a 1x1 convolution.
 
-    That convolution acts on the activated input. Source: He et al. 2016, Identity Mappings in Deep Residual Networks,
-    figure 1 (b).
+    That convolution acts on the activated input, that is after BatchNorm and ReLU. Where the shape stays, there are two
+    variants. He et al. 2016, Identity Mappings in Deep Residual Networks, figure 1 (b), add the input as it is, so
+    values grow from block to block, and the network has to end with BatchNorm. The mixup authors' code
+    (facebookresearch/mixup-cifar10, models/resnet.py) adds the activated input there too.
+
+    Args:
+        channels: channels of the input.
+        width: channels of the output.
+        stride: of the first convolution.
+        add_activated: whether the activated input is added where the shape stays.
     """
 
-    def __init__(self, channels: int, width: int, stride: int):
+    def __init__(self, channels: int, width: int, stride: int, add_activated: bool):
         super().__init__()
         self.norm1, self.conv1 = nn.BatchNorm2d(channels), conv3x3(channels, width, stride)
         self.norm2, self.conv2 = nn.BatchNorm2d(width), conv3x3(width, width)
         same = channels == width and stride == 1
         self.shortcut = None if same else nn.Conv2d(channels, width, 1, stride, bias=False)
+        self.add_activated = add_activated
 
     def forward(self, x: Tensor) -> Tensor:
         activated = F.relu(self.norm1(x))
-        identity = x if self.shortcut is None else self.shortcut(activated)
+        unchanged = activated if self.add_activated else x
+        identity = unchanged if self.shortcut is None else self.shortcut(activated)
         out: Tensor = self.conv2(F.relu(self.norm2(self.conv1(activated)))) + identity
         return out
 
 
-def stages(channels: int, widths: tuple[int, ...], blocks: int) -> nn.Sequential:
+def stages(channels: int, widths: tuple[int, ...], blocks: int, *, add_activated: bool) -> nn.Sequential:
     """One stage of `blocks` blocks per width. Every stage except the first halves the image."""
     layers = []
     for stage, width in enumerate(widths):
         for block in range(blocks):
-            layers.append(PreActBlock(channels, width, stride=2 if stage and not block else 1))
+            layers.append(PreActBlock(channels, width, 2 if stage and not block else 1, add_activated))
             channels = width
     return nn.Sequential(*layers)
 
@@ -111,12 +121,13 @@ def preact_resnet18(shape: Shape, classes: int) -> nn.Module:
 
     There are two published variants. He et al. 2016 end the network with BatchNorm-ReLU before the pooling. The mixup
     authors' code, on which the k-mixup authors' code builds, has BatchNorm-ReLU after the first convolution instead and
-    none at the end. We use the latter, because we compare with their results.
+    none at the end, and adds the activated input in every block. We use the latter, because we compare with their
+    results.
     """
     channels, _, _ = image_shape(shape)
     return nn.Sequential(
         *(conv3x3(channels, 64), nn.BatchNorm2d(64), nn.ReLU()),
-        stages(64, (64, 128, 256, 512), blocks=2),
+        stages(64, (64, 128, 256, 512), blocks=2, add_activated=True),
         head(512, classes),
     )
 
@@ -131,7 +142,7 @@ def small_resnet(shape: Shape, classes: int) -> nn.Module:
     channels, _, _ = image_shape(shape)
     return nn.Sequential(
         *(conv3x3(channels, 16, stride=2), nn.BatchNorm2d(16), nn.ReLU()),
-        stages(16, (16, 32, 64), blocks=3),
+        stages(16, (16, 32, 64), blocks=3, add_activated=True),
         head(64, classes),
     )
 
@@ -141,7 +152,11 @@ def wide_resnet28_10(shape: Shape, classes: int) -> nn.Module:
     channels, _, _ = image_shape(shape)
     widths = (160, 320, 640)
     network = nn.Sequential(
-        conv3x3(channels, 16), stages(16, widths, blocks=4), nn.BatchNorm2d(640), nn.ReLU(), head(640, classes)
+        conv3x3(channels, 16),
+        stages(16, widths, blocks=4, add_activated=False),
+        nn.BatchNorm2d(640),
+        nn.ReLU(),
+        head(640, classes),
     )
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
