@@ -125,7 +125,7 @@ def compare_batched(quick: bool, data_dir: Path) -> None:
         prepared = prepare(task, data_dir, test=False)
         network = build_network(architecture, prepared.shape, prepared.classes, 0)
         per_row, batch_size = multiply_adds(network, prepared.shape), task.recipe.batch_size
-        choice = "together" if batching_pays(per_row, batch_size) else "in turn"
+        choice = "together" if batching_pays(per_row, batch_size, "cpu") else "in turn"
         alone = step_timer(task, prepared, 1)
         for runs in (2, 5, 10):
             arms = {"alone": alone, "together": step_timer(task, prepared, runs)}

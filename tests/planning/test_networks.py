@@ -13,7 +13,7 @@ from tune_kmixup.core.config import Recipe, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.planning.networks import batched_tasks
-from tune_kmixup.planning.resources import BatchSeeds
+from tune_kmixup.planning.resources import BatchSeeds, Resources
 
 
 def wide(shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -34,17 +34,19 @@ def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
 @pytest.mark.parametrize(
-    ("batch_seeds", "expected"),
+    ("batch_seeds", "gpus", "expected"),
     [
-        ("auto", {"iris/mlp", "digits/small_cnn"}),
-        ("on", {"iris/mlp", "iris/wide", "digits/small_cnn"}),
-        ("off", set()),
+        ("auto", 0, {"iris/mlp", "digits/small_cnn"}),
+        ("auto", 0.5, {"iris/mlp", "iris/wide", "digits/small_cnn"}),
+        ("on", 0, {"iris/mlp", "iris/wide", "digits/small_cnn"}),
+        ("off", 0, set()),
     ],
 )
 def test_seeds_train_together_where_that_is_right_and_faster(
-    suite: Suite, batch_seeds: BatchSeeds, expected: set[str]
+    suite: Suite, batch_seeds: BatchSeeds, gpus: float, expected: set[str]
 ) -> None:
-    assert batched_tasks(suite, Path("nowhere"), batch_seeds) == expected
+    resources = Resources(batch_seeds=batch_seeds, gpus_per_trial=gpus)
+    assert batched_tasks(suite, Path("nowhere"), resources) == expected
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
@@ -53,7 +55,7 @@ def test_every_network_is_checked(suite: Suite, batch_seeds: BatchSeeds) -> None
     narrow = dataclasses.replace(suite.studies[0].task, architecture="narrow")
     suite = dataclasses.replace(suite, studies=(*suite.studies, Study(narrow, "erm", {})))
     with pytest.raises(BadInput, match="architecture='narrow' returns a tensor of shape"):
-        batched_tasks(suite, Path("nowhere"), batch_seeds)
+        batched_tasks(suite, Path("nowhere"), Resources(batch_seeds=batch_seeds))
 
 
 MINE = """

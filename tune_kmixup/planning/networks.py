@@ -8,18 +8,19 @@ from tune_kmixup.core.config import Suite
 from tune_kmixup.data.prepare import input_form
 from tune_kmixup.models.ensemble import can_batch
 from tune_kmixup.models.networks import checked_network, multiply_adds
-from tune_kmixup.planning.resources import BatchSeeds
+from tune_kmixup.planning.resources import Resources
 
 CHECKED_ROWS = 2
 
 
-def batched_tasks(suite: Suite, data_dir: Path, batch_seeds: BatchSeeds) -> Collection[str]:
+def batched_tasks(suite: Suite, data_dir: Path, resources: Resources) -> Collection[str]:
     """The tasks whose seeds train together. The network of every task is checked.
 
     Args:
         suite: its data sets have been fetched.
         data_dir: folder of the data sets.
-        batch_seeds: `on`: all tasks whose networks allow it; `auto`: those of them where it is faster; `off`: none.
+        resources: their `batch_seeds` is `on` for all tasks whose networks allow it, `auto` for those of them where it
+            is faster on their device, and `off` for none.
 
     Returns:
         Names of tasks without their split.
@@ -32,8 +33,9 @@ def batched_tasks(suite: Suite, data_dir: Path, batch_seeds: BatchSeeds) -> Coll
         shape, classes = input_form(task, data_dir)
         batch_size = task.recipe.batch_size
         network = checked_network(task.architecture, shape, classes, min(batch_size, CHECKED_ROWS))
-        wanted = batch_seeds == "on" or (
-            batch_seeds == "auto" and batching_pays(multiply_adds(network, shape), batch_size)
+        wanted = resources.batch_seeds == "on" or (
+            resources.batch_seeds == "auto"
+            and batching_pays(multiply_adds(network, shape), batch_size, resources.device)
         )
         if wanted and can_batch(task.architecture, shape, classes):
             batched.add(base)

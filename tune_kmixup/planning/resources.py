@@ -66,7 +66,7 @@ class Resources:
         return max(1, int(self.cpus_per_trial))
 
     @property
-    def device(self) -> str:
+    def device(self) -> Literal["cpu", "cuda"]:
         """`cuda` if a trial uses a GPU, else `cpu`."""
         return "cuda" if self.gpus_per_trial else "cpu"
 

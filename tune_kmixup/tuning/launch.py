@@ -108,7 +108,7 @@ def launch(
         fetch(dataset, data_dir)
     suite = identified(suite, run, data_dir, plugins)
     listeners.phase("Trying the networks")
-    batched = batched_tasks(suite, data_dir, resources.batch_seeds)
+    batched = batched_tasks(suite, data_dir, resources)
     # Before shares of GPUs are measured, a trial needs a whole one.
     slots: Slots = EqualSlots(resources.cpus_per_trial, resources.gpus_to_start)
     searcher = SuiteSearcher(suite, run, results, batched, slots)
