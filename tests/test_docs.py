@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import note
+from benchmarks import gpu, note
 from search_spaces import methods, tasks
 from search_spaces.comparison import COMPARISON
 from tune_kmixup.analysis import claims, gains, search_budget
@@ -170,6 +170,15 @@ def test_tables_of_the_comparison_are_those_of_its_rows(page: Path) -> None:
 def test_the_note_has_every_table() -> None:
     text = "".join(page.read_text() for page in note.PAGES)
     assert set(note.TABLES) == {name.rpartition(": ")[2] for name in re.findall(r"<!-- (.+) -->\n\n\|", text)}
+
+
+def test_tables_about_a_gpu_are_those_of_its_results(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("gpu", "gpu/before_correction"):
+        gpu.main(["report", str(ROOT / "docs" / "results" / folder)])
+    measured = capsys.readouterr().out.splitlines()
+    section = (ROOT / "docs" / "performance.md").read_text().partition("\n## On a GPU\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 50 and set(rows) <= set(measured)
 
 
 def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
