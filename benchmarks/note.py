@@ -1,4 +1,4 @@
-"""Writes the tables and the picture of docs/results/README.md and README.md, from the rows of the published comparison.
+"""Writes the tables and the picture of the note and the README, from the rows of the published comparison.
 
     python benchmarks/note.py
 
@@ -33,7 +33,8 @@ from tune_kmixup.analysis.stats import t_interval
 
 ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "docs" / "results" / "comparison"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results" / "README.md")
+NOTES = (ROOT / "README.md", ROOT / "docs" / "results" / "README.md")
+PAGES = (*NOTES, ROOT / "docs" / "results" / "details.md")
 METHODS = ["mixup", "kmixup"]
 REPEAT = ["task", "outer_split", "method"]
 NEAR = 1.25  # perturbations that differ by a larger factor are not compared
