@@ -93,6 +93,27 @@ def verdicts(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
+def means(runs: Runs) -> pd.DataFrame:
+    """Mean gains over data sets in % of ERM's error, by three estimators, and the interval for one more data set."""
+    records = []
+    for pair, over in cross_task.compared_gains(runs.final).items():
+        if pair not in gains.COMPARED[:2]:
+            continue
+        record = {"gain, % of ERM's error": comparison_label(*pair)}
+        estimators = {
+            "the mean that decides": over.mean,
+            "plain": over.plain_mean,
+            "random effects": over.weighted_mean,
+        }
+        for name, estimate in estimators.items():
+            found = estimate()
+            record[name] = f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+        low, high = over.prediction()
+        record["one more data set"] = f"{100 * low:+.1f} to {100 * high:+.1f}"
+        records.append(record)
+    return pd.DataFrame(records)
+
+
 def with_perturbation(runs: Runs) -> pd.DataFrame:
     """The rows, with perturbations as a share of the mean squared distance of two rows of two batches.
 
@@ -148,8 +169,8 @@ def selected(runs: Runs) -> pd.DataFrame:
 
 
 def trained_on(runs: Runs) -> pd.DataFrame:
-    """Steps, pairs of two classes, and the loss of the last epoch on mixed rows."""
-    return medians(
+    """Steps, pairs of two classes, the loss of the last epoch on mixed rows, and seconds of all runs."""
+    table = medians(
         runs,
         {
             "steps": ("steps", "erm", 1),
@@ -160,6 +181,11 @@ def trained_on(runs: Runs) -> pd.DataFrame:
             "k-mixup": ("train_loss", "kmixup", 1),
         },
     )
+    seconds = runs.rows.groupby(["task", "method"])["seconds"].median().unstack()
+    table["time of a run, k-mixup over ERM"] = [
+        f"{value:.1f}" for value in (seconds["kmixup"] / seconds["erm"])[table["task"]]
+    ]
+    return table
 
 
 def at_equal_perturbation(runs: Runs) -> pd.DataFrame:
@@ -243,8 +269,9 @@ def by_learning_rate(runs: Runs) -> pd.DataFrame:
 
 
 def under_shift(runs: Runs) -> pd.DataFrame:
-    """Gains in the mean test error under Gaussian noise, and after a step of FGSM."""
+    """Gains in the mean test error under Gaussian noise, after a step of FGSM, and of k-mixup under all of these."""
     columns = {kind: [name for name in runs.final if name.startswith(f"test_error_{kind}_")] for kind in SHIFTS}
+    columns["all"] = [name for names in columns.values() for name in names]
     means = {f"test_error_{kind}": runs.final[names].mean(axis=1, skipna=False) for kind, names in columns.items()}
     final, records = runs.final.assign(**means), []
     for task in gains.tasks(final):
@@ -253,6 +280,9 @@ def under_shift(runs: Runs) -> pd.DataFrame:
             for pair in gains.COMPARED[:2]:
                 gain = gains.gain(final, task, *pair, metric=f"test_error_{kind}")
                 record[f"{name}: {comparison_label(*pair)}"] = format_gain(gain)
+        record["all: k-mixup over mixup"] = format_gain(
+            gains.gain(final, task, "kmixup", "mixup", metric="test_error_all")
+        )
         records.append(record)
     return pd.DataFrame([record for record in records if any(list(record.values())[1:])])
 
@@ -260,6 +290,7 @@ def under_shift(runs: Runs) -> pd.DataFrame:
 TABLES: dict[str, Callable[[Runs], pd.DataFrame]] = {
     "known": known,
     "headline": headline,
+    "means": means,
     "verdicts": verdicts,
     "selected": selected,
     "trained on": trained_on,
