@@ -102,7 +102,7 @@ def test_rungs_that_tell_nothing_keep_the_best_as_often_as_any() -> None:
     assert means["regret without asha"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_benchmark_of_asha_trains_only_what_its_file_lacks(tmp_path: Path) -> None:
     out = tmp_path / "asha.jsonl"
     command = ("benchmarks/asha.py", "--quick", "--out", str(out))

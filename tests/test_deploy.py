@@ -149,7 +149,13 @@ def job_file() -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("read", [cluster_file, job_file], ids=["cluster.yaml", "rayjob.yaml"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(cluster_file, marks=pytest.mark.thorough, id="cluster.yaml"),
+        pytest.param(job_file, id="rayjob.yaml"),
+    ],
+)
 def test_the_launch_of_a_file_runs_on_the_cluster_of_the_file(
     read: Callable[[], tuple[dict[str, Any], str]], tmp_path: Path
 ) -> None:

@@ -67,19 +67,21 @@ def without_machine(run: RunDir) -> dict[tuple[object, ...], Row]:
 
 
 def test_a_cluster_gives_what_one_machine_gives_and_runs_the_code_of_the_launch(
-    cluster: Cluster, alone: RunDir, tmp_path: Path
+    cluster: Cluster, tmp_path: Path
 ) -> None:
     """The launch comes from a copy of the source that no node has on its path."""
+    short = [*SUITE, "--epochs", "20"]  # the last one counts
+    run_cli(*short, "--out", tmp_path / "alone")
     cluster.add_node(num_cpus=1)
     for package in ("tune_kmixup", "search_spaces"):
         shutil.copytree(ROOT / package, tmp_path / "copy" / package, ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "copy" / "tune_kmixup" / "data" / "synthetic.py").open("a") as file:
         file.write("\n# another version\n")
-    launch = command(*SUITE, "--address", cluster.address, "--out", tmp_path / "run")
+    launch = command(*short, "--address", cluster.address, "--out", tmp_path / "run")
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "copy")}
     done = subprocess.run(launch, cwd=tmp_path / "copy", env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    ours, theirs = RunDir(tmp_path / "run"), alone
+    ours, theirs = RunDir(tmp_path / "run"), RunDir(tmp_path / "alone")
     assert without_machine(ours) == without_machine(theirs)
     versions = [{row.code for row in reproducible(run).values()} for run in (ours, theirs)]
     assert len(versions[0]) == len(versions[1]) == 1 and versions[0] != versions[1]

@@ -147,7 +147,7 @@ def test_a_launch_hears_of_a_cluster_that_is_lost_and_not_of_one_that_comes_back
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+@pytest.mark.parametrize("victim", ["raylet", pytest.param("gcs_server", marks=pytest.mark.thorough)])
 def test_a_ray_that_dies_ends_the_launch_in_a_line(victim: str, tmp_path: Path) -> None:
     out = tmp_path / "my run"
     process = begun(out)
