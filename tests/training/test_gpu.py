@@ -2,7 +2,7 @@
 
 Where torch, NumPy, SciPy and pandas alone are installed:
 
-    python -m pytest --noconftest tests/training/test_gpu.py
+    python -m pytest --noconftest -m "" tests/training/test_gpu.py
 """
 
 from collections.abc import Iterator
@@ -87,6 +87,7 @@ def numbers(row: Any) -> list[float]:
     return [row.train_loss, row.val_nll, row.test_nll]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_goes_on_where_it_was_interrupted(
     device: str, method: str, exact: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -101,6 +102,7 @@ def test_a_run_goes_on_where_it_was_interrupted(
     assert numbers(resumed) == pytest.approx(numbers(whole), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["mlp", "lenet", QUICK.resnet])
 def test_seeds_trained_together_end_as_those_trained_alone(device: str, architecture: str, exact: None) -> None:
     task, data = small(device, architecture)
