@@ -24,6 +24,7 @@ from tune_kmixup.mixing.pairing import Cost, pair_runs
 from tune_kmixup.training.batches import batches, chunks, make_chunk
 from tune_kmixup.training.loop import Training
 
+torch.set_num_threads(1)  # as conftest.py does, which is not read there
 METHODS = {"erm": {}, "mixup": {"alpha": 1.0}, "kmixup": {"alpha": 1.0, "k": 8}}
 
 
