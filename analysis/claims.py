@@ -124,11 +124,16 @@ def judge(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
         The verdicts; none for a claim whose methods or metrics no task of its family has.
     """
     found = judge_claims(rows, claims, claims.endpoint, ("1", "2", "3"))
-    columns = [c for c in rows.columns if c.startswith(("test_error_noise_", "test_error_fgsm_"))]
-    if columns and rows[columns].notna().to_numpy().any():
-        shifted = rows.assign(**{SHIFTED: rows[columns].mean(axis=1, skipna=False)})
+    shifted = with_shifted(rows)
+    if shifted[SHIFTED].notna().any():
         found += judge_claims(shifted, claims, SHIFTED, ("4.1", "4.2"))
     return found
+
+
+def with_shifted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the endpoint of claim 4: the mean error under noise and FGSM, in the column `SHIFTED`."""
+    columns = [c for c in rows.columns if c.startswith(("test_error_noise_", "test_error_fgsm_"))]
+    return rows.assign(**{SHIFTED: rows[columns].mean(axis=1, skipna=False)})
 
 
 def judge_claims(rows: pd.DataFrame, claims: Claims, metric: str, numbers: Sequence[str]) -> list[Verdict]:

@@ -10,54 +10,78 @@
 # comparison/, which git ignores. A finished launch leaves its rows and its suite in docs/results/comparison/<name>:
 # commit them.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-root=$PWD/comparison
-results=$PWD/docs/results/comparison
-DATA_DIR=${DATA_DIR:+$(realpath "$DATA_DIR")}
-uv=$PWD/.venv/bin/uv
-python=$PWD/.venv/bin/python
-repository=$PWD
+shopt -s inherit_errexit
 
-install_suite() { # a commit
-    if [ ! -e "$root/env-$1/bin/tune-kmixup" ]; then
-        rm -rf "$root/source"
-        mkdir -p "$root/source"
-        git -C "$repository" archive "$1" | tar -x -C "$root/source"
-        "$uv" build --quiet --wheel --out-dir "$root/source/dist" "$root/source"
-        "$uv" venv --quiet --clear --seed --python "$python" "$root/env-$1"
-        "$uv" pip install --quiet --compile-bytecode --python "$root/env-$1/bin/python" \
-            --constraints "$root/source/constraints.txt" "$root"/source/dist/*.whl
+# Installs the suite of a commit. The file `complete` comes last, so that a stopped installation is made anew.
+install_suite() {
+    local environment=$root/env-$1 source=$root/source-$1
+    if [ -e "$environment/complete" ]; then
+        return
     fi
+    rm -rf "$source"
+    mkdir -p "$source"
+    git -C "$repository" archive "$1" | tar -x -C "$source"
+    "$uv" build --quiet --wheel --out-dir "$source/dist" "$source"
+    "$uv" venv --quiet --clear --seed --python "$repository/.venv/bin/python" "$environment"
+    "$uv" pip install --quiet --compile-bytecode --python "$environment/bin/python" \
+        --constraints "$source/constraints.txt" "$source"/dist/*.whl
+    rm -rf "$source"
+    touch "$environment/complete"
 }
 
-install_suite "$(cat "$results/commit")"
-mkdir -p "$root/runs"
-cd "$root" # so that Python finds the wheel, not the source
-names=${NAMES:-$("env-$(cat "$results/commit")/bin/python" -c 'from search_spaces.comparison import COMPARISON, SENSITIVITY
-print(*COMPARISON, *SENSITIVITY)')}
-for name in $names; do
-    if [ -e "$results/$name/results.parquet" ]; then
-        continue
+# Copies a file whole or not at all.
+put() {
+    cp "$1" "$2.part"
+    mv "$2.part" "$2"
+}
+
+all_launches() {
+    install_suite "$(cat "$results/commit")" >&2
+    "$root/env-$(cat "$results/commit")/bin/python" -c 'from search_spaces.comparison import COMPARISON, SENSITIVITY
+print(*COMPARISON, *SENSITIVITY)'
+}
+
+carry_on() { # the name of a launch
+    if [ ! -s "runs/$1.commit" ]; then
+        if [ -e "runs/$1/suite.json" ]; then
+            echo "$root/runs/$1 was begun with an unknown commit: write it into $root/runs/$1.commit." >&2
+            exit 2
+        fi
+        put "$results/commit" "runs/$1.commit"
     fi
-    if [ ! -e "runs/$name.commit" ]; then
-        cp "$results/commit" "runs/$name.commit"
-    fi
-    commit=$(cat "runs/$name.commit")
+    local commit
+    commit=$(cat "runs/$1.commit")
     install_suite "$commit"
-    bin=$root/env-$commit/bin
-    # Seeds together are faster for small networks, one by one for LeNet and residual networks on a CPU
-    # (docs/performance.md). Not measured anew, so that every repeat is computed in the same way on every machine.
-    case $name in
-    *lenet | *resnet) batch=off ;;
-    *) batch=on ;;
-    esac
-    if [ -e "runs/$name/suite.json" ]; then
-        "$bin/tune-kmixup" resume "runs/$name" --batch-seeds $batch ${DATA_DIR:+--data-dir "$DATA_DIR"}
+    local suite=$root/env-$commit/bin/tune-kmixup
+    if [ -e "runs/$1/suite.json" ]; then
+        "$suite" resume "runs/$1" ${DATA_DIR:+--data-dir "$DATA_DIR"}
     else
-        "$bin/tune-kmixup" launch "$name" --out "runs/$name" --batch-seeds $batch ${DATA_DIR:+--data-dir "$DATA_DIR"}
+        "$suite" launch "$1" --out "runs/$1" ${DATA_DIR:+--data-dir "$DATA_DIR"}
     fi
-    rm -rf "reports/$name"
-    "$bin/tune-kmixup" report "runs/$name" --format csv --out "reports/$name"
-    mkdir -p "$results/$name"
-    cp "reports/$name/launches.json" "reports/$name/results.parquet" "$results/$name/" # the rows last
-done
+    rm -rf "reports/$1"
+    "$suite" report "runs/$1" --format csv --out "reports/$1"
+    mkdir -p "$results/$1"
+    put "reports/$1/launches.json" "$results/$1/launches.json"
+    put "reports/$1/results.parquet" "$results/$1/results.parquet" # the last: it says that the launch is finished
+}
+
+main() { # read whole before it runs, so that the file may change meanwhile
+    cd "$(dirname "$0")/.."
+    repository=$PWD
+    root=$PWD/comparison
+    results=$PWD/docs/results/comparison
+    uv=$PWD/.venv/bin/uv
+    DATA_DIR=${DATA_DIR:+$(realpath "$DATA_DIR")}
+    mkdir -p "$root/runs"
+    cd "$root" # so that Python finds the wheel, not the source
+    local name names
+    names=${NAMES:-$(all_launches)}
+    for name in $names; do
+        if [ ! -e "$results/$name/results.parquet" ]; then
+            carry_on "$name"
+        fi
+    done
+}
+
+main
+exit

@@ -41,7 +41,7 @@ from functools import cache, partial
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the suite need not be installed
 
@@ -52,7 +52,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import advance, print_header, print_row, ratio, time_arms
 from search_spaces.tasks import TASKS
-from tune_kmixup.core.config import Recipe, Task, Trial
+from tune_kmixup.core.config import Precision, Recipe, Task, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.augment import AUGMENTATIONS
@@ -70,12 +70,17 @@ from tune_kmixup.training.record import prepare_evaluation, steps_per_epoch
 from tune_kmixup.training.state import TrainingState, initial_state
 from tune_kmixup.tuning.gpu_sharing import MEMORY_MARGIN
 
-Precision = Literal["float32", "bfloat16"]  # of the forward pass
-
 FOREVER = 1_000_000  # epochs
 MIXUP = {"alpha": 1.0}
 REFERENCE = "ERM as the suite trains it"
 HAS_SCIPY = find_spec("scipy") is not None
+
+# Architecture -> the task that has its recipe, and the shape of its inputs. Others are trained as on CIFAR-10.
+SOURCES: dict[str, tuple[str, tuple[int, ...]]] = {
+    "mlp": ("breast_cancer/mlp", (30,)),
+    "lenet": ("mnist-2000/lenet", (1, 28, 28)),
+}
+CIFAR: tuple[str, tuple[int, ...]] = ("cifar10/preact_resnet18", (3, 32, 32))
 
 Result = Mapping[str, list[float]]  # arm -> seconds per step, one per round; or another quantity of the piece
 Parts = Mapping[str, Callable[[], Result]]  # name -> what measures it
@@ -138,7 +143,7 @@ QUICK = Sizes(
     test_rows=16,
     ks=(1, 2, 8),
     seeds=(1, 2),
-    shared=("lenet",),
+    shared=("lenet", "small_resnet"),
     processes=(1, 2),
     trials=(("lenet", 2),),
     workers=1,
@@ -157,7 +162,7 @@ class Setting:
         quick: whether the sizes are tiny.
         data_dir: folder that may hold CIFAR-10; None: random data.
         out: folder of the JSON files.
-        epochs: of the whole training; None takes those of the sizes.
+        epochs: of the piece `train`; None takes those of the sizes or the task.
     """
 
     device: str
@@ -221,20 +226,23 @@ def random_part(shape: tuple[int, ...], rows: int) -> Part:
     return Part(x, torch.arange(rows) % 10)
 
 
+def task_of(setting: Setting, architecture: str) -> Task:
+    """An architecture with the suite's recipe."""
+    name, _ = SOURCES.get(architecture, CIFAR)
+    recipe = TASKS[name][0].recipe
+    recipe = replace(recipe, batch_size=setting.sizes.batch_size or recipe.batch_size)
+    return Task(name.partition("/")[0], architecture, recipe, outer_split=0)
+
+
 def task_and_data(setting: Setting, architecture: str) -> tuple[Task, Data]:
     """An architecture with the suite's recipe, and its data on the device. Validation rows are the test rows."""
-    sizes = setting.sizes
-    name, shape = {"mlp": ("breast_cancer/mlp", (30,)), "lenet": ("mnist-2000/lenet", (1, 28, 28))}.get(
-        architecture, ("cifar10/preact_resnet18", (3, 32, 32))
-    )
-    if shape == (3, 32, 32):
+    task, sizes, (_, shape) = task_of(setting, architecture), setting.sizes, SOURCES.get(architecture, CIFAR)
+    if shape == CIFAR[1]:
         parts = cifar(setting.data_dir, sizes.train_rows, sizes.test_rows)
     else:
         parts = random_part(shape, min(2000, sizes.train_rows)), random_part(shape, sizes.test_rows)
-    recipe = replace(TASKS[name][0].recipe, batch_size=sizes.batch_size or TASKS[name][0].recipe.batch_size)
     train, test = (Part(*(tensor.to(setting.device) for tensor in part)) for part in parts)
-    data = Data(train, test, test, 10, shape, *transforms(train.x), AUGMENTATIONS[recipe.augment])
-    return Task(name.partition("/")[0], architecture, recipe, outer_split=0), data
+    return task, Data(train, test, test, 10, shape, *transforms(train.x), AUGMENTATIONS[task.recipe.augment])
 
 
 def transforms(x: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
@@ -478,7 +486,7 @@ def share_parts(setting: Setting) -> Parts:
     """A network as the suite trains it, and in float32 if that is another precision."""
     parts = {}
     for name in setting.sizes.shared:
-        precision = task_and_data(setting, name)[0].recipe.precision
+        precision = task_of(setting, name).recipe.precision
         parts[name] = partial(measure_shares, setting, name, precision)
         if precision != "float32":
             parts[f"{name}, float32"] = partial(measure_shares, setting, name, "float32")
@@ -674,6 +682,13 @@ def report(folder: Path) -> None:
             print(f"### {piece.title}\n\nNot measured.\n")
 
 
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -684,7 +699,8 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu only with --quick")
         command.add_argument("--quick", action="store_true", help="tiny sizes")
         command.add_argument("--minutes", type=float, default=8.0, help="begin no part that would end later")
-        command.add_argument("--epochs", type=int, help="of train, with its schedule; default: those of the suite")
+        if name == "train":
+            command.add_argument("--epochs", type=positive, help="with the schedule of so many; default: the suite's")
     commands.add_parser("report", help="the tables of all pieces").add_argument("out", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -696,7 +712,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device=cuda finds no GPU: try the pieces with --device cpu --quick.")
         else:
-            setting = Setting(options.device, options.quick, options.data_dir, options.out, options.epochs)
+            epochs = getattr(options, "epochs", None)
+            setting = Setting(options.device, options.quick, options.data_dir, options.out, epochs)
             run(options.command, setting, options.minutes)
     except BadInput as problem:
         print(problem, file=sys.stderr)

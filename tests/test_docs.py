@@ -185,7 +185,7 @@ def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
     """The number of tasks, the mean gains, p-values, and what was expected of each task."""
     compared = note.finished()
     tasks = gains.tasks(compared.final)
-    for page in note.NOTES:
+    for page in note.WITH_CONCLUSIONS:
         text = prose(page)
         assert f"{len(tasks)} of {len(COMPARISON)} tasks are finished" in text
         for sentence in conclusions.answer(compared)[:2]:

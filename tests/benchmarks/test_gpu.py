@@ -43,7 +43,7 @@ def made_up_cifar(tmp_path: Path) -> Path:
         ("seeds", ["mlp", "lenet", "small_resnet"], ["1", "2"]),
         pytest.param("memory", ["lenet, 2"], ["launch", "trial"], marks=pytest.mark.slow),
         ("epoch", ["epoch"], ["on the GPU", "DataLoader"]),
-        pytest.param("shares", ["lenet"], ["1", "2"], marks=pytest.mark.slow),
+        pytest.param("shares", ["lenet", "small_resnet", "small_resnet, float32"], ["1", "2"], marks=pytest.mark.slow),
     ],
 )
 def test_a_piece_measures_each_part_once(

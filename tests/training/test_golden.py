@@ -24,7 +24,8 @@ TOLERANCE = 1e-3  # relative: sums are rounded differently on other processors a
 
 
 def case_name(case: dict[str, Any]) -> str:
-    return f"{case['task']} {case['method']} {'batched' if case['batched'] else 'in turn'}"
+    network = [case["architecture"]] if "architecture" in case else []
+    return " ".join([case["task"], *network, case["method"], "batched" if case["batched"] else "in turn"])
 
 
 @pytest.fixture
@@ -50,7 +51,8 @@ def test_the_numbers_are_those_of_this_version(recording: bool) -> None:
 def train(case: dict[str, Any]) -> list[Row]:
     base, _, split = case["task"].partition("@")
     task = TASKS[base][int(split)]
-    task = replace(task, train_size=case.get("train_size"), recipe=replace(task.recipe, **case["recipe"]))
+    architecture, recipe = case.get("architecture", task.architecture), replace(task.recipe, **case["recipe"])
+    task = replace(task, architecture=architecture, train_size=case.get("train_size"), recipe=recipe)
     study = f"{task.name}/{case['method']}"
     trial = Trial(study, 0, "final", case["values"], tuple(case["seeds"]), batched=case["batched"])
     return train_to_end(task, trial, prepare(task, Path("nowhere"), test=True))

@@ -35,8 +35,10 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def exact() -> Iterator[None]:
-    """cuDNN without algorithms that add in another order every time, or that round to 10 bits."""
-    with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+    """cuDNN, without algorithms that add in another order every time, or that round to 10 bits."""
+    with torch.backends.cudnn.flags(
+        enabled=True, deterministic=True, allow_tf32=False
+    ):  # `enabled` is False by default
         yield
 
 
@@ -97,9 +99,11 @@ def test_a_run_goes_on_where_it_was_interrupted(
     task, data = small(device, QUICK.resnet)
     trial = Trial(f"{task.name}/{method}", 0, "final", METHODS[method], (0,))
     (whole,) = finish(Training(task, trial, data))
-    for steps in (3, 3):
-        interrupt(Training(task, trial, data, checkpoint_path=tmp_path / "state"), steps)
-    (resumed,) = finish(Training(task, trial, data, checkpoint_path=tmp_path / "state"))
+    for _ in range(2):
+        interrupt(Training(task, trial, data, checkpoint_path=tmp_path / "state"), 3)  # its beginning and two steps
+    training = Training(task, trial, data, checkpoint_path=tmp_path / "state")
+    assert training.saved_state and training.saved_state["plain"]["step"] == 4, "it goes on, and does not begin anew"
+    (resumed,) = finish(training)
     assert numbers(resumed) == pytest.approx(numbers(whole), rel=1e-6)
 
 

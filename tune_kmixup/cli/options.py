@@ -334,7 +334,7 @@ class TrialOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How trials are run. It changes no result, except that batched seeds change rounding."""
+    """How trials are run. What may change a result is in `Resources`."""
 
     panel: ClassVar = "Running"
 

@@ -21,6 +21,8 @@ from tune_kmixup.core.source import Source
 from tune_kmixup.core.space import point_count
 
 Phase = Literal["search", "shortlist", "final"]
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bfloat16"]  # of the forward pass
 Sampler = Literal["tpe", "random", "qmc", "gp", "grid"]
 Scheduler = Literal["none", "asha"]
 SelectBy = Literal["error", "nll", "balanced_error"]  # names of columns, without `val_`
@@ -62,7 +64,7 @@ class Recipe:
     momentum: float = 0.9
     warmup_epochs: int = 0
     augment: Literal["none", "crop_flip", "shift_gain"] = "none"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     cost: Literal["sqeuclidean", "euclidean"] = "sqeuclidean"
     source: str = ""
 

@@ -2,6 +2,6 @@
 
 # Raise it by hand when a change alters results beyond rounding: another initialisation, order of draws, loss, schedule,
 # split, standardisation or metric. Runs of two versions are never compared or continued as one experiment. Leave it
-# when only the rounding of sums changes, or nothing that training reads. tests/training/test_golden.py holds it: where
-# its numbers change, raise NUMERICS and record them anew.
+# when only the rounding of sums changes, or nothing that training reads. tests/training/test_golden.py holds it
+# for the networks that it trains: where its numbers change, raise NUMERICS and record them anew.
 NUMERICS = 2

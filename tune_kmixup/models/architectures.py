@@ -72,12 +72,13 @@ def lenet(shape: Shape, classes: int) -> nn.Module:
 
 
 class PreActBlock(nn.Module):
-    """BatchNorm-ReLU-conv twice, plus the input. If the shape changes, the input first passes a 1x1 convolution.
+    """BatchNorm-ReLU-conv twice, plus the input.
 
-    That convolution acts on the activated input, that is after BatchNorm and ReLU. Where the shape stays, there are two
-    variants. He et al. 2016, Identity Mappings in Deep Residual Networks, figure 1 (b), add the input as it is, so
-    values grow from block to block, and the network has to end with BatchNorm. The mixup authors' code
-    (facebookresearch/mixup-cifar10, models/resnet.py) adds the activated input there too.
+    Where the shape changes, the activated input (after the first BatchNorm and ReLU) is added, through a 1x1
+    convolution. Where it stays, there are two variants. He et al. 2016, Identity Mappings in Deep Residual Networks,
+    figure 1 (b), add the input before BatchNorm and ReLU. Values then grow from block to block, so the network has to
+    end with BatchNorm. The mixup authors' code (facebookresearch/mixup-cifar10, models/resnet.py) adds the activated
+    input there too.
 
     Args:
         channels: channels of the input.
@@ -96,9 +97,9 @@ class PreActBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         activated = F.relu(self.norm1(x))
-        unchanged = activated if self.add_activated else x
-        identity = unchanged if self.shortcut is None else self.shortcut(activated)
-        out: Tensor = self.conv2(F.relu(self.norm2(self.conv1(activated)))) + identity
+        same_shape = activated if self.add_activated else x
+        added = same_shape if self.shortcut is None else self.shortcut(activated)
+        out: Tensor = self.conv2(F.relu(self.norm2(self.conv1(activated)))) + added
         return out
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from tune_kmixup.core.checks import MOST, check_range
+from tune_kmixup.core.config import Device
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import plural
 
@@ -13,7 +14,10 @@ BatchSeeds = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True)
 class Resources:
-    """The resources that trials run on. No field changes a result, except that `batch_seeds` changes rounding.
+    """The resources that trials run on.
+
+    No field changes a result beyond rounding, except `gpus_per_trial`: recipes in bfloat16 use it on a GPU alone.
+    `batch_seeds`, and on `auto` the device, change the rounding.
 
     Attributes:
         address: address of a Ray cluster; None starts Ray on this machine.
@@ -66,7 +70,7 @@ class Resources:
         return max(1, int(self.cpus_per_trial))
 
     @property
-    def device(self) -> Literal["cpu", "cuda"]:
+    def device(self) -> Device:
         """`cuda` if a trial uses a GPU, else `cpu`."""
         return "cuda" if self.gpus_per_trial else "cpu"
 
