@@ -31,6 +31,7 @@ COSTS: dict[str, float] = {
     "mnist-500-noise0.2/mlp": 0.58,  # comparison/comparison-mnist-500-noise0.2-mlp
     "mnist-500-noise0.4/mlp": 0.66,  # comparison/comparison-mnist-500-noise0.4-mlp
     "mnist-1000/mlp": 1.6,  # comparison/comparison-mnist-1000-mlp
+    "mnist-2000/mlp": 3.9,  # comparison/comparison-mnist-2000-mlp
     "mnist/lenet": 9.3,  # data.md
     "mnist-2000/lenet": 4.2,  # cpu-tuned
     "fashion_mnist-500/mlp": 0.82,  # comparison/comparison-fashion-mnist-500-mlp
