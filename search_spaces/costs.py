@@ -38,7 +38,7 @@ COSTS: dict[str, float] = {
     "fashion_mnist/lenet": 43,  # data.md
     "fashion_mnist-2000/lenet": 4.5,  # cpu-tuned
     "cifar10-2000/lenet": 53,  # data.md
-    "cifar10-2000/small_resnet": 160,  # data.md
+    "cifar10-2000/small_resnet": 110,  # data.md
     "spoken_digits/lenet": 20,  # cpu
     "spoken_digits_speakers/lenet": 22,  # data.md
 }
