@@ -19,7 +19,8 @@ from tune_kmixup.analysis.load import read_launches
 from tune_kmixup.planning.costs import task_seconds
 
 DOCS = Path(__file__).parent.parent / "docs"
-DATA_ROW = re.compile(r"\| (\S+) \|.*\| ([\d.]+)(?: of CPU)? \|")  # of the table of tasks in docs/data.md
+# Of the table of tasks in docs/data.md; the last column is the time, where it was measured.
+DATA_ROW = re.compile(r"^\| (\S+) \|.*\| ([\d.]+)(?: of CPU)? \|$", re.MULTILINE)
 
 
 def published_costs(folder: Path) -> dict[str, float]:
