@@ -234,6 +234,10 @@ def task_of(setting: Setting, architecture: str) -> Task:
     return Task(name.partition("/")[0], architecture, recipe, outer_split=0)
 
 
+def with_precision(task: Task, precision: Precision) -> Task:
+    return replace(task, recipe=replace(task.recipe, precision=precision))
+
+
 def task_and_data(setting: Setting, architecture: str) -> tuple[Task, Data]:
     """An architecture with the suite's recipe, and its data on the device. Validation rows are the test rows."""
     task, sizes, (_, shape) = task_of(setting, architecture), setting.sizes, SOURCES.get(architecture, CIFAR)
@@ -324,7 +328,7 @@ def step_parts(setting: Setting) -> Parts:
 def measure_steps(setting: Setting, way: Way, ks: tuple[int, ...]) -> Result:
     """Seconds per step. The reference is in every part. In the first one it is there twice, which shows the noise."""
     task, data = task_and_data(setting, setting.sizes.resnet)
-    changed = replace(task, recipe=replace(task.recipe, precision=way.precision))
+    changed = with_precision(task, way.precision)
     runs = {
         "floor": network_steps(changed, data, way.change),
         REFERENCE: suite_steps(task, data, {}),
@@ -527,7 +531,7 @@ def train_on_demand(setting: Setting, architecture: str, precision: Precision, p
     """One process: trains as many steps of mixup as it is told to, again and again."""
     torch.set_num_threads(1)
     task, data = task_and_data(setting, architecture)
-    training = suite_steps(replace(task, recipe=replace(task.recipe, precision=precision)), data, MIXUP)
+    training = suite_steps(with_precision(task, precision), data, MIXUP)
     while True:
         advance(training, pipe.recv())
         pipe.send(None)

@@ -19,6 +19,7 @@ import pandas as pd
 from search_spaces.comparison import COMPARISON
 from search_spaces.tasks import TASKS
 from tune_kmixup.analysis import claims, cross_task, gains, search_budget
+from tune_kmixup.analysis.evidence import LEVEL
 from tune_kmixup.analysis.load import Runs, load
 from tune_kmixup.analysis.report import conclusions, figures, style, tables
 from tune_kmixup.analysis.report.formats import (
@@ -94,24 +95,9 @@ def verdicts(runs: Runs) -> pd.DataFrame:
 
 
 def mean_gains(runs: Runs) -> pd.DataFrame:
-    """Mean gains over data sets in % of ERM's error, by three estimators, and the interval for one more data set."""
-    records = []
-    for pair, over in cross_task.compared_gains(runs.final).items():
-        if pair not in gains.COMPARED[:2]:
-            continue
-        record = {"gain, % of ERM's error": comparison_label(*pair)}
-        estimators = {
-            "the mean that decides": over.mean,
-            "plain": over.plain_mean,
-            "random effects": over.weighted_mean,
-        }
-        for name, estimate in estimators.items():
-            found = estimate()
-            record[name] = f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-        low, high = over.prediction()
-        record["one more data set"] = f"{100 * low:+.1f} to {100 * high:+.1f}"
-        records.append(record)
-    return pd.DataFrame(records)
+    """The report's table of the mean gains over data sets."""
+    over = cross_task.compared_gains(runs.final)
+    return tables.over_data_sets(runs.final, {pair: over[pair] for pair in gains.COMPARED[:2]}, runs.claims, LEVEL)
 
 
 def with_perturbation(runs: Runs) -> pd.DataFrame:
