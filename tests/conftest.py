@@ -41,3 +41,9 @@ def ray_address() -> Iterator[str]:
 
     with a_cluster() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def on_ray(ray_address: str) -> list[str]:
+    """On the Ray that the tests share, with one worker: a further one takes longer to start than it saves."""
+    return ["--address", ray_address, "--max-concurrent", "1"]

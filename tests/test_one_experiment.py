@@ -27,12 +27,6 @@ Launch = Callable[..., RunDir]
 
 
 @pytest.fixture
-def on_ray(ray_address: str) -> list[str]:
-    """On the Ray that the tests share, with one worker: a further one takes longer to start than it saves."""
-    return ["--address", ray_address, "--max-concurrent", "1"]
-
-
-@pytest.fixture
 def launch(on_ray: list[str], tmp_path: Path) -> Launch:
     """Launches into a folder of this name, and returns the run directory."""
 
@@ -75,6 +69,7 @@ def test_labels_or_a_network_that_change_between_launch_and_resume(
     assert before.items() < reproducible(run).items()
 
 
+@pytest.mark.thorough  # tests/analysis/test_one_experiment.py has the same with rows that nothing trained
 def test_another_recipe_and_another_configuration_under_one_number_in_a_report(launch: Launch, tmp_path: Path) -> None:
     erm = launch("erm", "iris/mlp@0", "--method", "erm", "--epochs", "1").path
     mixup = launch("mixup", "iris/mlp@0", "--method", "mixup", "--epochs", "6").path

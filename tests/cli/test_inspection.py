@@ -167,10 +167,10 @@ def test_what_is_surely_wrong_is_refused_before_anything_is_written(
 
 
 @pytest.mark.slow
-def test_a_newcomer_launches_a_csv_resumes_and_reports(ray_address: str, tmp_path: Path) -> None:
+def test_a_newcomer_launches_a_csv_resumes_and_reports(on_ray: list[str], tmp_path: Path) -> None:
     path, run = write_table(tmp_path / "telco.csv"), RunDir(tmp_path / "run")
     budget = ["--method=erm", "--method=kmixup", "--trials=1", "--shortlist=1", "--final-seeds=1", "--epochs=2"]
-    ray = ("--address", ray_address, "--batch-seeds", "off", "--max-concurrent", "1")
+    ray = (*on_ray, "--batch-seeds", "off")
     printed = run_cli_in_process("launch", "telco.csv", "--label", "Churn", *budget, *ray, "--out", "run")
     assert "network: mlp" in printed and "Done: every run" in printed
     assert [source.name for source in run.suite().identity.sources] == ["telco"]
@@ -188,7 +188,7 @@ def test_a_newcomer_launches_a_csv_resumes_and_reports(ray_address: str, tmp_pat
 
 
 @pytest.mark.thorough
-def test_a_newcomer_launches_an_npz_of_medmnist_and_a_folder_of_recordings(ray_address: str, tmp_path: Path) -> None:
+def test_a_newcomer_launches_an_npz_of_medmnist_and_a_folder_of_recordings(on_ray: list[str], tmp_path: Path) -> None:
     rng, run = np.random.default_rng(0), RunDir(tmp_path / "run")
     held = {}
     for part in ("train", "val", "test"):
@@ -200,7 +200,7 @@ def test_a_newcomer_launches_an_npz_of_medmnist_and_a_folder_of_recordings(ray_a
         path.parent.mkdir(parents=True, exist_ok=True)
         wavfile.write(path, 4000, rng.integers(-999, 999, 800).astype(np.int16))
     budget = ["--method=erm", "--trials=1", "--shortlist=1", "--final-seeds=1", "--epochs=1", "--repeats=1"]
-    ray = ("--address", ray_address, "--batch-seeds", "off", "--max-concurrent", "1")
+    ray = (*on_ray, "--batch-seeds", "off")
     printed = run_cli_in_process("launch", "blood.npz", "words", *budget, *ray, "--out", "run")
     assert "train_images images N x H x W x C, uint8; train_labels int64 N x 1" in " ".join(printed.split())
     assert "data: 40 recordings, 4,000 Hz, 0.2 s" in printed and "Done: every run" in printed

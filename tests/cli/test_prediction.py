@@ -160,7 +160,7 @@ def test_of_several_tasks_one_is_to_be_named_in_a_store_too(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_table_is_tuned_and_new_rows_are_classified(
-    ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_ray: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the weights of the runs that the rows are about; and a directory that keeps none does not begin to."""
     monkeypatch.chdir(tmp_path)
@@ -168,7 +168,7 @@ def test_a_table_is_tuned_and_new_rows_are_classified(
     customers().drop(columns="churn").head(7).to_csv("new.csv", index=False)
     budget = ["--trials", "1", "--search-seeds", "1", "--shortlist", "1", "--final-seeds", "2", "--epochs", "2"]
     given = ["launch", "customers.csv", "--label", "churn", "--method", "erm", "--method", "mixup", *budget]
-    cluster = ["--batch-seeds", "on", "--address", ray_address, "--max-concurrent", "1"]
+    cluster = [*on_ray, "--batch-seeds", "on"]
     run_cli_in_process(*given, *cluster, "--save-models", "--out", "run")
     run_cli_in_process("resume", "run", "--final-seeds", "3", *cluster)
     run = RunDir("run")

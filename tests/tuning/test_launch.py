@@ -30,11 +30,11 @@ Cli = Callable[..., str]
 
 
 @pytest.fixture
-def cli(ray_address: str) -> Cli:
+def cli(on_ray: list[str]) -> Cli:
     """Runs a command in this process, on the Ray that the tests share."""
 
     def run(*args: str | Path, code: int = 0) -> str:
-        return run_cli_in_process(*args, "--address", ray_address, "--max-concurrent", "1", code=code)
+        return run_cli_in_process(*args, *on_ray, code=code)
 
     return run
 
@@ -232,14 +232,13 @@ TASKS["mine/mlp"] = (Task("mine", "mlp", recipe, outer_split=0),)
 
 
 @pytest.mark.slow
-def test_a_data_directory_that_vanishes_stops_what_needs_it_alone(ray_address: str, tmp_path: Path) -> None:
+def test_a_data_directory_that_vanishes_stops_what_needs_it_alone(on_ray: list[str], tmp_path: Path) -> None:
     data, run = tmp_path / "data", tmp_path / "run"
     generator = np.random.default_rng(0)
     data.mkdir()
     np.savez(data / "mine.npz", x=generator.normal(size=(150, 4)).astype("f4"), y=generator.integers(0, 3, 150))
     (tmp_path / "mine.py").write_text(VANISHES)
-    args = ["--max-concurrent", "1", "--batch-seeds", "off", "--load", tmp_path / "mine.py", "--data-dir", data]
-    args += ["--address", ray_address]
+    args = [*on_ray, "--batch-seeds", "off", "--load", tmp_path / "mine.py", "--data-dir", data]
     budget = ["--method", "erm", "--search-seeds", "1", "--final-seeds", "1", "--epochs", "2"]
     printed = run_cli_in_process("launch", "mine/mlp", "iris/mlp@0", *budget, *args, "--out", run, code=1)
     gone = f"there is no mine.npz, mine.csv or folder mine in {data}: put one there"

@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.launches import LONG, begun, command, descendants, reproducible, run_cli, title, workers
+from tests.helpers.launches import (
+    LONG,
+    begun,
+    command,
+    descendants,
+    reproducible,
+    run_cli,
+    run_cli_in_process,
+    title,
+    workers,
+)
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import DEAD_AFTER
 
@@ -21,9 +31,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+def alone(on_ray: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """What the other launches end like. It has one slot on a cluster, and they have a Ray of their own."""
     out = tmp_path_factory.mktemp("alone") / "run"
-    run_cli(*LONG, "--out", out)
+    run_cli_in_process(*LONG, *on_ray, "--out", out)
     return RunDir(out)
 
 
@@ -125,23 +136,6 @@ def test_a_worker_that_dies_is_replaced_and_goes_on_from_its_checkpoint(alone: R
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
-@pytest.mark.parametrize("name", ["search-0000.json", pytest.param("proposal-0000.json", marks=pytest.mark.thorough)])
-def test_a_garbled_result_is_named_and_a_later_launch_repairs_it(name: str, alone: RunDir, tmp_path: Path) -> None:
-    """By the advice of the message: the file alone, or all files of its configuration."""
-    out = tmp_path / "run"
-    subprocess.run(["cp", "-r", alone.path, out], check=True)
-    path = next(out.rglob(name))
-    path.write_text("[]")
-    printed = run_cli("resume", out, code=2)
-    assert f"{path.name} cannot be read" in printed
-    advice = re.search(r"delete (it|all files (\S+) of its folder) and launch again", printed)
-    assert advice
-    for file in path.parent.glob(advice[2] or path.name):
-        file.unlink()
-    run_cli("resume", out)
-    assert reproducible(RunDir(out)) == reproducible(alone)
-
-
 def refused(process: "subprocess.Popen[str]", out: Path) -> str:
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 1, printed
@@ -151,18 +145,22 @@ def refused(process: "subprocess.Popen[str]", out: Path) -> str:
 
 
 @pytest.mark.thorough
-def test_a_run_directory_that_vanishes_ends_the_launch_in_a_line(alone: RunDir, tmp_path: Path) -> None:
+def test_a_run_directory_that_vanishes_ends_the_launch_in_a_line(
+    alone: RunDir, on_ray: list[str], tmp_path: Path
+) -> None:
     out, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     process = begun(out)
     out.rename(elsewhere)
     assert "vanished" in refused(process, out)
     assert not out.exists()
     elsewhere.rename(out)
-    run_cli("resume", out)
+    run_cli_in_process("resume", out, *on_ray)
     assert reproducible(RunDir(out)) == reproducible(alone)
 
 
-def test_a_full_disk_ends_the_launch_in_a_line_and_loses_nothing(alone: RunDir, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_launch_in_a_line_and_loses_nothing(
+    alone: RunDir, on_ray: list[str], tmp_path: Path
+) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
@@ -177,7 +175,7 @@ def test_a_full_disk_ends_the_launch_in_a_line_and_loses_nothing(alone: RunDir, 
         assert "No space left" in refused(process, out)
         assert not list(out.rglob("*.part")), "what was not written whole is not left"
         (disk / "filler").unlink()
-        run_cli("resume", out)
+        run_cli_in_process("resume", out, *on_ray)
         assert reproducible(RunDir(out)) == reproducible(alone)
     finally:
         subprocess.run(["umount", disk], check=True)
