@@ -4,11 +4,12 @@
 #
 #     make results                        # all launches, with the data sets in ~/.cache/tune-kmixup
 #     make results DATA_DIR=/data NAMES="comparison-mnist-500-mlp sensitivity-val-rows"
+#     benchmarks/comparison.sh pack       # what is under way, for another machine to go on with; also while it runs
 #
 # The suite itself is a wheel of the commit in docs/results/comparison/commit, in an environment of its own, so that
 # later changes of the source stop nothing. A launch goes on with the commit that it was begun with. Runs stay in
-# comparison/, which git ignores. A finished launch leaves its rows and its suite in docs/results/comparison/<name>:
-# commit them.
+# comparison/, which git ignores. A finished launch leaves its rows and its suite in docs/results/comparison/<name>, and
+# `pack` leaves what is under way in docs/results/comparison/unfinished: commit them.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -41,7 +42,26 @@ all_launches() {
 print(*COMPARISON, *SENSITIVITY)'
 }
 
+# Packs the suite, proposals and rows of each launch under way. Checkpoints of runs in progress stay here.
+pack() {
+    local suite name
+    mkdir -p "$results/unfinished"
+    for suite in runs/*/suite.json; do
+        name=${suite#runs/}
+        name=${name%/suite.json}
+        if [ ! -e "$results/$name/results.parquet" ]; then
+            # 1: a folder got a further file meanwhile
+            tar -C runs -cJf pack.part --exclude "*.part" "$name/suite.json" "$name/studies" "$name.commit" || [ $? = 1 ]
+            put pack.part "$results/unfinished/$name.tar.xz"
+            rm pack.part
+        fi
+    done
+}
+
 carry_on() { # the name of a launch
+    if [ ! -e "runs/$1/suite.json" ] && [ -e "$results/unfinished/$1.tar.xz" ]; then
+        tar -C runs -xJf "$results/unfinished/$1.tar.xz"
+    fi
     if [ ! -s "runs/$1.commit" ]; then
         if [ -e "runs/$1/suite.json" ]; then
             echo "$root/runs/$1 was begun with an unknown commit: write it into $root/runs/$1.commit." >&2
@@ -63,6 +83,7 @@ carry_on() { # the name of a launch
     mkdir -p "$results/$1"
     put "reports/$1/launches.json" "$results/$1/launches.json"
     put "reports/$1/results.parquet" "$results/$1/results.parquet" # the last: it says that the launch is finished
+    rm -f "$results/unfinished/$1.tar.xz"
 }
 
 main() { # read whole before it runs, so that the file may change meanwhile
@@ -74,6 +95,10 @@ main() { # read whole before it runs, so that the file may change meanwhile
     DATA_DIR=${DATA_DIR:+$(realpath "$DATA_DIR")}
     mkdir -p "$root/runs"
     cd "$root" # so that Python finds the wheel, not the source
+    if [ "${1:-}" = pack ]; then
+        pack
+        return
+    fi
     local name names
     names=${NAMES:-$(all_launches)}
     for name in $names; do
@@ -83,5 +108,5 @@ main() { # read whole before it runs, so that the file may change meanwhile
     done
 }
 
-main
+main "$@"
 exit
