@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from search_spaces.tasks import FOLDS, TABLE, TASKS, task_entry
+from search_spaces.tasks import OUTER_FOLDS, TABLE, TASKS, task_entry
 from tests.helpers.launches import registries_restored, run_cli_in_process
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
@@ -268,7 +268,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "row 2: y_test=4 is not among the classes of y_train: remove the row, or add the class to y_train",
     ),
     "text and numbers": (parts(y_test=NAMES[Y[:9]]), "y_train is int64, y_test is <U3: store both alike"),
-    "groups of another length": ({"x": X, "y": Y, "group": Y[:9]}, "group has 9 rows, y has 60: store one number per"),
+    "groups of another length": (
+        {"x": X, "y": Y, "group": Y[:9]},
+        r"group is of shape \(9,\), y of \(60,\): store one",
+    ),
     "no names": ({"x": X, "y": NAMES[Y], "classes": NAMES[:2]}, "y holds 'fox', which is not among classes"),
     "a number of classes": ({"x": X, "y": Y, "classes": 3}, r"classes is of shape \(\): store one name per class"),
     "names of other classes": ({"x": X, "y": Y, "classes": NAMES[:2]}, "classes has 2 names: store one for each of 3"),
@@ -312,7 +315,7 @@ def test_a_data_set_that_users_load_may_pass_such_arrays(tmp_path: Path, monkeyp
     monkeypatch.setenv("COLUMNS", "90")
     with registries_restored():
         DATASETS["mine"] = entry
-        TASKS.update(task_entry(FOLDS, "mine", "small_cnn", TABLE))
+        TASKS.update(task_entry(OUTER_FOLDS, "mine", "small_cnn", TABLE))
         printed = run_cli_in_process("inspect", "mine/small_cnn", "--batch-size", "9", "--data-dir", tmp_path)
     assert "data: data images N x H x W, float64 from 0 to 1; target text" in printed and "fox" in printed
 

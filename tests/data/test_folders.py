@@ -4,6 +4,7 @@ import importlib.util
 import math
 import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,19 @@ def put_text(path: Path) -> None:
     path.write_text("no image, no recording")
 
 
+def save_rgb16(path: Path, grey: np.ndarray) -> None:
+    """A PNG of three channels of 16 bits, which Pillow cannot write."""
+    header = struct.pack(">IIBBBBB", *grey.shape[::-1], 16, 2, 0, 0, 0)
+    rows = np.repeat(grey[:, :, None], 3, axis=2).astype(">u2").reshape(len(grey), -1)
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    chunks = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    )
+
+
 PICTURE, OTHER_SIZE = filled((1, 2, 3), "RGB"), lambda path: save(path, np.zeros((5, 5), np.uint8))
 TREE = [at(f"{part}/{name}/1.png", PICTURE) for part in ("train", "test") for name in "ab"]
 
@@ -193,7 +207,10 @@ REFUSED_IMAGES: dict[str, tuple[Write, str]] = {
     "sizes of parts": (all_of(*TREE, at("test/a/2.png", OTHER_SIZE)), r"test/a/2\.png is 5x5 .*resize all images"),
     "text called .png": (pair(put_text), r"a/1\.png cannot be read as an image .*: replace or remove it"),
     "32 bits": (pair(lambda path: save(path, np.ones((4, 4), np.int32)), "1.tiff"), "save it with 8 or 16 bits"),
+    "signed": (pair(lambda path: save(path, np.ones((4, 4), np.int16)), "1.tiff"), "or with a sign.* 8 or 16 bits"),
     "floats": (pair(lambda path: save(path, np.ones((4, 4), np.float32)), "1.tiff"), "save it with 8 or 16 bits"),
+    "12 bits in 16": (pair(lambda path: save(path, GREY16 // 16)), r"no image has a value above 4,095 of 65,535"),
+    "12 bits in 16, colour": (pair(lambda path: save_rgb16(path, GREY16 // 16)), "scale the images to the whole range"),
     "no test part": (
         all_of(*TREE[:2], at("val/a/1.png", PICTURE)),
         "has the parts train, val: add test rows, or leave",

@@ -149,6 +149,12 @@ CASES = {
     "numbers as header": headed("0,1,2", size, colour, kind, columns={"0": "number"}, options={"label": "2"}),
     "years as header": headed("kind,2019,2020", kind, size, lambda i: i % 13, columns={"2019": "number"}),
     "row names of R": headed("size,colour,kind", lambda i: f"{i + 1}", size, colour, kind, columns=ROLES),
+    "write.table of R": Case(
+        '"size" "colour" "kind"\n' + table_text(lambda i: f'"{i + 1}"', size, colour, kind).replace(",", " "), ROLES
+    ),
+    "write.table of R, without row names": Case(
+        '"size" "colour" "kind"\n' + table_text(size, lambda i: f'"{colour(i)}"', kind).replace(",", " "), ROLES
+    ),
     "separator at the end of each row": headed("size,colour,kind", size, colour, kind, lambda i: "", columns=ROLES),
     "empty file": Case("", refused="is empty: write a header row"),
     "header alone": Case("size,colour,kind\n", refused="has no rows below its first line"),
@@ -156,6 +162,9 @@ CASES = {
     "long row": Case(PLAIN + "1,red,a,4\n", refused="row 42 has 4 cells, others have 3: correct the row, and quote"),
     "short row": Case(PLAIN + "1,red\n", refused="row 42 has 2 cells, others have 3: correct the row"),
     "open quotation mark": Case(PLAIN + '1,"red,a\n', refused="row 42 has 2 cells, others have 3"),
+    "open quotation mark in the last cell": Case(
+        PLAIN + '1,red,"a', refused="EOF inside string starting at row 41): check its quotation marks"
+    ),
     "column names twice": headed("size,size,kind", size, colour, kind, refused="twice, such as 'size': rename"),
     # Columns
     "index": with_column("nr", lambda i: i + 1, "left out"),

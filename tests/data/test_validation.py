@@ -18,6 +18,7 @@ def make_task(outer_split: int | None) -> Task:
 
 X = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
 Y = np.arange(60) % 3
+R = np.zeros((60, 100), np.int16)
 IMAGES = np.random.default_rng(1).integers(0, 256, (60, 1, 8, 8), np.uint8)
 
 
@@ -36,7 +37,18 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no rows": ({"x": X[:0], "y": Y[:0]}, "x is float32 of shape (0, 4)"),
     "no columns": ({"x": X[:, :0], "y": Y}, "x is float32 of shape (60, 0)"),
     "float recordings": ({"x": X, "y": Y, "rate": np.asarray(4)}, "int16 N x samples beside `rate` for recordings"),
-    "too few groups": ({"x": X, "y": Y, "group": Y[:9]}, "group has 9 rows, y has 60"),
+    "too few groups": ({"x": X, "y": Y, "group": Y[:9]}, "group is of shape (9,), y of (60,)"),
+    "one group": ({"x": X, "y": Y, "group": np.asarray(3)}, "group is of shape (1,), y of (60,)"),
+    "a row without a group": (
+        {"x": X, "y": Y, "group": np.where(Y == 2, np.nan, Y)},
+        "group row 2 is empty: give every row a group",
+    ),
+    "a group without a name": ({"x": X, "y": Y, "group": np.asarray(["a", "", "b"] * 20)}, "group row 1 is empty"),
+    "one part": ({"x": X, "y": Y, "part": np.asarray(1)}, "part is of shape (), y of (60,)"),
+    "one label": ({"x": X, "y": np.asarray(1)}, "y is int64 of shape (): store one label per row"),
+    "one kind of column": ({"x": X, "y": Y, "categorical": np.asarray(True)}, "categorical is of shape ()"),
+    "numbers of columns": ({"x": X, "y": Y, "categorical": np.asarray([2, 3, 0, 0])}, "store true and false"),
+    "a rate in words": ({"x": R, "y": Y, "rate": np.asarray("4000")}, "rate is not one number from 100 to 999,999"),
     "NaN": ({"x": with_value(X, np.nan), "y": Y}, "row 41: column 2 is nan: fill it in, or remove the row"),
     "infinity": ({"x": with_value(X, -np.inf), "y": Y}, "row 41: column 2 is -inf"),
     "NaN in official train": (official_arrays(x_train=with_value(X, np.nan)), "x_train row 41: column 2 is nan"),

@@ -92,14 +92,25 @@ def understand(location: str, arrays: Mapping[str, NDArray[Any] | StoredArray]) 
             )
     others["classes"] = classes
     if "group" in others:
-        group = whole(others["group"]).ravel()
-        others["group"] = group if group.dtype.kind in "iu" else np.unique(group, return_inverse=True)[1]
+        others["group"] = group_numbers(location, whole(others["group"]).ravel())
     understood = others | in_parts(parts)
     check_companions(location, understood)
+    if "categorical" in understood:
+        understood["categorical"] = understood["categorical"].astype(bool)
     notes = [layout, f"{next(iter(y))} {next(iter(forms.values()))[1]}"]
     if unused := sorted(arrays.keys() - x.keys() - y.keys() - set(found.others.values())):
         notes.append(f"not used: {', '.join(unused)}")
     return Table(understood, (), tuple(notes), tuple(warned), Form(tuple(written.tolist()), limits))
+
+
+def group_numbers(location: str, group: NDArray[Any]) -> NDArray[Any]:
+    """The group of each row as a whole number. Raises BadInput for a row without a group."""
+    if group.dtype.kind in "iu":
+        return group
+    empty = np.isnan(group) if group.dtype.kind == "f" else np.isin(group.astype(str), ("",))
+    if (absent := np.flatnonzero(empty)).size:
+        raise BadInput(f"{location}: group row {absent[0]} is empty: give every row a group.")
+    return np.unique(group, return_inverse=True)[1]
 
 
 def find_new(location: str, arrays: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -101,6 +101,27 @@ def read_images(paths: list[Path], mode: str = "RGB", side: int = 0) -> NDArray[
     return x
 
 
+def check_brightness(paths: list[Path], x: NDArray[np.uint8]) -> None:
+    """Raises BadInput if images of 16 bits use no more than 14: so cameras and microscopes store 10 to 14 bits.
+
+    Args:
+        paths: the files.
+        x: what was read of them, N x C x H x W.
+    """
+    brightest = int(x.max())
+    if brightest < 64 and (deep := [path for path in paths if has_16_bits(path)]):
+        raise BadInput(
+            f"{deep[0]} has 16 bits, but no image has a value above {256 * brightest + 255:,} of 65,535: scale the "
+            "images to the whole range, or save them with 8 bits."
+        )
+
+
+def has_16_bits(path: Path) -> bool:
+    """Whether a file has 16 bits per channel. Pillow itself reads those of colour images as 8."""
+    with reading(path), Image.open(path) as image:
+        return ";16" in str(image.tile)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turns any error that a damaged image raises into a BadInput that names the file."""
@@ -118,7 +139,9 @@ def upright(path: Path, mode: str, side: int) -> Image.Image:
         image: Image.Image = ImageOps.exif_transpose(opened)
         scaled = opened.format == "PPM"  # to 16 bits, in pixels of 32
     if image.mode == "F" or (image.mode == "I" and not scaled):
-        raise BadInput(f"{path} has pixels of 32 bits, whose range is not known: save it with 8 or 16 bits.")
+        raise BadInput(
+            f"{path} has pixels of 32 bits or with a sign, whose range is not known: save it with 8 or 16 bits."
+        )
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.int64) // 257).astype(np.uint8))
     if image.has_transparency_data:

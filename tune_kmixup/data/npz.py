@@ -82,7 +82,9 @@ class StoredArray:
 
 def whole(x: NDArray[Any] | StoredArray) -> NDArray[Any]:
     """All rows of an array, in memory."""
-    return np.concatenate([np.empty((0, *x.shape[1:]), x.dtype), *iter_chunks(x)])
+    if isinstance(x, StoredArray):
+        return np.concatenate([np.empty((0, *x.shape[1:]), x.dtype), *x.chunks()])
+    return x
 
 
 def iter_chunks(x: NDArray[Any] | StoredArray) -> Iterator[NDArray[Any]]:

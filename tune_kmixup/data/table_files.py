@@ -99,9 +99,9 @@ def read_table_file(path: Path, numbers: Collection[str] = (), decimal_comma: bo
     try:
         text, separator = separate(path, text)
         first, width = check_rows(path, text, separator)
-    except csv.Error as error:
+        cells = parse(text, separator, width)
+    except (csv.Error, pd.errors.ParserError) as error:
         raise BadInput(f"{path} cannot be read as CSV ({error}): check its quotation marks.") from error
-    cells = parse(text, separator, width)
     names, has_header = column_names(first, cells, width)
     cells = cells.iloc[1:] if has_header else cells
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
@@ -149,7 +149,10 @@ def separate(path: Path, text: str) -> tuple[str, str]:
         raise BadInput(f"{path} is empty: write a header row and one row per example.")
     best, agreeing = ",", 0.0  # a tie goes to the first: 1,5;2,5 has a decimal comma
     for separator in SEPARATORS:
-        counts = Counter(count for row in split_rows(lines, separator) if (count := len(row)) > 1)
+        first, *below = (len(row) for row in split_rows(lines, separator))
+        if separator == " " and below and first == below[0] - 1:  # R writes no name above row names
+            first = below[0]
+        counts = Counter(count for count in (first, *below) if count > 1)
         share = max(counts.values(), default=0) / len(lines)
         if share > agreeing and (separator != " " or share == 1):  # texts hold blanks
             best, agreeing = separator, share
@@ -159,7 +162,7 @@ def separate(path: Path, text: str) -> tuple[str, str]:
 def split_rows(lines: Any, separator: str) -> Any:
     """The rows of cells, read by the standard library."""
     if separator == " ":
-        return (re.findall(r'"[^"]*"|\S+', line) for line in lines)
+        return ([quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)] for line in lines)
     return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
@@ -299,6 +302,8 @@ def first_line(error: BaseException) -> str:
 
 def typed_cells(name: str, column: pd.Series, of_numbers: bool) -> Cells:
     missing = column.isna()
+    if column.dtype == object:  # bytes may be no text, such as an image
+        column = column.map(lambda value: value.decode(errors="replace") if isinstance(value, bytes) else value)
     text = column.astype(str).str.strip().mask(missing, "").to_numpy(object)
     kind = pd.api.types
     if column.dtype == object and column[~missing].map(type).eq(Decimal).all():

@@ -29,16 +29,24 @@ def check_companions(location: str, arrays: Mapping[str, Any]) -> None:
     for name in ("group", "part"):
         if name in arrays and arrays[name].shape != y.shape:
             raise BadInput(
-                f"{location}: {name} has {len(arrays[name])} rows, y has {len(y)}: store one number per row."
+                f"{location}: {name} is of shape {arrays[name].shape}, y of {y.shape}: store one number per row."
             )
     if "part" in arrays and (found := np.unique(arrays["part"]).tolist()) != [TRAIN, VAL, TEST]:
         raise BadInput(f"{location}: part holds {found[:5]}: store 0 for training, 1 for validation, 2 for test rows.")
-    if "categorical" in arrays and len(arrays["categorical"]) != x.shape[1]:
-        raise BadInput(f"{location}: categorical has {len(arrays['categorical'])} values: store one per column of x.")
+    if "categorical" in arrays and arrays["categorical"].shape != x.shape[1:2]:
+        raise BadInput(
+            f"{location}: categorical is of shape {arrays['categorical'].shape}: store one value per column of x."
+        )
+    if "categorical" in arrays and not np.isin(arrays["categorical"], (0, 1)).all():
+        raise BadInput(f"{location}: categorical holds {arrays['categorical'].tolist()[:5]}: store true and false.")
     if "classes" in arrays and len(arrays["classes"]) != y.max() + 1:
         raise BadInput(f"{location}: classes has {len(arrays['classes'])} names: store one for each of {y.max() + 1}.")
-    if "rate" in arrays and (arrays["rate"].shape != () or not 100 <= arrays["rate"] < 10**6):
+    if "rate" in arrays and not is_rate(arrays["rate"]):
         raise BadInput(f"{location}: rate is not one number from 100 to 999,999: store the samples per second.")
+
+
+def is_rate(rate: NDArray[Any]) -> bool:
+    return rate.shape == () and rate.dtype.kind in "iuf" and bool(100 <= rate < 10**6)
 
 
 def check_finite(location: str, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
