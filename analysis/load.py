@@ -107,19 +107,19 @@ def load(sources: Iterable[Path]) -> Runs:
     """
     sources = list(sources)
     entries: list[Entry] = []
-    missing: list[dict[str, str]] = []
     launches: list[Launch] = []
+    commands: list[str] = []  # how to complete each launch
     suites: list[tuple[str, Suite]] = []
     directories: list[str] = []  # of each entry
     for source in sources:
-        source_entries, source_missing, source_launches = (
-            read_report(source) if is_report(source) else read_run_dir(source)
-        )
+        source_entries, source_launches = read_report(source) if is_report(source) else read_run_dir(source)
         entries += source_entries
         directories += [str(source)] * len(source_entries)
-        suites += [(str(source), launch.suite) for launch in source_launches]
-        missing += source_missing
-        launches += source_launches
+        for launch, command in source_launches:
+            suites.append((str(source), launch.suite))
+            if launch not in launches:
+                launches.append(launch)
+                commands.append(command)
     if not entries:
         names = ", ".join(map(str, sources))
         raise BadInput(f"run_dirs={names} hold no result yet: launch first, or wait for a trial to end.")
@@ -127,7 +127,23 @@ def load(sources: Iterable[Path]) -> Runs:
     check_one_format((launch.name, launch.suite) for launch in launches)
     check_one_experiment(suites)
     check_configurations(rows.assign(source=directories))
-    return Runs(drop_copies(rows), pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
+    rows = drop_copies(rows)
+    found = rows_by_study(entries)
+    missing = [
+        record
+        for launch, command in zip(launches, commands, strict=True)
+        for record in missing_runs(launch.suite, found, command)
+    ]
+    return Runs(rows, pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
+
+
+def rows_by_study(entries: Iterable[Entry]) -> dict[str, list[Row]]:
+    """Name of a study -> its runs, each once, from whichever directory."""
+    studies: dict[str, dict[tuple[Any, ...], Row]] = {}
+    for row in (entry.row for entry in entries):
+        name = study_name(row.task, row.outer_split, row.method)
+        studies.setdefault(name, {})[row.phase, row.trial, row.seed] = row
+    return {name: list(rows.values()) for name, rows in studies.items()}
 
 
 def to_table(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -166,23 +182,20 @@ def arrow_type(allowed: Field | Items) -> pa.DataType:
     return pa.list_(pa.struct(values) if allowed.record else values[0][1])
 
 
-SourceRuns = tuple[list[Entry], list[dict[str, str]], list[Launch]]  # entries, missing, launches
+SourceRuns = tuple[list[Entry], list[tuple[Launch, str]]]  # each launch with how to complete it
 
 
 def read_run_dir(path: Path) -> SourceRuns:
     with RunDir(path).local_copy() as run:
         suite, last = run.suite(), run.launch()
-        rows_by_study = {name: results.rows for name, results in run.results(suite).items()}
-        seconds = ((row.task, row.seconds) for rows in rows_by_study.values() for row in rows)
-        busy = busy_share(last, seconds)
-    selected = {
-        id(row) for rows in rows_by_study.values() for row in final_rows(rows, suite.shortlist, suite.select_by)
-    }
-    entries = [Entry(suite.name, row, id(row) in selected) for rows in rows_by_study.values() for row in rows]
+        studies = [results.rows for results in run.results(suite).values()]
+        busy = busy_share(last, ((row.task, row.seconds) for rows in studies for row in rows))
+    selected = {id(row) for rows in studies for row in final_rows(rows, suite.shortlist, suite.select_by)}
+    entries = [Entry(suite.name, row, id(row) in selected) for rows in studies for row in rows]
     published = replace(suite, identity=suite.identity.without_paths())
     launch = Launch(one_line(path.absolute().name), published, busy)
     command = resume_command(run.display_path, last.get("options", []))
-    return entries, missing_runs(suite, rows_by_study, command), [launch]
+    return entries, [(launch, command)]
 
 
 def is_report(path: Path) -> bool:
@@ -202,15 +215,7 @@ def read_report(folder: Path) -> SourceRuns:
             check_study(name, of_study, [launch.suite for launch in launches if launch.suite.name == suite])
         except BadInput as error:
             raise not_a_report(folder / ROWS_FILE, f"{name}: {error}") from error
-    missing: list[dict[str, str]] = []
-    for launch in launches:
-        rows = {
-            name: [entry.row for entry in of_study]
-            for (suite, name), of_study in by_study.items()
-            if suite == launch.suite.name
-        }
-        missing += missing_runs(launch.suite, rows, f"resume the run directory called {launch.name}")
-    return entries, missing, launches
+    return entries, [(launch, f"resume the run directory called {launch.name}") for launch in launches]
 
 
 def read_launches(folder: Path) -> list[Launch]:
@@ -308,17 +313,17 @@ def save_runs(runs: Runs, folder: Path) -> None:
     (folder / LAUNCHES_FILE).write_text(f"{launches}\n", encoding="utf-8")
 
 
-def missing_runs(suite: Suite, rows_by_study: Mapping[str, list[Row]], command: str) -> list[dict[str, str]]:
+def missing_runs(suite: Suite, rows: Mapping[str, list[Row]], command: str) -> list[dict[str, str]]:
     """One record with `MISSING_COLUMNS` per unfinished study.
 
     Args:
         suite: what was run.
-        rows_by_study: name of a study -> its rows.
+        rows: name of a study -> its runs.
         command: how to complete it.
     """
     records = []
     for study in suite.studies:
-        status = study_status(suite, study, rows_by_study.get(study.name, []), {}, ())
+        status = study_status(suite, study, rows.get(study.name, []), {}, ())
         search, final = status.search_planned - status.search_done, status.final_planned - status.final_done
         if counts := [f"{n} {phase} runs" for n, phase in ((search, "search"), (final, "final")) if n > 0]:
             records.append({"study": study.name, "missing": ", ".join(counts), "command": command})

@@ -53,6 +53,17 @@ def test_copies_are_merged_and_contradictions_refused(tmp_path: Path, suite: Sui
         load([one.path, tmp_path / "two"])
 
 
+def test_what_another_directory_has_is_not_missing(tmp_path: Path, suite: Suite) -> None:
+    """An earlier copy of a directory beside the directory, and one directory twice."""
+    one = filled(RunDir(tmp_path / "one"), suite)
+    shutil.copytree(one.path, tmp_path / "two")
+    for path in (tmp_path / "two").rglob("final-*.json"):
+        path.unlink()
+    assert not load([tmp_path / "two"]).missing.empty
+    assert load([tmp_path / "two", one.path]).missing.empty
+    assert len(load([one.path, one.path]).launches) == 1
+
+
 def test_a_report_keeps_what_is_missing_and_names_no_directory_that_it_does_not_know(
     run_dir: RunDir, tmp_path: Path, suite: Suite
 ) -> None:

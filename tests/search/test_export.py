@@ -163,7 +163,7 @@ def test_the_best_trial_is_the_one_that_is_selected(suite: Suite, part: int) -> 
 
 
 def test_the_best_trials_of_published_searches_are_those_of_their_report() -> None:
-    entries, _, (launch,) = read_report(PUBLISHED)
+    entries, ((launch, _),) = read_report(PUBLISHED)
     by_study: dict[tuple[int | None, str], list[Row]] = {}
     for entry in entries:
         by_study.setdefault((entry.row.outer_split, entry.row.method), []).append(entry.row)
