@@ -30,7 +30,7 @@ def check_one_format(suites: Iterable[tuple[str, Suite]]) -> None:
     """
     formats: dict[str, dict[int, str]] = {}
     for name, suite in suites:
-        for task in by_task(suite):
+        for task in suite.studies_by_task():
             formats.setdefault(task, {})[suite.format] = name
     for task, names in formats.items():
         if len(names) > 1:
@@ -63,7 +63,7 @@ def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:
 
 def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
     """Task without its split, and what differs, for each difference between two launches."""
-    first, second = by_task(one), by_task(other)
+    first, second = one.studies_by_task(), other.studies_by_task()
     for task in [task for task in first if task in second]:
         for name, a, b in recipe_differences(first[task], second[task]):
             yield task, f"{name} ({a} and {b})"
@@ -76,13 +76,6 @@ def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
         x, y = one.identity.numerics, other.identity.numerics
         if x and y and x != y:
             yield task, f"numerics ({x} and {y})"
-
-
-def by_task(suite: Suite) -> dict[str, list[Study]]:
-    studies: dict[str, list[Study]] = {}
-    for study in suite.studies:
-        studies.setdefault(study.task.base, []).append(study)
-    return studies
 
 
 def recipe_differences(first: list[Study], second: list[Study]) -> Iterator[tuple[str, Any, Any]]:

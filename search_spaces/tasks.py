@@ -8,10 +8,7 @@ when the learning rate reaches zero, and training is cheap. `docs/data.md` lists
 from dataclasses import replace
 from math import ceil
 
-from tune_kmixup.core.config import Recipe, Task
-
-FOLDS = 5  # of the outer cross-validation, if there is no official test set
-TOY_SETS = 25  # independent draws of a toy data set
+from tune_kmixup.core.config import OUTER_FOLDS, TOY_SETS, Recipe, Task
 
 # Small networks on small data: AdamW at twice its default learning rate, batches of 50, long enough to fit the training
 # data. One training takes under a second on one core for tables, and a few seconds for images.
@@ -127,20 +124,20 @@ TASKS: dict[str, tuple[Task, ...]] = {
     **task_entry(TOY_SETS, "four_bars", "mlp", TOY),
     **task_entry(TOY_SETS, "swiss_roll", "mlp", TOY),
     **task_entry(TOY_SETS, "two_spirals", "mlp", TOY),
-    **task_entry(FOLDS, "iris", "mlp", TABLE),
-    **task_entry(FOLDS, "wine", "mlp", TABLE),
-    **task_entry(FOLDS, "wine", "mlp", TINY, 40),
-    **task_entry(FOLDS, "breast_cancer", "mlp", TABLE),
-    **task_entry(FOLDS, "breast_cancer", "mlp", TINY, 40),
-    **task_entry(FOLDS, "abalone", "mlp", LARGE_TABLE),
-    **task_entry(FOLDS, "abalone", "mlp", TABLE, 300),
-    **task_entry(FOLDS, "phishing", "mlp", LARGE_TABLE),
+    **task_entry(OUTER_FOLDS, "iris", "mlp", TABLE),
+    **task_entry(OUTER_FOLDS, "wine", "mlp", TABLE),
+    **task_entry(OUTER_FOLDS, "wine", "mlp", TINY, 40),
+    **task_entry(OUTER_FOLDS, "breast_cancer", "mlp", TABLE),
+    **task_entry(OUTER_FOLDS, "breast_cancer", "mlp", TINY, 40),
+    **task_entry(OUTER_FOLDS, "abalone", "mlp", LARGE_TABLE),
+    **task_entry(OUTER_FOLDS, "abalone", "mlp", TABLE, 300),
+    **task_entry(OUTER_FOLDS, "phishing", "mlp", LARGE_TABLE),
     **holdout_entry("phishing", "mlp", TABLE, 300),
     **holdout_entry("texture", "mlp", TABLE, 500),
     **holdout_entry("penbased", "mlp", TABLE, 500),
     **holdout_entry("satimage", "mlp", TABLE, 500),
     **holdout_entry("letter", "mlp", TABLE, 1000),
-    **task_entry(FOLDS, "digits", "small_cnn", DIGITS),
+    **task_entry(OUTER_FOLDS, "digits", "small_cnn", DIGITS),
     **holdout_entry("digits", "mlp", DIGITS, 200),
     **holdout_entry("digits", "mlp", DIGITS, 200, label_noise=0.2),
     **holdout_entry("digits", "small_cnn", DIGITS, 100),
@@ -174,7 +171,7 @@ TASKS: dict[str, tuple[Task, ...]] = {
     **task_entry(None, "tiny_imagenet", "resnet18", CIFAR),
     **task_entry(None, "tiny_imagenet", "wide_resnet101_2", CIFAR),
     **task_entry(None, "spoken_digits", "lenet", SPOKEN),
-    **task_entry(FOLDS, "spoken_digits_speakers", "lenet", SPOKEN),
+    **task_entry(OUTER_FOLDS, "spoken_digits_speakers", "lenet", SPOKEN),
     **task_entry(None, "speech_commands_v1", "lenet", COMMANDS),
     **task_entry(None, "speech_commands_v1", "vgg11", COMMANDS),
     **task_entry(None, "speech_commands_v2", "lenet", COMMANDS),

@@ -62,18 +62,19 @@ def budget(runs: Runs) -> str:
 
 
 def budget_of(suites: Sequence[Suite]) -> str:
-    """Numbers that all suites have in common, or their range."""
+    """Numbers that all suites and searched methods have in common, or their range."""
 
-    def numbers(name: str, noun: str) -> str:
-        values = [getattr(suite, name) for suite in suites]
+    def numbers(values: list[int], noun: str) -> str:
         text = format_range(min(values), max(values))
         return f"{text} {noun}{'' if text == '1' else 's'}"
 
-    parts = [f"{numbers('trials', 'configuration')} x {numbers('search_seeds', 'seed')}"]
-    if max(suite.shortlist for suite in suites) > 1:
-        best = numbers("shortlist", "").removesuffix(" s")
-        parts.append(f"the best {best} again with {numbers('shortlist_seeds', 'more seed')}")
-    return ", ".join([*parts, numbers("final_seeds", "final run")])
+    searched = [(suite, study) for suite in suites for study in suite.studies if study.space]
+    trials = numbers([suite.trial_count(study) for suite, study in searched], "configuration")
+    parts = [f"{trials} x {numbers([suite.search_seeds for suite in suites], 'seed')}"]
+    if shortlists := [count for suite, study in searched if (count := suite.shortlist_count(study))]:
+        seeds = numbers([suite.shortlist_seeds for suite in suites], "more seed")
+        parts.append(f"the best {format_range(min(shortlists), max(shortlists))} again with {seeds}")
+    return ", ".join([*parts, numbers([suite.final_seeds for suite in suites], "final run")])
 
 
 def forest_caption(level: float) -> str:

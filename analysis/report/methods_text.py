@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from tune_kmixup.core.config import Recipe, Suite, Task
+from tune_kmixup.core.config import Recipe, Study, Suite, Task
 from tune_kmixup.core.coordinates import LOG2_K, shown, symbol
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import plural
 
 from .. import gains
-from .formats import escape_markdown, method_label
+from .formats import escape_markdown, format_range, method_label
 
 SAMPLERS = {
     "tpe": "the tree-structured Parzen estimator [6]",
@@ -86,7 +86,7 @@ def paragraphs(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> lis
 
 def recipes(suites: Sequence[Suite]) -> dict[str, str]:
     """Task -> its recipe in words."""
-    tasks = {study.task.base: study.task for suite in suites for study in suite.studies}
+    tasks = {task: studies[0].task for suite in suites for task, studies in suite.studies_by_task().items()}
     return {name: recipe_text(task) for name, task in tasks.items()}
 
 
@@ -97,24 +97,21 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
         suite: what was run.
         stopped: number of configurations that were stopped early.
     """
-    tasks = list(dict.fromkeys(study.task.base for study in suite.studies))
+    tasks = suite.studies_by_task()
     methods = list(dict.fromkeys(study.method for study in suite.studies))
-    spaces = {method: [study.space for study in suite.studies if study.method == method] for method in methods}
-    searched = [method for method in methods if spaces[method][0]]
-    fixed = ", ".join(method_label(method) for method in methods if not spaces[method][0])
-    of_tasks = {study.task.base: study.task for study in suite.studies}
-    repeated = {base: task for base, task in of_tasks.items() if task.overlap is not None}
-    split_tasks = {base for base, task in of_tasks.items() if task.outer_split is not None} - repeated.keys()
+    studies = {method: [study for study in suite.studies if study.method == method] for method in methods}
+    searched = [method for method in methods if studies[method][0].space]
+    fixed = ", ".join(method_label(method) for method in methods if method not in searched)
+    splits = {base: len({study.task for study in of_task}) for base, of_task in tasks.items()}
+    repeated = {base: of_task[0].task for base, of_task in tasks.items() if of_task[0].task.overlap is not None}
     sentences = [
         f"We compared {', '.join(method_label(method) for method in methods)} (mixup [1], k-mixup [2]) on "
         f"{plural(len(tasks), 'task')}: {', '.join(tasks)}."
     ]
-    if split_tasks:
-        sentences.append(
-            f"{plural(len(split_tasks), 'task')} had several outer splits, with disjoint or fresh test rows."
-        )
+    if several := sum(count > 1 for base, count in splits.items() if base not in repeated):
+        sentences.append(f"{plural(several, 'task')} had several outer splits, with disjoint or fresh test rows.")
     for base, task in repeated.items():
-        count = len({study.task.outer_split for study in suite.studies if study.task.base == base})
+        count = splits[base]
         test_set = "half of the rows held out as test data" if task.holdout else "an official test set"
         if count == 1:
             sentences.append(
@@ -130,10 +127,10 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
         # Optuna hands out the points of a Sobol sequence and of a grid, but this package computes them.
         by = "handed out by" if suite.sampler in ("qmc", "grid") else "as implemented in"
         ties = "" if suite.select_by == "nll" else "to the lower negative log-likelihood, then "
-        searched_spaces = "; ".join(f"{method_label(method)}: {space_text(spaces[method])}" for method in searched)
+        searched_spaces = "; ".join(search_text(suite, studies[method]) for method in searched)
         sentences.append(
             f"For each task, method and outer split, {SAMPLERS[suite.sampler]} {by} Optuna [3] and run by "
-            f"Ray Tune [4] proposed {suite.trials} configurations of {searched_spaces}. Each was trained with "
+            f"Ray Tune [4] proposed {searched_spaces}. Each was trained with "
             f"{plural(suite.search_seeds, 'seed')}{shortlist_text(suite)}, and the one with the smallest "
             f"{SELECTED_BY[suite.select_by]} after the last epoch, averaged over seeds, was selected; ties went {ties}"
             "to the milder regulariser."
@@ -157,10 +154,19 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
 
 def shortlist_text(suite: Suite) -> str:
     """What happened between the search and the selection."""
-    if suite.shortlist == 1 or suite.trials == 1:
+    counts = [count for study in suite.studies if (count := suite.shortlist_count(study))]
+    if not counts:
         return ""
-    best = min(suite.shortlist, suite.trials)
+    best = format_range(min(counts), max(counts))
     return f", the best {best} of them with {plural(suite.shortlist_seeds, 'more seed')}"
+
+
+def search_text(suite: Suite, studies: Sequence[Study]) -> str:
+    """How many configurations of a method were proposed, and in which space."""
+    counts = list(map(suite.trial_count, studies))
+    noun = "configuration" if max(counts) == 1 else "configurations"
+    space = space_text([study.space for study in studies])
+    return f"{format_range(min(counts), max(counts))} {noun} of {method_label(studies[0].method)}: {space}"
 
 
 def space_text(spaces: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:

@@ -62,8 +62,8 @@ def test_inspect_shows_a_registered_task_and_warns_of_classes_that_a_part_lacks(
 def test_inspect_shows_the_columns_of_a_table_in_the_data_directory(tmp_path: Path) -> None:
     path = write_table(tmp_path / "mine.csv")
     path.write_text(path.read_text().replace("Churn", "label"))
-    lines = ["from search_spaces.tasks import FOLDS, TABLE, task_entry, TASKS"]
-    lines += ["TASKS.update(task_entry(FOLDS, 'mine', 'mlp', TABLE))"]
+    lines = ["from search_spaces.tasks import OUTER_FOLDS, TABLE, task_entry, TASKS"]
+    lines += ["TASKS.update(task_entry(OUTER_FOLDS, 'mine', 'mlp', TABLE))"]
     (tmp_path / "my_tasks.py").write_text("\n".join(lines))
     options = ("--load", "my_tasks.py", "--data-dir", tmp_path, "--batch-size", "8")
     printed = run_cli_in_process("inspect", "mine/mlp", *options)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search_spaces.tasks import FOLDS, LARGE_TABLE, SPOKEN, TABLE, TASKS, fitted, table_recipe
+from search_spaces.tasks import LARGE_TABLE, OUTER_FOLDS, SPOKEN, TABLE, TASKS, fitted, table_recipe
 from tests.helpers.launches import registries_restored, run_cli_in_process
 from tune_kmixup.cli.options import FileOptions
 from tune_kmixup.core.config import Draft, from_json, to_json
@@ -64,7 +64,7 @@ def test_a_table_becomes_a_task_with_folds(tmp_path: Path) -> None:
     sources = own_sources([path, "iris/mlp"], Source("", "kind"))
     assert sources == {path: Source(path, "kind")}
     assert with_tasks([path, "iris/mlp"], sources, None, tmp_path) == ["mine/mlp", "iris/mlp"]
-    assert [task.name for task in TASKS["mine/mlp"]] == [f"mine/mlp@{split}" for split in range(FOLDS)]
+    assert [task.name for task in TASKS["mine/mlp"]] == [f"mine/mlp@{split}" for split in range(OUTER_FOLDS)]
     suite = build_suite(Draft("custom", ("mine/mlp",), batch_size=8, lr=0.5), tmp_path)
     recipe = suite.studies[0].task.recipe
     assert (recipe.batch_size, recipe.lr) == (8, 0.5)
@@ -141,11 +141,11 @@ def arrays(kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "network", "splits"),
     [
-        ("table", "mlp", FOLDS),
+        ("table", "mlp", OUTER_FOLDS),
         ("official", "mlp", 1),
-        ("small images", "small_cnn", FOLDS),
-        ("images", "lenet", FOLDS),
-        ("recordings", "lenet", FOLDS),
+        ("small images", "small_cnn", OUTER_FOLDS),
+        ("images", "lenet", OUTER_FOLDS),
+        ("recordings", "lenet", OUTER_FOLDS),
     ],
 )
 def test_the_network_of_an_npz_follows_from_its_kind(kind: str, network: str, splits: int, tmp_path: Path) -> None:

@@ -6,20 +6,12 @@ from pathlib import Path
 from rich.console import Console, Group
 
 from tune_kmixup.cli.render import format_percent, make_table
-from tune_kmixup.core.config import Study, Suite
+from tune_kmixup.core.config import Suite
 from tune_kmixup.core.text import plural
 from tune_kmixup.data.columns import Column
 from tune_kmixup.planning.inspection import Inspection, inspect_task
 
 MOST_CLASSES, MOST_COLUMNS = 30, 60  # that are listed
-
-
-def studies_by_task(suite: Suite) -> dict[str, list[Study]]:
-    """Task without its split -> its studies."""
-    tasks: dict[str, list[Study]] = {}
-    for study in suite.studies:
-        tasks.setdefault(study.task.base, []).append(study)
-    return tasks
 
 
 def print_inspection(console: Console, inspection: Inspection) -> None:
@@ -96,7 +88,7 @@ def data_lines(inspection: Inspection) -> Iterator[str]:
 def own_data_lines(suite: Suite, data_dir: Path) -> Iterator[str]:
     """What was chosen for the files among the tasks of a suite, and what may be wrong with them."""
     names = {source.name for source in suite.identity.sources}
-    for studies in studies_by_task(suite).values():
+    for studies in suite.studies_by_task().values():
         if studies[0].task.dataset in names:
             inspection = inspect_task(studies, data_dir)
             yield from (*heading(inspection), *training_lines(inspection), *left_out_lines(inspection))

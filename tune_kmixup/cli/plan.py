@@ -1,5 +1,6 @@
 """What `plan` prints: the studies of a suite, their budget, time and claims."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from rich.console import Console, Group
 
 from tune_kmixup.cli.inspection import own_data_lines
 from tune_kmixup.cli.render import format_estimate, format_space, make_table, selection_lines
-from tune_kmixup.core.config import Study, Suite
+from tune_kmixup.core.config import Suite
 from tune_kmixup.data.download import needs_download
 from tune_kmixup.planning.costs import task_seconds
 from tune_kmixup.planning.resources import Resources
@@ -44,18 +45,17 @@ def plan_table(suite: Suite, resources: str) -> Group:
         suite: what would run.
         resources: what each trial gets, in words.
     """
-    by_task: dict[str, dict[str, list[Study]]] = {}
-    for study in suite.studies:
-        by_task.setdefault(study.task.base, {}).setdefault(study.method, []).append(study)
     rows: list[tuple[object, ...]] = []
-    for task, methods in by_task.items():
+    for task, studies in suite.studies_by_task().items():
         rows.append((task,))
-        for method, (study, *others) in methods.items():
-            splits, shortlist = 1 + len(others), suite.shortlist_count(study)
+        splits = Counter(study.method for study in studies)
+        for study in {study.method: study for study in studies}.values():
+            shortlist = suite.shortlist_count(study)
             search = f"{suite.trial_count(study)} x {suite.search_seeds}"
             more = f"{shortlist} x {suite.shortlist_seeds}" if shortlist else ""
-            runs = splits * suite.run_count(study)
-            rows.append((f"  {method}", format_space(study.space), splits, search, more, suite.final_seeds, runs))
+            count = splits[study.method]
+            runs = count * suite.run_count(study)
+            rows.append((f"  {study.method}", format_space(study.space), count, search, more, suite.final_seeds, runs))
     columns = ("task, method", "free", ">splits", ">search", ">shortlist", ">final", ">runs")
     return make_table(f"suite {suite.name}; each trial: {resources}", columns, rows)
 
@@ -84,10 +84,11 @@ def time_line(seconds: Mapping[str, float | None], at_most: bool) -> str:
 def repeat_lines(suite: Suite) -> list[str]:
     """What the repeats of tasks whose splits share their test rows have in common."""
     lines = []
-    for base, task in suite.tasks_by_base().items():
+    for base, studies in suite.studies_by_task().items():
+        task = studies[0].task
         if task.overlap is not None:
             line = f"{base}: each repeat selects on {task.val_rows:,} validation rows"
-            if len({study.task for study in suite.studies if study.task.base == base}) > 1:
+            if len({study.task for study in studies}) > 1:
                 line += f"; two repeats share {task.overlap:.1%} of their training rows and all test rows"
             lines.append(line + ".")
     return lines
@@ -95,7 +96,7 @@ def repeat_lines(suite: Suite) -> list[str]:
 
 def claim_lines(suite: Suite) -> list[str]:
     """What decides the claims of the paper; nothing where no task has the three methods."""
-    tasks = list(dict.fromkeys(study.task.base for study in suite.studies))
+    tasks = list(suite.studies_by_task())
     families = [
         f"claim {', '.join(numbers)}: {'all tasks' if list(family) == tasks else ', '.join(family)}"
         for family, numbers in suite.claims.by_family().items()

@@ -32,6 +32,8 @@ CLAIM_NUMBERS = ("1", "2", "3", "4")
 MAX_ROWS = 10**9  # of a data set
 MAX_SEED = 2**63 - 1
 MAX_REPEATS = 10_000
+OUTER_FOLDS = 5  # of the cross-validation of data sets without an official test set
+TOY_SETS = 25  # independently drawn data sets of a toy task
 FINAL_SEED_OFFSET = 1_000_000  # keeps the seeds of final runs apart from those of search runs
 
 
@@ -346,12 +348,12 @@ class Suite:
         """The study of this name, which must exist."""
         return next(study for study in self.studies if study.name == name)
 
-    def tasks_by_base(self) -> dict[str, Task]:
-        """The first split of each task. All of them have one architecture, data set and recipe."""
-        tasks: dict[str, Task] = {}
+    def studies_by_task(self) -> dict[str, list[Study]]:
+        """Task without its split -> its studies. Its splits have one architecture, data set and recipe."""
+        studies: dict[str, list[Study]] = {}
         for study in self.studies:
-            tasks.setdefault(study.task.base, study.task)
-        return tasks
+            studies.setdefault(study.task.base, []).append(study)
+        return studies
 
     def trial_count(self, study: Study) -> int:
         """The number of configurations to search: `trials`, or fewer if the search space has no more."""

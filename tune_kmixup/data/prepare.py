@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tune_kmixup.core.config import Task, derived_seed
+from tune_kmixup.core.config import OUTER_FOLDS, TOY_SETS, Task, derived_seed
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.core.text import plural
@@ -21,10 +21,8 @@ from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 from tune_kmixup.data.tables import Table
 from tune_kmixup.data.tensors import Data, Part, channel_statistics
 
-OUTER_FOLDS = 5  # folds of the cross-validation of data sets without an official test set
 VAL_FOLDS = {"cross-validated": 5, "shared test": 10}  # one fold of the rows that are not test rows is for validation
 HOLDOUT_FOLDS = 2  # one of them is the test part of a task with a holdout
-TOY_SETS = 25  # independently drawn data sets of a toy task
 
 RawPart = tuple[NDArray[Any], NDArray[np.int64]]  # x and y of one part, before they become tensors
 

@@ -21,13 +21,11 @@ def task_seconds(suite: Suite, data_dir: Path) -> dict[str, float | None]:
     Returns:
         Task without its split -> seconds; None if they are not known.
     """
-    runs: dict[str, int] = {}
-    tasks: dict[str, Task] = {}  # the first split of each: the others cost as much
-    for study in suite.studies:
-        tasks.setdefault(study.task.base, study.task)
-        runs[study.task.base] = runs.get(study.task.base, 0) + suite.run_count(study)
-    costs = {base: run_seconds(task, data_dir) for base, task in tasks.items()}
-    return {base: None if cost is None else cost * runs[base] for base, cost in costs.items()}
+    seconds: dict[str, float | None] = {}
+    for base, studies in suite.studies_by_task().items():
+        cost = run_seconds(studies[0].task, data_dir)  # the other splits cost as much
+        seconds[base] = None if cost is None else cost * sum(map(suite.run_count, studies))
+    return seconds
 
 
 def run_seconds(task: Task, data_dir: Path) -> float | None:

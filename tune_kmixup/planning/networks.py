@@ -29,7 +29,8 @@ def batched_tasks(suite: Suite, data_dir: Path, resources: Resources) -> Collect
         BadInput: for a network that cannot be trained, see `models.networks.checked_network`.
     """
     batched = set()
-    for base, task in suite.tasks_by_base().items():
+    for base, (study, *_) in suite.studies_by_task().items():
+        task = study.task
         shape, classes = input_form(task, data_dir)
         batch_size = task.recipe.batch_size
         network = checked_network(task.architecture, shape, classes, min(batch_size, CHECKED_ROWS))

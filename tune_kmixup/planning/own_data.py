@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.suites import SUITES
-from search_spaces.tasks import FOLDS, SMALL_IMAGES, SPOKEN, TASKS, fitted, table_recipe, task_entry
+from search_spaces.tasks import SMALL_IMAGES, SPOKEN, TASKS, fitted, table_recipe, task_entry
 from tune_kmixup.core.checks import check_choice
-from tune_kmixup.core.config import Recipe
+from tune_kmixup.core.config import OUTER_FOLDS, Recipe
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.audio import spectrogram_shape
@@ -17,7 +17,7 @@ from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.folders import RECORDINGS
 from tune_kmixup.data.images import SUFFIXES
 from tune_kmixup.data.parts import TRAIN
-from tune_kmixup.data.prepare import OUTER_FOLDS, VAL_FOLDS
+from tune_kmixup.data.prepare import VAL_FOLDS
 from tune_kmixup.data.table_files import COMPRESSED, DELIMITED, PARQUET
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.planning.plugins import register
@@ -104,7 +104,7 @@ def make_task(source: Source, architecture: str | None, data_dir: Path) -> str:
     arrays = load_arrays(source.name, data_dir)
     network, recipe = default_training(arrays)
     official = "x_train" in arrays or "part" in arrays
-    entry = task_entry(None if official else FOLDS, source.name, architecture or network, recipe)
+    entry = task_entry(None if official else OUTER_FOLDS, source.name, architecture or network, recipe)
     TASKS.update(entry)
     return next(iter(entry))
 

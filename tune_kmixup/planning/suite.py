@@ -12,7 +12,7 @@ from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS, default_repeats
 from tune_kmixup.core.asha import rung_epochs
 from tune_kmixup.core.checks import check_choice, check_range
-from tune_kmixup.core.config import CLAIM_NUMBERS, MAX_REPEATS, Claims, Draft, Study, Suite, Task
+from tune_kmixup.core.config import CLAIM_NUMBERS, MAX_REPEATS, OUTER_FOLDS, Claims, Draft, Study, Suite, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.methods import CLAIM_METHODS
 from tune_kmixup.core.text import plural
@@ -23,7 +23,7 @@ from tune_kmixup.store.run_dir import RunDir
 
 # A launch that ends early leaves only these. Earlier versions wrote speedups.json.
 FILES_BEFORE_SUITE = ("launch*.lock", "holder.json", "speedups.json", "memory.json")
-MAY_GROW = ("trials", "final_seeds", "save_models")  # fields that a later launch may increase or switch on
+MAY_GROW = ("trials", "final_seeds")  # fields that a later launch may increase
 
 
 def make_draft(names: list[str], options: Mapping[str, Any]) -> Draft:
@@ -115,7 +115,7 @@ def resolve_tasks(name: str, repeats: int | None = None) -> tuple[Task, ...]:
             raise BadInput(f"task={name!r} names no repeat: choose {base}@0, {base}@1, ...")
         return tuple(dataclasses.replace(TASKS[base][0], outer_split=number) for number in numbers)
     if repeats is not None:
-        splits = "toy data sets" if len(TASKS[base]) > 5 else "folds"
+        splits = "folds" if len(TASKS[base]) == OUTER_FOLDS else "toy data sets"
         raise BadInput(
             f"repeats={repeats} does not apply to {base}: its {len(TASKS[base])} outer splits are {splits}, each with "
             "test rows of its own. Leave out --repeats, or name only tasks whose splits share their test rows."
@@ -265,8 +265,8 @@ def suite_differences(old: Suite, new: Suite) -> list[tuple[str, Any, Any]]:
             differences += study_differences({s.name: s for s in a}, {s.name: s for s in b})
         elif field.name == "claims":
             differences += flat_differences("claims", dataclasses.asdict(a), dataclasses.asdict(b))
-        elif field.name in ("identity", "save_models"):  # compared once the data are there; see `check_continues`
-            continue
+        elif field.name in ("identity", "save_models"):
+            continue  # identity is compared once the data are there; models may be saved later, see `check_continues`
         elif a > b if field.name in MAY_GROW else a != b:
             differences.append((field.name, a, b))
     return differences

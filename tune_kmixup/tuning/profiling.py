@@ -39,7 +39,7 @@ def make_slots(
     if resources.gpus_per_trial != "auto":
         return EqualSlots(resources.cpus_per_trial, resources.gpus_per_trial, resources.max_concurrent, nodes=())
     gpu_memory, cpus_per_gpu = smallest_gpu(plugins)
-    tasks = suite.tasks_by_base()
+    tasks = {base: studies[0].task for base, studies in suite.studies_by_task().items()}
     seeds = {base: largest_batch(suite) if base in batched else 1 for base in tasks}
     measured = run.memory()
     on_this_gpu = measured.setdefault(gpu_memory, {})

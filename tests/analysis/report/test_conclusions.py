@@ -50,7 +50,13 @@ def test_the_budget_is_one_line(suite: Suite) -> None:
     line = budget(Runs(rows, launches=[Launch("made-up", replace(suite, shortlist=1), None)]))
     seeds = f"{suite.search_seeds} seed{'s' if suite.search_seeds > 1 else ''}"
     assert f"per method and split {suite.trials} configurations x {seeds}, {suite.final_seeds} final runs" in line
-    assert "again with" in budget(Runs(rows, launches=[Launch("made-up", replace(suite, shortlist=3), None)]))
+
+    def line_of(**changes: int) -> str:
+        return budget(Runs(rows, launches=[Launch("made-up", replace(suite, **changes), None)]))
+
+    assert "the best 3 again with" in line_of(shortlist=3)
+    assert "the best 4 again with" in line_of(shortlist=5, trials=4), "no more than there are"
+    assert "1 configuration x" in line_of(shortlist=5, trials=1) and "again" not in line_of(shortlist=5, trials=1)
 
 
 def test_what_the_placebo_gained_is_said_beside_the_table() -> None:

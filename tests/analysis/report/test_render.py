@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from benchmarks.report import made_up
 from tests.helpers.reports import filled
@@ -262,6 +264,19 @@ def test_the_report_says_by_what_configurations_were_selected(by: SelectBy, valu
     paragraph = methods_text.suite_paragraph(suite)
     assert paragraph.count(SELECTED_BY[by]) == 2
     assert "Configurations were selected by" not in markdown(Runs(rows))
+
+
+def test_the_methods_paragraph_counts_splits_and_configurations_that_there_are() -> None:
+    """A method may have fewer configurations than the suite has trials, and a suite one split of a task."""
+    suite = small_suite(shortlist=5, trials=16)
+    two = {"alpha": json.loads(distribution_to_json(CategoricalDistribution((0.2, 0.4))))}
+    studies = tuple(dataclasses.replace(s, space=two) if s.method == "mixup" else s for s in suite.studies)
+    paragraph = methods_text.suite_paragraph(dataclasses.replace(suite, studies=studies[:3]))
+    assert "outer splits" not in paragraph
+    assert "proposed 2 configurations of mixup: alpha in {0.2, 0.4}; 16 configurations of k-mixup: " in paragraph
+    assert ", the best 2–5 of them with 4 more seeds" in paragraph
+    both = methods_text.suite_paragraph(dataclasses.replace(suite, studies=studies))
+    assert "1 task had several outer splits" in both
 
 
 def test_unequal_seeds_are_compared_where_both_ran() -> None:
