@@ -19,7 +19,15 @@ import typer
 
 import tune_kmixup
 from tune_kmixup.cli import options as opt
-from tune_kmixup.cli.launching import console, load_plugins, make_suite, print_error, resolve_data_dir, run_suite
+from tune_kmixup.cli.launching import (
+    console,
+    load_plugins,
+    make_suite,
+    print_error,
+    resolve_data_dir,
+    run_suite,
+    suite_to_launch,
+)
 from tune_kmixup.cli.signatures import flat
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput, LaunchError
@@ -65,11 +73,11 @@ def inspect(name: opt.InspectName, files: opt.FileOptions, recipe: opt.RecipeOpt
     tune-kmixup inspect telco.csv --label Churn
     tune-kmixup inspect iris/mlp
     """
-    from tune_kmixup.cli.inspection import print_inspection, studies_by_task
+    from tune_kmixup.cli.inspection import print_inspection
     from tune_kmixup.planning.inspection import inspect_task
 
     suite, _ = make_suite(opt.Experiment([name], files, recipe=recipe, data=data))
-    for studies in studies_by_task(suite).values():
+    for studies in suite.studies_by_task().values():
         print_inspection(console, inspect_task(studies, resolve_data_dir(data.data_dir)))
 
 
@@ -101,11 +109,7 @@ def launch(
     tune-kmixup launch cifar10/preact_resnet18 --address auto \\
         --gpus-per-trial 0.5 --out /shared/cifar10
     """
-    from tune_kmixup.cli.inspection import own_data_lines
-
-    suite, plugins = make_suite(experiment, fetch=True)
-    for line in own_data_lines(suite, resolve_data_dir(experiment.data.data_dir)):
-        console.print(line, soft_wrap=True)
+    suite, plugins = suite_to_launch(experiment, out_dir, options)
     run_command(suite, plugins, out_dir, options, experiment.data.data_dir)
 
 
@@ -265,8 +269,9 @@ def demo(
     from tune_kmixup.analysis.load import load
     from tune_kmixup.cli.summary import show_comparison
 
-    suite, plugins = make_suite(opt.Experiment(["demo"], data=opt.DataOptions(data_dir)), fetch=True)
     options = opt.RunOptions(trial=opt.TrialOptions(gpus_per_trial=gpus_per_trial))
+    experiment = opt.Experiment(["demo"], data=opt.DataOptions(data_dir))
+    suite, plugins = suite_to_launch(experiment, out_dir, options)
     run_command(suite, plugins, out_dir, options, data_dir)
     show_comparison(console, load([out_dir]), out_dir / "report")
 

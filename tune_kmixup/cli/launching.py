@@ -69,6 +69,28 @@ def make_suite(experiment: Experiment, fetch: bool = False) -> "tuple[Suite, Plu
     return suite, dataclasses.replace(plugins, sources=files)
 
 
+def suite_to_launch(experiment: Experiment, out_dir: Path, options: RunOptions) -> "tuple[Suite, Plugins]":
+    """The suite of a launch, and what it loads. Says what was chosen for files, and what may be wrong with them.
+
+    Args:
+        experiment: what was typed.
+        out_dir: run directory.
+        options: how to run it.
+
+    Raises:
+        BadInput: as `make_suite` does, or if it cannot run with these options or continue that directory.
+    """
+    from tune_kmixup.cli.inspection import own_data_lines
+    from tune_kmixup.planning.suite import check_continues
+
+    options.resources()  # refuses what is typed wrong before anything is downloaded
+    suite, plugins = make_suite(experiment, fetch=True)
+    suite = check_continues(RunDir(out_dir), suite)
+    for line in own_data_lines(suite, resolve_data_dir(experiment.data.data_dir)):
+        console.print(line, soft_wrap=True)
+    return suite, plugins
+
+
 def run_suite(
     suite: Suite,
     plugins: "Plugins",

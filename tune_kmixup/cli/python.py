@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 from tune_kmixup.analysis.results import Results
 from tune_kmixup.cli import commands
-from tune_kmixup.cli.launching import make_suite, run_suite
+from tune_kmixup.cli.launching import run_suite, suite_to_launch
 from tune_kmixup.cli.signatures import arguments, parameters
-from tune_kmixup.core.errors import BadInput, LaunchError
+from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.store.files import parse_location
 
 
@@ -37,10 +37,10 @@ def launch(*names: str | Path, out: str | Path, **options: Any) -> Results:
     """
     given = launch_arguments(options)
     experiment = dataclasses.replace(given["experiment"], names=[str(name) for name in names])
-    suite, plugins = make_suite(experiment, fetch=True)
+    out_dir, data_dir = parse_location(out), experiment.data.data_dir
+    suite, plugins = suite_to_launch(experiment, out_dir, given["options"])
     again = f"call tune_kmixup.launch again with out={str(out)!r}"
-    data_dir = experiment.data.data_dir
-    code = run_suite(suite, plugins, parse_location(out), given["options"], data_dir, again, interrupt_main)
+    code = run_suite(suite, plugins, out_dir, given["options"], data_dir, again, interrupt_main)
     if code == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if code:
@@ -67,8 +67,6 @@ def launch_arguments(options: dict[str, Any]) -> dict[str, Any]:
     names = sorted(hints.keys() - {"names", "out_dir"})
     if unknown := sorted(options.keys() - set(names)):
         raise TypeError(f"launch() has no option {unknown[0]!r}: choose among {', '.join(names)}")
-    if str(options.get("address")).startswith("ray://"):
-        raise BadInput(f"address={options['address']!r} is Ray's client: run this on the cluster, with address='auto'.")
     return arguments(command, {name: typed(value, hints[name]) for name, value in options.items() if value is not None})
 
 
