@@ -1,5 +1,6 @@
 """Fixtures that several packages share."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tune_kmixup.store.run_dir import RunDir
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell script's background processes ignore it
 settings.register_profile("no deadline", deadline=None)  # a test may wait where the cores are shared
 settings.load_profile("no deadline")
+os.fsync = lambda fd: None  # the tests write thousands of small files, and a disk takes milliseconds for each
 torch.set_num_threads(1)  # small networks: several threads wait for each other where the cores are shared
 
 

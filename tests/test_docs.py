@@ -16,7 +16,7 @@ from benchmarks import gpu, note
 from search_spaces import methods, tasks
 from search_spaces.comparison import COMPARISON
 from tune_kmixup.analysis import claims, gains, search_budget
-from tune_kmixup.analysis.load import Runs, load
+from tune_kmixup.analysis.load import Runs, load, read_launches
 from tune_kmixup.analysis.report import conclusions, render
 from tune_kmixup.analysis.report.formats import format_gain
 from tune_kmixup.core.config import Claims, Draft
@@ -184,11 +184,11 @@ def test_tables_about_a_gpu_are_those_of_its_results(capsys: pytest.CaptureFixtu
 def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
     """The number of tasks, the mean gains, p-values, and what was expected of each task."""
     compared = note.finished()
-    tasks = gains.tasks(compared.final)
+    tasks, answers = gains.tasks(compared.final), conclusions.answer(compared)[:2]
     for page in note.WITH_CONCLUSIONS:
         text = prose(page)
         assert f"{len(tasks)} of {len(COMPARISON)} tasks are finished" in text
-        for sentence in conclusions.answer(compared)[:2]:
+        for sentence in answers:
             (mean,) = re.findall(r"(\S+ \[\S+, \S+\]) % of ERM's error", sentence)
             assert mean.replace(" [", " % of ERM's error [") in text, page
     (judged,) = claims.judge_runs(compared)
@@ -248,8 +248,8 @@ def test_what_is_said_of_the_ends_of_ranges_is_in_the_rows() -> None:
     text = prose(RESULTS / "README.md")
     shares = {}
     for name in ("cpu", "cpu-tuned"):
-        runs = loaded(RESULTS / name)
-        ends = search_budget.range_ends(search_budget.selected_values(runs.rows, runs.suites))
+        suites = [launch.suite for launch in read_launches(RESULTS / name)]
+        ends = search_budget.range_ends(search_budget.selected_values(published(name), suites))
         alpha = ends[ends["coordinate"] == "alpha"].set_index("method")["at low"]
         shares[name] = [f"{100 * alpha[method]:.0f}" for method in ("mixup", "kmixup")]
     assert f"in {shares['cpu'][0]} % of the studies with fixed recipes, k-mixup in {shares['cpu'][1]} %" in text

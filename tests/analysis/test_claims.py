@@ -54,12 +54,12 @@ def test_a_kmixup_that_is_mixup_is_rarely_supported() -> None:
     rows = made_up(np.random.default_rng(0), tasks=["a/mlp", "b/mlp", "c/mlp", "d/mlp"], splits=8, seeds=2, trials=1)
     rows = rows.loc[rows["selected"], ["task", "dataset", "method", "outer_split", "seed", "selected", "test_rows"]]
     supported: list[str] = []
-    for study, mixup in enumerate([0.0, 0.02, 0.04, 0.09, -0.1] * 20):
+    for study, mixup in enumerate([0.0, 0.02, 0.04, 0.09, -0.1] * 6):
         means = rows["method"].map({"erm": 0.1, "mixup": 0.1 * (1 - mixup), "kmixup": 0.1 * (1 - mixup)})
         rows = rows.assign(test_error=means + 0.005 * np.random.default_rng(study).normal(size=len(rows)))
         supported += [v.claim for v in judge(rows, Claims()) if v.outcome == "supported" and v.task == OVERALL]
-    assert supported.count("1") <= 7  # three standard errors above 2.5 %
-    assert supported.count("2") + supported.count("3") <= 3
+    assert supported.count("1") <= 3  # of 30: three standard errors above 2.5 %
+    assert supported.count("2") + supported.count("3") <= 2
 
 
 def test_overall_the_units_are_data_sets() -> None:

@@ -86,13 +86,13 @@ def test_rows_without_the_column_have_test_rows_of_their_own() -> None:
 
 
 def test_the_interval_covers_the_gain_on_new_rows_of_the_same_kind() -> None:
-    """Without the term for test rows it would not: both figures are of the same 300 simulated studies."""
+    """Without the term for test rows it would not. `test_evidence` has many more studies of the interval alone."""
     rng = np.random.default_rng(4)
     truth = METHODS["erm"] - METHODS["kmixup"]
     covered = {True: 0, False: 0}
-    for _ in range(300):
+    for _ in range(100):
         rows = repeats(rng, test_rows=250, spread=0.002)
         for shared in (True, False):
             found = gains.gain(rows.assign(shared_test=shared), "pooled-200/mlp", "kmixup", "erm")
             covered[shared] += found.low <= truth <= found.high
-    assert covered[True] / 300 >= 0.93 and covered[False] < covered[True]
+    assert covered[True] >= 89 and covered[False] < covered[True]

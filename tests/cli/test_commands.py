@@ -1,9 +1,8 @@
 """What `launch` and its relatives refuse, and what `plan` says."""
 
-import os
+import io
 import shlex
 import socket
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,10 @@ import pytest
 
 from search_spaces.tasks import TASKS
 from tests.helpers.disks import full_disk
-from tests.helpers.launches import command, run_cli_in_process
+from tests.helpers.launches import run_cli_in_process
 from tests.helpers.suites import small_suite
 from tune_kmixup.analysis.report.methods_text import suite_paragraph
+from tune_kmixup.cli import commands
 from tune_kmixup.cli.launching import make_suite
 from tune_kmixup.cli.options import DataOptions, Experiment, RunOptions, SearchOptions, TrialOptions
 from tune_kmixup.cli.plan import repeat_lines
@@ -93,8 +93,6 @@ BAD = [
 def test_bad_input_is_refused_with_exit_code_2(
     args: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tune_kmixup.cli import commands
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "argv", ["tune-kmixup", *args])
@@ -110,8 +108,6 @@ def test_bad_input_is_refused_with_exit_code_2(
 def test_sharing_gpus_is_refused_on_a_machine_without_gpus(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tune_kmixup.cli import commands
-
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     run = RunDir(tmp_path / "x")
     args = {"launch": ["iris/mlp", "--out"], "resume": [], "demo": ["--out"]}[name]
@@ -135,8 +131,6 @@ def test_sharing_gpus_is_refused_on_a_machine_without_gpus(
     ],
 )
 def test_plan_says_what_a_trial_gets(gpus: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from tune_kmixup.cli import commands
-
     commands.app(["plan", "iris/mlp", "--gpus-per-trial", gpus], standalone_mode=False)
     assert f"{expected}\n" in "\n".join(map(str.strip, capsys.readouterr().out.splitlines())) + "\n"
 
@@ -273,11 +267,14 @@ def test_a_disk_that_fails_ends_a_command_in_a_line(
     assert shlex.split(again.removeprefix("To go on: ")) == ["tune-kmixup", args[0], str(run.path), *args[1:]]
 
 
-def test_a_terminal_that_cannot_show_a_character_gets_it_spelled_out() -> None:
-    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    args = command("plan", "iris/mlp@0", "--gpus-per-trial", "-1")
-    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=120, encoding="ascii")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "is not a number >= 0" in done.stderr
+def test_a_terminal_that_cannot_show_a_character_gets_it_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(printed, encoding="ascii"))
+    monkeypatch.setattr(sys, "argv", ["tune-kmixup", "plan", "iris/mlp@0", "--gpus-per-trial", "-1"])
+    with pytest.raises(SystemExit, match="2"):
+        commands.main()
+    sys.stderr.flush()
+    assert printed.getvalue().count(b"\n") == 1 and b"is not a number >= 0" in printed.getvalue()
 
 
 @pytest.mark.parametrize(("number", "code"), [(None, 130), (15, 143)])

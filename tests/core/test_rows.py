@@ -35,6 +35,9 @@ def values_of(allowed: Field | Items) -> st.SearchStrategy[Any]:
     return found | st.none() if allowed.optional else found
 
 
+VALUES = {attribute: values_of(allowed) for attribute, _, allowed in COLUMNS.values()}
+
+
 @st.composite
 def curves(draw: st.DrawFn, epochs: int) -> dict[str, Any]:
     pairs = draw(st.lists(st.tuples(st.floats(0, 9) | st.none(), st.floats(0, 1)), max_size=min(epochs, 3)))
@@ -44,7 +47,7 @@ def curves(draw: st.DrawFn, epochs: int) -> dict[str, Any]:
 
 @st.composite
 def any_row(draw: st.DrawFn) -> Row:
-    values = {attribute: draw(values_of(allowed)) for attribute, _, allowed in COLUMNS.values()}
+    values = {attribute: draw(strategy) for attribute, strategy in VALUES.items()}
     values["test_error"] = draw(st.floats(0, 1)) if values["phase"] == "final" else None
     values |= draw(curves(values["epochs"]))
     rows = draw(st.integers(1, 9))

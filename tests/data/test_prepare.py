@@ -3,6 +3,7 @@
 import dataclasses
 import tracemalloc
 from collections.abc import Callable
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data_dir
 
 
+@cache
+def prepared(name: str, data_dir: Path, test: bool) -> Data:
+    """The data of `make_task(name)`, which tests only read."""
+    return prepare(make_task(name), data_dir, test=test)
+
+
 def row_hashes(part: Part) -> list[bytes]:
     return [blake2b(row.numpy().tobytes()).digest() for row in part.x]
 
@@ -68,7 +75,7 @@ def class_counts(data: Data) -> list[list[int]]:
 @pytest.mark.parametrize("name", DATASETS)
 def test_contract_of_every_data_set(name: str, data_dir: Path) -> None:
     dataset = DATASETS[name]
-    data = prepare(make_task(name), data_dir, test=True)
+    data = prepared(name, data_dir, test=True)
     assert data.test is not None
     assert data.shape == dataset.shape
     for part in parts(data):
@@ -86,7 +93,7 @@ def test_contract_of_every_data_set(name: str, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_same_task_has_the_same_rows(name: str, data_dir: Path) -> None:
-    first, second = (prepare(make_task(name), data_dir, test=True) for _ in range(2))
+    first, second = prepared(name, data_dir, test=True), prepare(make_task(name), data_dir, test=True)
     for left, right in zip(parts(first), parts(second), strict=True):
         assert torch.equal(left.x, right.x) and torch.equal(left.y, right.y)
 
@@ -96,7 +103,7 @@ def test_the_same_task_has_the_same_rows(name: str, data_dir: Path) -> None:
 def test_every_small_architecture_that_fits_trains_on_every_data_set(
     name: str, architecture: str, data_dir: Path
 ) -> None:
-    data = prepare(make_task(name), data_dir, test=False)
+    data = prepared(name, data_dir, test=False)
     assert input_form(make_task(name), data_dir) == (data.shape, data.classes)
     if architecture != "mlp" and (len(data.shape) != 3 or (architecture == "lenet" and data.shape[1] < 12)):
         with pytest.raises(BadInput):
@@ -109,7 +116,7 @@ def test_every_small_architecture_that_fits_trains_on_every_data_set(
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_search_has_no_test_rows_but_the_same_other_rows(name: str, data_dir: Path) -> None:
-    search, final = (prepare(make_task(name), data_dir, test=test) for test in (False, True))
+    search, final = (prepared(name, data_dir, test=test) for test in (False, True))
     assert search.test is None and final.test is not None
     assert torch.equal(search.train.x, final.train.x) and torch.equal(search.val.x, final.val.x)
 

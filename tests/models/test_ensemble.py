@@ -34,7 +34,7 @@ SHAPES = {"mlp": (7,), "small_cnn": (1, 8, 8), "lenet": (1, 16, 16)}
 RESNETS = {"small_resnet", "preact_resnet18", "wide_resnet28_10", "resnet18", "wide_resnet101_2"}
 BATCHABLE = {"mlp", "small_cnn", "lenet"} | RESNETS
 LARGE = {"wide_resnet28_10", "wide_resnet101_2", "densenet_bc_190"}
-SLOW = LARGE | {"preact_resnet18", "resnet18", "vgg11"}  # in float64
+SLOW = LARGE | {"preact_resnet18", "resnet18", "vgg11", "vit_tiny"}  # in float64
 
 
 def thorough(names: Iterable[str], thorough_names: Container[str]) -> list[Any]:

@@ -1,6 +1,7 @@
 """The files of a run directory on disk: what is written, and what is refused when it is read."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import CorruptFile, RunDir
 
 
@@ -111,3 +113,17 @@ def test_written_memory_is_read_back(run_dir: RunDir) -> None:
     memory = {80 * 2**30: {"iris/mlp": {1: 10**9, 10: None}}}
     run_dir.write_memory(memory)
     assert run_dir.memory() == memory
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a loss of power could leave an empty result."""
+    synced: list[tuple[str, bool]] = []
+
+    def fsync(fd: int) -> None:
+        synced.append((Path(os.readlink(f"/proc/self/fd/{fd}")).name, path.exists()))
+
+    path = tmp_path / "result.json"
+    monkeypatch.setattr(os, "fsync", fsync)
+    with files.atomic_write(path) as file:
+        file.write(b"{}")
+    assert synced == [(f".result.json.{os.getpid()}.part", False)] and path.read_bytes() == b"{}"

@@ -78,11 +78,11 @@ def test_a_run_that_diverges_has_the_epochs_that_it_trained(iris: Data, batched:
 
 
 @pytest.mark.parametrize("batched", [False, True])
-@pytest.mark.parametrize("after", range(1, 26, 3))
+@pytest.mark.parametrize("after", [1, 9, 14])
 def test_resumed_curves_equal_uninterrupted_ones(
     iris: Data, batched: bool, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupts nine epochs of three steps within epochs and at their ends."""
+    """Interrupts nine epochs of three steps within epochs and at the end of one. `test_asha` does so after any step."""
     expected = train_to_end(TASK, make_trial(batched), iris)
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"

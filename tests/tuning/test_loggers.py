@@ -120,6 +120,7 @@ def test_an_unknown_or_missing_logger_is_refused_before_anything_starts(
     assert not run_dir.path.exists()
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_is_refused(suite: Suite, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://at-all")

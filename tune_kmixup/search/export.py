@@ -125,9 +125,16 @@ def open_storage(to: str) -> RDBStorage:
         if is_url(to):
             return RDBStorage(to)
         # Not by URL: a path may hold characters that have a meaning there.
-        return RDBStorage("sqlite:///", engine_kwargs={"creator": partial(sqlite3.connect, to)})
+        return RDBStorage("sqlite:///", engine_kwargs={"creator": partial(new_database, to)})
     except Exception as error:  # SQLAlchemy and the drivers of databases raise many types
         raise failure(to, error) from error
+
+
+def new_database(to: str) -> sqlite3.Connection:
+    """Opens a database that does not wait for the disk after each trial: a half written one is removed."""
+    connection = sqlite3.connect(to)
+    connection.execute("PRAGMA synchronous=OFF")
+    return connection
 
 
 def failure(to: str, error: Exception) -> Exception:
