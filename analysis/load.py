@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -62,7 +62,7 @@ class Runs:
 
     Attributes:
         rows: see `to_table`.
-        missing: one row per unfinished study: study, missing, command (which completes it; in words
+        missing: one row per launch and unfinished study: study, missing, command (which completes it; in words
             where the run directory is not known).
         launches: where the rows come from.
     """
@@ -107,8 +107,7 @@ def load(sources: Iterable[Path]) -> Runs:
     """
     sources = list(sources)
     entries: list[Entry] = []
-    launches: list[Launch] = []
-    commands: list[str] = []  # how to complete each launch
+    launches: list[Found] = []  # each once
     suites: list[tuple[str, Suite]] = []
     directories: list[str] = []  # of each entry
     for source in sources:
@@ -117,24 +116,35 @@ def load(sources: Iterable[Path]) -> Runs:
         directories += [str(source)] * len(source_entries)
         for launch, command in source_launches:
             suites.append((str(source), launch.suite))
-            if launch not in launches:
-                launches.append(launch)
-                commands.append(command)
+            count = sum(entry.suite == launch.suite.name for entry in source_entries)
+            launches = with_launch(launches, Found(launch, command, (count, not is_report(source))))
     if not entries:
         names = ", ".join(map(str, sources))
         raise BadInput(f"run_dirs={names} hold no result yet: launch first, or wait for a trial to end.")
     rows = to_table(entries)
-    check_one_format((launch.name, launch.suite) for launch in launches)
+    check_one_format((launch.name, launch.suite) for launch, *_ in launches)
     check_one_experiment(suites)
     check_configurations(rows.assign(source=directories))
     rows = drop_copies(rows)
-    found = rows_by_study(entries)
-    missing = [
-        record
-        for launch, command in zip(launches, commands, strict=True)
-        for record in missing_runs(launch.suite, found, command)
-    ]
-    return Runs(rows, pd.DataFrame(missing, columns=MISSING_COLUMNS), launches)
+    by_study = rows_by_study(entries)
+    missing = [record for launch, command, _ in launches for record in missing_runs(launch.suite, by_study, command)]
+    return Runs(rows, pd.DataFrame(missing, columns=MISSING_COLUMNS), [launch for launch, *_ in launches])
+
+
+class Found(NamedTuple):
+    """A launch, how to complete it, and its place among copies: the one with most runs, rather not a report."""
+
+    launch: Launch
+    command: str
+    rank: tuple[int, bool]
+
+
+def with_launch(launches: list[Found], found: Found) -> list[Found]:
+    """Adds a launch, or takes it in place of a copy of a lower rank. Copies have the same suite."""
+    for place, known in enumerate(launches):
+        if known.launch.suite == found.launch.suite:
+            return [*launches[:place], max(known, found, key=lambda copy: copy.rank), *launches[place + 1 :]]
+    return [*launches, found]
 
 
 def rows_by_study(entries: Iterable[Entry]) -> dict[str, list[Row]]:

@@ -44,14 +44,14 @@ print(*COMPARISON, *SENSITIVITY)'
 
 # Packs the suite, proposals and rows of each launch under way. Checkpoints of runs in progress stay here.
 pack() {
-    local suite name
+    local studies name
     mkdir -p "$results/unfinished"
-    for suite in runs/*/suite.json; do
-        name=${suite#runs/}
-        name=${name%/suite.json}
-        if [ ! -e "$results/$name/results.parquet" ]; then
-            # 1: a folder got a further file meanwhile
-            tar -C runs -cJf pack.part --exclude "*.part" "$name/suite.json" "$name/studies" "$name.commit" || [ $? = 1 ]
+    for studies in runs/*/studies; do
+        name=${studies#runs/}
+        name=${name%/studies}
+        if [ -e "$studies" ] && [ ! -e "$results/$name/results.parquet" ]; then
+            # suite.json comes last, as it says that the run is there. Exit code 1: a folder got a file meanwhile.
+            tar -C runs -cJf pack.part --exclude "*.part" "$name.commit" "$name/studies" "$name/suite.json" || [ $? = 1 ]
             put pack.part "$results/unfinished/$name.tar.xz"
             rm pack.part
         fi
@@ -95,7 +95,11 @@ main() { # read whole before it runs, so that the file may change meanwhile
     DATA_DIR=${DATA_DIR:+$(realpath "$DATA_DIR")}
     mkdir -p "$root/runs"
     cd "$root" # so that Python finds the wheel, not the source
-    if [ "${1:-}" = pack ]; then
+    if [ $# -gt 0 ]; then
+        if [ "$*" != pack ]; then
+            echo "$*: choose pack, or nothing." >&2
+            exit 2
+        fi
         pack
         return
     fi

@@ -61,7 +61,15 @@ def test_what_another_directory_has_is_not_missing(tmp_path: Path, suite: Suite)
         path.unlink()
     assert not load([tmp_path / "two"]).missing.empty
     assert load([tmp_path / "two", one.path]).missing.empty
-    assert len(load([one.path, one.path]).launches) == 1
+    assert len(load([one.path, tmp_path / "two"]).launches) == 1
+    next(one.path.rglob("search-0003.json")).unlink()
+    for sources in ([tmp_path / "two", one.path], [one.path, tmp_path / "two"]):
+        assert load(sources).missing.empty
+    for path in one.path.rglob("final-*.json"):
+        path.unlink()
+    report = save(one.path, tmp_path / "report")
+    for sources in ([report, one.path], [one.path, report]):
+        assert set(load(sources).missing["command"]) == {f"tune-kmixup resume {one.path}"}
 
 
 def test_a_report_keeps_what_is_missing_and_names_no_directory_that_it_does_not_know(

@@ -9,6 +9,7 @@ from scipy.io import wavfile
 
 from search_spaces.methods import make_study
 from tests.helpers.launches import registries_restored, run_cli_in_process
+from tests.helpers.suites import small_suite
 from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.planning.inspection import largest_k
 from tune_kmixup.planning.plugins import Plugins
@@ -154,6 +155,7 @@ def test_plan_says_what_was_chosen_and_warns(tmp_path: Path) -> None:
         (["telco.csv", "--label", "Churn", "--architecture", "lenet"], "does not fit this architecture"),
         (["telco.csv", "--label", "Churn", "--batch-size", "99"], "batch_size=99 does not fit"),
         (["telco.csv", "--label", "Churn", "--lr", "0"], "lr=0.0 is not positive"),
+        (["telco.csv", "--label", "Churn", "--gpus-per-trial", "-1"], "gpus_per_trial=-1.0 is not a number ≥ 0"),
         (["iris/mlp", "--label", "Churn"], "label='Churn' belongs to a file of your own"),
     ],
 )  # fmt: skip
@@ -164,6 +166,16 @@ def test_what_is_surely_wrong_is_refused_before_anything_is_written(
     printed = run_cli_in_process("launch", *args, "--out", "run", code=2)
     assert message in printed and len(printed.splitlines()) == 1, printed
     assert list(tmp_path.iterdir()) == [tmp_path / "telco.csv"]
+
+
+def test_a_folder_of_something_else_is_refused_before_data_are_described(tmp_path: Path) -> None:
+    write_table(tmp_path / "telco.csv")
+    RunDir(tmp_path / "another").write_suite(small_suite())
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").touch()
+    for folder, message in (("another", "holds another suite"), ("photos", "holds something else")):
+        printed = run_cli_in_process("launch", "telco.csv", "--label", "Churn", "--out", folder, code=2)
+        assert message in printed and len(printed.splitlines()) == 1, printed
 
 
 @pytest.mark.slow

@@ -40,7 +40,9 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_table_is_tuned_in_one_call_and_again_in_the_same_process(ray_address: str, tmp_path: Path) -> None:
+def test_a_table_is_tuned_in_one_call_and_again_in_the_same_process(
+    ray_address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = tmp_path / "cultivars.csv"
     load_wine(as_frame=True).frame.to_csv(table, index=False)
     budget = {"trials": 1, "search_seeds": 1, "shortlist": 1, "final_seeds": 1, "epochs": 2}
@@ -53,6 +55,7 @@ def test_a_table_is_tuned_in_one_call_and_again_in_the_same_process(ray_address:
             )
             assert len(results.gains()) == 1 and results.rows["selected"].sum() == 10
             assert tune_kmixup.load(out).rows.equals(results.rows)
+            assert "network: mlp" in capsys.readouterr().out, "what was chosen for the file is said"
 
 
 @pytest.mark.slow

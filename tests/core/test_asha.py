@@ -75,7 +75,7 @@ def iris() -> Data:
 
 
 def make_trial(seeds: tuple[int, ...] = (0, 1), batched: bool = False, rungs: tuple[int, ...] = (1, 3)) -> Trial:
-    return Trial(f"{TASK.name}/kmixup", 4, "search", {"alpha": 1.0, "k": 4}, seeds, batched, rungs)
+    return Trial(f"{TASK.name}/kmixup", 4, "search", {"alpha": 1.0, "k": 4}, seeds, batched, rungs, curves=True)
 
 
 @pytest.mark.parametrize("batched", [False, True])

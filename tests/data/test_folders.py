@@ -209,7 +209,7 @@ REFUSED_IMAGES: dict[str, tuple[Write, str]] = {
     "32 bits": (pair(lambda path: save(path, np.ones((4, 4), np.int32)), "1.tiff"), "save it with 8 or 16 bits"),
     "signed": (pair(lambda path: save(path, np.ones((4, 4), np.int16)), "1.tiff"), "or with a sign.* 8 or 16 bits"),
     "floats": (pair(lambda path: save(path, np.ones((4, 4), np.float32)), "1.tiff"), "save it with 8 or 16 bits"),
-    "12 bits in 16": (pair(lambda path: save(path, GREY16 // 16)), r"no image has a value above 4,095 of 65,535"),
+    "12 bits in 16": (pair(lambda path: save(path, GREY16 // 16)), r"no such image has a value above 4,111 of 65,535"),
     "12 bits in 16, colour": (pair(lambda path: save_rgb16(path, GREY16 // 16)), "scale the images to the whole range"),
     "no test part": (
         all_of(*TREE[:2], at("val/a/1.png", PICTURE)),
@@ -241,6 +241,19 @@ def test_colour_is_kept_if_any_image_has_it(tmp_path: Path) -> None:
     save(tmp_path / "a" / "1.png", 7, "L")
     save(tmp_path / "b" / "1.png", (1, 2, 3), "RGB")
     assert read(tmp_path).arrays["x"][:, :, 0, 0].tolist() == [[7, 7, 7], [1, 2, 3]]
+
+
+def test_16_bits_are_judged_by_the_files_that_have_them(tmp_path: Path) -> None:
+    """Resizing makes a bright spot dark, and images of 8 bits say nothing about those of 16."""
+    spot = np.zeros((128, 128), np.uint16)
+    spot[5, 5] = 65535
+    for folder in "ab":
+        save(tmp_path / "spots" / folder / "1.png", spot)
+    assert read(tmp_path / "spots", resize=8).arrays["x"].max() < 64
+    save(tmp_path / "mixed" / "a" / "1.png", GREY16 // 16)
+    save(tmp_path / "mixed" / "b" / "1.png", GREY8)
+    with pytest.raises(BadInput, match=r"a/1\.png has 16 bits, but no such image"):
+        read(tmp_path / "mixed")
 
 
 def test_images_of_several_sizes_are_resized(tmp_path: Path) -> None:

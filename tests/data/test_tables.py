@@ -155,6 +155,22 @@ CASES = {
     "write.table of R, without row names": Case(
         '"size" "colour" "kind"\n' + table_text(size, lambda i: f'"{colour(i)}"', kind).replace(",", " "), ROLES
     ),
+    "write.table of R, with quotation marks in a cell": Case(
+        '"size" "colour" "kind"\n'
+        + table_text(lambda i: f'"{i + 1}"', size, lambda i: f'"{colour(i)} 5\\" pipe"', kind).replace(",", " "),
+        ROLES,
+    ),
+    "write.table of R, separated by commas": headed(
+        '"size","colour","kind"', lambda i: f'"{i + 1}"', size, lambda i: f'"{colour(i)} wine"', kind, columns=ROLES
+    ),
+    "dates and times, and a long row": Case(
+        table_text(lambda i: f"2024-01-0{i % 9 + 1} 12:{i:02d}:00", size, kind, header="time,size,kind") + "1,2,3,4\n",
+        refused="row 42 has 4 cells, others have 3",
+    ),
+    "dates and times, each row ends in a separator": headed(
+        "time,size,kind", lambda i: f"2024-01-0{i % 9 + 1} 12:{i:02d}:00", size, kind, lambda i: "",
+        columns={"size": "number", "kind": "label"},
+    ),
     "separator at the end of each row": headed("size,colour,kind", size, colour, kind, lambda i: "", columns=ROLES),
     "empty file": Case("", refused="is empty: write a header row"),
     "header alone": Case("size,colour,kind\n", refused="has no rows below its first line"),
@@ -163,7 +179,7 @@ CASES = {
     "short row": Case(PLAIN + "1,red\n", refused="row 42 has 2 cells, others have 3: correct the row"),
     "open quotation mark": Case(PLAIN + '1,"red,a\n', refused="row 42 has 2 cells, others have 3"),
     "open quotation mark in the last cell": Case(
-        PLAIN + '1,red,"a', refused="EOF inside string starting at row 41): check its quotation marks"
+        PLAIN + '1,red,"a', refused="EOF inside string): check its quotation marks"
     ),
     "column names twice": headed("size,size,kind", size, colour, kind, refused="twice, such as 'size': rename"),
     # Columns

@@ -44,6 +44,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         "group row 2 is empty: give every row a group",
     ),
     "a group without a name": ({"x": X, "y": Y, "group": np.asarray(["a", "", "b"] * 20)}, "group row 1 is empty"),
+    "a group in bytes": ({"x": X, "y": Y, "group": np.asarray(["Ä".encode(), b"", b"b"] * 20)}, "group row 1 is empty"),
     "one part": ({"x": X, "y": Y, "part": np.asarray(1)}, "part is of shape (), y of (60,)"),
     "one label": ({"x": X, "y": np.asarray(1)}, "y is int64 of shape (): store one label per row"),
     "one kind of column": ({"x": X, "y": Y, "categorical": np.asarray(True)}, "categorical is of shape ()"),

@@ -46,7 +46,7 @@ def test_networks_fit_the_data(name: str) -> None:
     assert logits.shape == (2, spec.classes)
 
 
-@pytest.mark.parametrize("name", ["two_spirals/mlp", "wine/mlp", "digits/small_cnn"])
+@pytest.mark.parametrize("name", ["two_spirals/mlp", "wine/mlp", "digits/small_cnn"])  # a toy set, a table and images
 def test_training_on_included_data_lowers_the_loss(name: str, tmp_path: Path) -> None:
     task = TASKS[name][-1]
     data = prepare(task, tmp_path, test=False)

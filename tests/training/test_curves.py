@@ -82,7 +82,7 @@ def test_a_run_that_diverges_has_the_epochs_that_it_trained(iris: Data, batched:
 def test_resumed_curves_equal_uninterrupted_ones(
     iris: Data, batched: bool, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupts nine epochs of three steps within epochs and at the end of one. `test_asha` does so after any step."""
+    """Interrupts nine epochs of three steps within epochs and at an end. `test_asha` does so after every third step."""
     expected = train_to_end(TASK, make_trial(batched), iris)
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"

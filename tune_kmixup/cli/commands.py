@@ -131,9 +131,10 @@ def resume(
     Example: tune-kmixup resume runs/iris --trials 48
     """
     from tune_kmixup.planning.identity import remembered_data_dir
-    from tune_kmixup.planning.suite import with_repeats
+    from tune_kmixup.planning.suite import check_continues, with_repeats
 
-    suite = RunDir(run_dir).suite()
+    run = RunDir(run_dir)
+    suite = run.suite()
     plugins = load_plugins(data.load or map(Path, suite.identity.load), suite.identity.sources)
     data_dir = data.data_dir or remembered_data_dir(suite)
     trials = suite.trials if trials is None else trials
@@ -141,6 +142,7 @@ def resume(
     save_models = suite.save_models if save_models is None else save_models
     suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, save_models=save_models, format=2)
     suite = suite if repeats is None else with_repeats(suite, repeats)
+    suite = check_continues(run, suite)
     run_command(suite, plugins, run_dir, options, data_dir)
 
 

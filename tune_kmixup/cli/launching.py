@@ -78,14 +78,17 @@ def suite_to_launch(experiment: Experiment, out_dir: Path, options: RunOptions) 
         options: how to run it.
 
     Raises:
-        BadInput: as `make_suite` does, or if it cannot run with these options or continue that directory.
+        BadInput: as `make_suite` does, or if its resources do not exist or it cannot continue that directory.
     """
     from tune_kmixup.cli.inspection import own_data_lines
-    from tune_kmixup.planning.suite import check_continues
+    from tune_kmixup.planning.suite import check_continues, check_unused
 
+    run = RunDir(out_dir)
     options.resources()  # refuses what is typed wrong before anything is downloaded
+    if not run.exists():
+        check_unused(run)
     suite, plugins = make_suite(experiment, fetch=True)
-    suite = check_continues(RunDir(out_dir), suite)
+    suite = check_continues(run, suite)
     for line in own_data_lines(suite, resolve_data_dir(experiment.data.data_dir)):
         console.print(line, soft_wrap=True)
     return suite, plugins
@@ -103,7 +106,7 @@ def run_suite(
     """Runs what is missing of a suite, and prints how it ended and how to go on.
 
     Args:
-        suite: what to run.
+        suite: what to run; it continues that of the run directory.
         plugins: what it loads.
         out_dir: run directory.
         options: how to run it.
@@ -121,12 +124,10 @@ def run_suite(
     from tune_kmixup.cli.progress import ProgressDisplay
     from tune_kmixup.cli.render import ending_lines
     from tune_kmixup.planning.resources import repeated_options
-    from tune_kmixup.planning.suite import check_continues
     from tune_kmixup.store.lock import run_lock
     from tune_kmixup.store.status import resume_command
 
     run = RunDir(out_dir)
-    suite = check_continues(run, suite)
     resources, log_to = options.resources(), tuple(options.log_to or ())
     resumed = resume_command(out_dir, repeated_options(resources, log_to))
 

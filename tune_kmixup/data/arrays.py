@@ -107,7 +107,7 @@ def group_numbers(location: str, group: NDArray[Any]) -> NDArray[Any]:
     """The group of each row as a whole number. Raises BadInput for a row without a group."""
     if group.dtype.kind in "iu":
         return group
-    empty = np.isnan(group) if group.dtype.kind == "f" else np.isin(group.astype(str), ("",))
+    empty = group == group.dtype.type() if group.dtype.kind in "SU" else group != group  # NaN and NaT
     if (absent := np.flatnonzero(empty)).size:
         raise BadInput(f"{location}: group row {absent[0]} is empty: give every row a group.")
     return np.unique(group, return_inverse=True)[1]

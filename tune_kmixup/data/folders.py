@@ -58,8 +58,9 @@ def cached_folder(source: Source, files: tuple[Path, ...], newest: int) -> Table
         x, rate, notes, warned = audio.read_recordings(paths)
         about["rate"] = np.asarray(rate)
     else:
-        x, warned = images.read_images(paths, images.common_mode(paths), source.resize), []
-        images.check_brightness(paths, x)
+        mode = images.common_mode(paths)
+        x, warned = images.read_images(paths, mode, source.resize), []
+        images.check_brightness(paths, mode, x)
         _, channels, height, width = x.shape
         notes = [f"{plural(len(x), 'image')}, {'grey' if channels == 1 else 'colour'}, {width} x {height} pixels"]
     rows = {part: sum(map(len, classes.values())) for part, classes in parts.items()}

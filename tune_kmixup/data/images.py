@@ -3,6 +3,7 @@
 torchvision is imported inside the functions that use it: the import takes seconds, and most runs do not need it.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from tune_kmixup.data.npz import Arrays
 
 TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+DARK = 64  # of 256: what 14 of 16 bits come to
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".pbm", ".tif", ".tiff"}
 
 
@@ -101,25 +103,30 @@ def read_images(paths: list[Path], mode: str = "RGB", side: int = 0) -> NDArray[
     return x
 
 
-def check_brightness(paths: list[Path], x: NDArray[np.uint8]) -> None:
-    """Raises BadInput if images of 16 bits use no more than 14: so cameras and microscopes store 10 to 14 bits.
+def check_brightness(paths: list[Path], mode: str, x: NDArray[np.uint8]) -> None:
+    """Raises BadInput if all images of 16 bits use no more than 14: so cameras and microscopes store 10 to 14 bits.
 
     Args:
         paths: the files.
-        x: what was read of them, N x C x H x W.
+        mode: in which they were read.
+        x: what was read of them, N x C x H x W; resizing may have made it darker.
     """
-    brightest = int(x.max())
-    if brightest < 64 and (deep := [path for path in paths if has_16_bits(path)]):
+    dark = x.max(axis=(1, 2, 3)) < DARK
+    if not any(has_more_than_8_bits(path) for path, is_dark in zip(paths, dark, strict=True) if is_dark):
+        return
+    deep = [path for path in paths if has_more_than_8_bits(path)]
+    brightest = max(int(np.asarray(upright(path, mode, 0)).max()) for path in deep)
+    if brightest < DARK:
         raise BadInput(
-            f"{deep[0]} has 16 bits, but no image has a value above {256 * brightest + 255:,} of 65,535: scale the "
-            "images to the whole range, or save them with 8 bits."
+            f"{deep[0]} has 16 bits, but no such image has a value above {257 * brightest + 256:,} of 65,535: scale "
+            "the images to the whole range, or save them with 8 bits."
         )
 
 
-def has_16_bits(path: Path) -> bool:
-    """Whether a file has 16 bits per channel. Pillow itself reads those of colour images as 8."""
+def has_more_than_8_bits(path: Path) -> bool:
+    """Whether the header of a file says so, as Pillow shows it. Pillow itself reads those of colour images as 8."""
     with reading(path), Image.open(path) as image:
-        return ";16" in str(image.tile)
+        return bool(re.search(r";1\d|65535", str(image.tile)))
 
 
 @contextmanager

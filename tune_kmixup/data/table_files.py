@@ -42,6 +42,7 @@ NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 COMMA_NUMBER = r"[-+]?(\d{1,3}(\.\d{3})+|\d*),\d+"  # 1.234,5 and 0,5
 COMMA_THOUSANDS = r"[-+]?[1-9]\d{0,2}(\.\d{3})+"  # 1.234, where other numbers have a decimal comma
 THOUSANDS = r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"
+WORD = r'"((?:[^"\\]|\\.)*)"|(\S+)'  # a cell between white space; R writes \" for a quotation mark in it
 UNIT = r"^[$€£]\s*|\s*[%$€£]$"
 
 
@@ -101,7 +102,8 @@ def read_table_file(path: Path, numbers: Collection[str] = (), decimal_comma: bo
         first, width = check_rows(path, text, separator)
         cells = parse(text, separator, width)
     except (csv.Error, pd.errors.ParserError) as error:
-        raise BadInput(f"{path} cannot be read as CSV ({error}): check its quotation marks.") from error
+        reason = str(error).partition(" starting at row")[0]  # which pandas counts from 0, without blank lines
+        raise BadInput(f"{path} cannot be read as CSV ({reason}): check its quotation marks.") from error
     names, has_header = column_names(first, cells, width)
     cells = cells.iloc[1:] if has_header else cells
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
@@ -150,7 +152,7 @@ def separate(path: Path, text: str) -> tuple[str, str]:
     best, agreeing = ",", 0.0  # a tie goes to the first: 1,5;2,5 has a decimal comma
     for separator in SEPARATORS:
         first, *below = (len(row) for row in split_rows(lines, separator))
-        if separator == " " and below and first == below[0] - 1:  # R writes no name above row names
+        if below and 1 < first == below[0] - 1:  # R writes no name above row names
             first = below[0]
         counts = Counter(count for count in (first, *below) if count > 1)
         share = max(counts.values(), default=0) / len(lines)
@@ -162,7 +164,7 @@ def separate(path: Path, text: str) -> tuple[str, str]:
 def split_rows(lines: Any, separator: str) -> Any:
     """The rows of cells, read by the standard library."""
     if separator == " ":
-        return ([quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)] for line in lines)
+        return ([quoted or bare for quoted, bare in re.findall(WORD, line)] for line in lines)
     return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
@@ -196,10 +198,13 @@ def check_rows(path: Path, text: str, separator: str) -> tuple[list[str], int]:
 
 
 def parse(text: str, separator: str, width: int) -> pd.DataFrame:
-    """All rows as text, by pandas: columns 0 to width - 1, the header among the rows."""
+    """All rows as text: columns 0 to width - 1, the header among the rows."""
+    if separator == " ":
+        rows = [row + [""] * (width - len(row)) for row in split_rows(io.StringIO(text), separator) if row]
+        return pd.DataFrame(rows, columns=range(width), dtype=str)
     table: pd.DataFrame = pd.read_csv(
         io.StringIO(text),
-        sep=r"\s+" if separator == " " else separator,
+        sep=separator,
         header=None,
         names=list(range(width)),
         index_col=False,
@@ -302,8 +307,10 @@ def first_line(error: BaseException) -> str:
 
 def typed_cells(name: str, column: pd.Series, of_numbers: bool) -> Cells:
     missing = column.isna()
-    if column.dtype == object:  # bytes may be no text, such as an image
-        column = column.map(lambda value: value.decode(errors="replace") if isinstance(value, bytes) else value)
+    if column.dtype == object and column.map(type).eq(bytes).any():  # they may be no text, such as an image
+        column = column.map(
+            lambda value: value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+        )
     text = column.astype(str).str.strip().mask(missing, "").to_numpy(object)
     kind = pd.api.types
     if column.dtype == object and column[~missing].map(type).eq(Decimal).all():

@@ -198,6 +198,17 @@ def with_repeats(suite: Suite, repeats: int) -> Suite:
     return dataclasses.replace(suite, studies=tuple(studies.values()))
 
 
+def check_unused(run: RunDir) -> None:
+    """Raises BadInput if the folder of a run directory without a suite holds other files, or cannot be read."""
+    try:
+        names = files.names_in(run.path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInput(f"out={str(run.path)!r} cannot be read ({reason}): choose an empty or a new folder.") from error
+    if not all(any(fnmatch(name, pattern) for pattern in FILES_BEFORE_SUITE) for name in names):
+        raise BadInput(f"out={str(run.path)!r} holds something else: choose an empty or a new folder.")
+
+
 def check_continues(run: RunDir, suite: Suite) -> Suite:
     """Checks that a suite can run in a run directory: a new one, or one whose suite it continues.
 
@@ -213,15 +224,7 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
         BadInput: if the folder holds other files or another suite, or the number of trials of a grid would change.
     """
     if not run.exists():
-        try:
-            names = files.names_in(run.path)
-        except OSError as error:
-            reason = error.strerror or error
-            raise BadInput(
-                f"out={str(run.path)!r} cannot be read ({reason}): choose an empty or a new folder."
-            ) from error
-        if not all(any(fnmatch(name, pattern) for pattern in FILES_BEFORE_SUITE) for name in names):
-            raise BadInput(f"out={str(run.path)!r} holds something else: choose an empty or a new folder.")
+        check_unused(run)
         return suite
     old = run.suite()
     if old.format != suite.format:

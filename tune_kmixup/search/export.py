@@ -131,7 +131,7 @@ def open_storage(to: str) -> RDBStorage:
 
 
 def new_database(to: str) -> sqlite3.Connection:
-    """Opens a database that does not wait for the disk after each trial: a half written one is removed."""
+    """Opens a database that does not wait for the disk after each trial. It can be exported again."""
     connection = sqlite3.connect(to)
     connection.execute("PRAGMA synchronous=OFF")
     return connection
