@@ -22,6 +22,7 @@ COSTS: dict[str, float] = {
     "texture-500/mlp": 3.5,  # comparison/comparison-texture-500-mlp
     "penbased-500/mlp": 1.6,  # comparison/comparison-penbased-500-mlp
     "satimage-500/mlp": 1.4,  # comparison/comparison-satimage-500-mlp
+    "letter-1000/mlp": 1.3,  # comparison/comparison-letter-1000-mlp
     "digits/small_cnn": 1.3,  # cpu-tuned
     "digits-200/mlp": 0.8,  # data.md
     "digits-200-noise0.2/mlp": 0.9,  # data.md
@@ -33,6 +34,7 @@ COSTS: dict[str, float] = {
     "mnist-1000/mlp": 1.6,  # comparison/comparison-mnist-1000-mlp
     "mnist-2000/mlp": 3.9,  # comparison/comparison-mnist-2000-mlp
     "mnist/lenet": 9.3,  # data.md
+    "mnist-500/lenet": 2.2,  # comparison/comparison-mnist-500-lenet
     "mnist-2000/lenet": 4.2,  # cpu-tuned
     "fashion_mnist-500/mlp": 0.82,  # comparison/comparison-fashion-mnist-500-mlp
     "fashion_mnist/lenet": 43,  # data.md

@@ -22,7 +22,7 @@ def with_epochs(task: Task, epochs: int) -> Task:
 
 
 def test_a_run_takes_time_in_proportion_to_epochs_and_rows(tmp_path: Path) -> None:
-    task, cost = TASKS["mnist-2000/lenet"][0], COSTS["mnist-2000/lenet"]
+    task, cost = TASKS["fashion_mnist-2000/lenet"][0], COSTS["fashion_mnist-2000/lenet"]
     assert run_seconds(task, tmp_path) == cost
     assert run_seconds(with_epochs(task, 100), tmp_path) == pytest.approx(4 * cost)
     fewer = dataclasses.replace(task, train_size=500)
@@ -31,7 +31,7 @@ def test_a_run_takes_time_in_proportion_to_epochs_and_rows(tmp_path: Path) -> No
 
 
 def test_what_nothing_measured_is_near_is_unknown(tmp_path: Path) -> None:
-    task = TASKS["mnist-2000/lenet"][0]
+    task = TASKS["fashion_mnist-2000/lenet"][0]
     assert run_seconds(dataclasses.replace(task, train_size=499), tmp_path) is None
     other_batches = dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, batch_size=100))
     assert run_seconds(other_batches, tmp_path) is None
