@@ -111,13 +111,14 @@ def load(sources: Iterable[Path]) -> Runs:
     suites: list[tuple[str, Suite]] = []
     directories: list[str] = []  # of each entry
     for source in sources:
-        source_entries, source_launches = read_report(source) if is_report(source) else read_run_dir(source)
+        from_report = is_report(source)
+        source_entries, source_launches = read_report(source) if from_report else read_run_dir(source)
         entries += source_entries
         directories += [str(source)] * len(source_entries)
         for launch, command in source_launches:
             suites.append((str(source), launch.suite))
             count = sum(entry.suite == launch.suite.name for entry in source_entries)
-            launches = with_launch(launches, Found(launch, command, (count, not is_report(source))))
+            launches = with_launch(launches, Found(launch, command, (count, not from_report)))
     if not entries:
         names = ", ".join(map(str, sources))
         raise BadInput(f"run_dirs={names} hold no result yet: launch first, or wait for a trial to end.")
