@@ -97,13 +97,16 @@ def test_a_run_directory_that_is_read_only_is_refused_in_a_line(alone: RunDir, t
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_sigterm_and_sighup_do_what_ctrl_c_does(number: signal.Signals, tmp_path: Path) -> None:
-    """The signal goes to the launch alone, as Kubernetes, Ray's jobs and deploy/slurm.sh send it."""
+    """Kubernetes, Ray's jobs and deploy/slurm.sh send SIGTERM to the launch alone. A terminal that closes sends SIGHUP
+    to all its processes.
+    """
     out = tmp_path / "run"
     process = begun(out)
     ours = descendants(process.pid)
-    process.send_signal(number)
+    for pid in [process.pid, *(ours if number == signal.SIGHUP else [])]:
+        os.kill(pid, number)
     printed, _ = process.communicate(timeout=25)
     assert process.returncode == 128 + number, printed
     assert printed.endswith(f"Stopped before the end.\nTo go on: tune-kmixup resume {out}\n")
@@ -113,6 +116,17 @@ def test_sigterm_and_sighup_do_what_ctrl_c_does(number: signal.Signals, tmp_path
     while left := [title(pid) for pid in ours if title(pid)]:
         assert time.monotonic() < until, left
         time.sleep(0.1)
+
+
+def test_sigterm_to_all_processes_ends_at_once(tmp_path: Path) -> None:
+    """As `scancel`, systemd and `timeout` send it: it ends Ray before trials can save. Ray may end the launch first."""
+    out = tmp_path / "run"
+    process = begun(out)
+    os.killpg(process.pid, signal.SIGTERM)
+    printed, _ = process.communicate(timeout=25)
+    said = printed.endswith(f"Stopped at once.\nTo go on: tune-kmixup resume {out}\n")
+    assert process.returncode == (143 if said else 1), printed
+    assert "Traceback" not in printed and "error:" not in printed
 
 
 @pytest.mark.thorough

@@ -287,7 +287,7 @@ def run_command(
 ) -> None:
     """Runs what is missing of a suite, and exits where it is not done, see `launching.run_suite`."""
     again = shlex.join(["tune-kmixup", *sys.argv[1:]])
-    code = run_suite(suite, plugins, out_dir, options, data_dir, again, lambda: os._exit(1))
+    code = run_suite(suite, plugins, out_dir, options, data_dir, again, os._exit)
     if code:
         raise typer.Exit(code)
 

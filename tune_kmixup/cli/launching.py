@@ -101,7 +101,7 @@ def run_suite(
     options: RunOptions,
     data_dir: Path | None,
     again: str,
-    die: Callable[[], None],
+    die: Callable[[int], None],
 ) -> int:
     """Runs what is missing of a suite, and prints how it ended and how to go on.
 
@@ -112,7 +112,7 @@ def run_suite(
         options: how to run it.
         data_dir: folder of the data sets; None for the default one.
         again: how to begin anew what ended before it was written down.
-        die: ends this process, or what it does, after Ray has died; called from another thread.
+        die: ends this process, or what it does, after Ray has died; called with the exit code from another thread.
 
     Returns:
         The exit code: 0 if all is done, 1 if a trial, a disk or Ray failed, and 128 plus the number of the signal that
@@ -131,29 +131,31 @@ def run_suite(
     resources, log_to = options.resources(), tuple(options.log_to or ())
     resumed = resume_command(out_dir, repeated_options(resources, log_to))
 
-    def print_failure(line: str) -> None:
+    def exit_code(error: LaunchError | KeyboardInterrupt) -> int:
+        """Says how the launch ended, and how to go on."""
+        if isinstance(error, LaunchError):
+            line, code = f"error: {error}", 1
+        else:
+            line = "Stopped at once." if run.suite_written else "Stopped before the first trial."
+            code = 128 + int((error.args or (signal.SIGINT,))[0])
         print_error(line)
         print_error(f"To go on: {resumed if run.suite_written else again}")
+        return code
 
     try:
         with run_lock(run), ProgressDisplay(suite, console) as progress:
             progress.phase("Starting")
             from tune_kmixup.tuning.launch import Listeners, launch  # imports Ray, which takes seconds
 
-            def end(error: LaunchError) -> None:
+            def end(error: LaunchError | KeyboardInterrupt) -> None:
                 progress.stop()
-                print_failure(f"error: {error}")
-                die()
+                die(exit_code(error))
 
             listeners = Listeners(progress.phase, progress.progress, end)
             folder = resolve_data_dir(data_dir)
             outcome = launch(suite, run, folder, resources, plugins, listeners, log_to)
-    except LaunchError as error:
-        print_failure(f"error: {error}")
-        return 1
-    except KeyboardInterrupt as error:
-        print_failure("Stopped at once." if run.suite_written else "Stopped before the first trial.")
-        return 128 + int((error.args or (signal.SIGINT,))[0])
+    except (LaunchError, KeyboardInterrupt) as error:
+        return exit_code(error)
     if outcome is None:
         console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return 0

@@ -40,7 +40,7 @@ def launch(*names: str | Path, out: str | Path, **options: Any) -> Results:
     out_dir, data_dir = parse_location(out), experiment.data.data_dir
     suite, plugins = suite_to_launch(experiment, out_dir, given["options"])
     again = f"call tune_kmixup.launch again with out={str(out)!r}"
-    code = run_suite(suite, plugins, out_dir, given["options"], data_dir, again, interrupt_main)
+    code = run_suite(suite, plugins, out_dir, given["options"], data_dir, again, lambda code: interrupt_main())
     if code == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if code:

@@ -21,6 +21,7 @@ from tune_kmixup.core.checks import MOST
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.tuning.capacity import misfit
+from tune_kmixup.tuning.signals import hangups_blocked
 from tune_kmixup.tuning.slots import Node
 
 ANSWER_SECONDS = 30.0  # for the address of a cluster to answer
@@ -103,7 +104,8 @@ def start_private_ray(resources: Resources) -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
     try:
-        ray.init("local", num_cpus=int(machine.cpus), num_gpus=int(machine.gpus), **options)
+        with hangups_blocked():
+            ray.init("local", num_cpus=int(machine.cpus), num_gpus=int(machine.gpus), **options)
     except Exception as error:  # its processes die, or its files cannot be written: it raises errors of many types
         folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
         raise LaunchError(

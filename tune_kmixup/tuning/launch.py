@@ -59,12 +59,12 @@ class Listeners:
     Attributes:
         phase: called with what the launch is doing before its first trial, when that changes.
         progress: called with the searcher about once a second.
-        death: called from another thread if Ray dies, see `cluster.ray_connection`.
+        death: called from another thread if Ray dies, with what `launch` would raise, see `cluster.ray_connection`.
     """
 
     phase: Callable[[str], None] = lambda text: None
     progress: Callable[[SuiteSearcher], None] = lambda searcher: None
-    death: Callable[[LaunchError], None] | None = None
+    death: Callable[[LaunchError | KeyboardInterrupt], None] = lambda error: None
 
 
 def launch(
@@ -94,8 +94,9 @@ def launch(
         BadInput: if the suite cannot run with these arguments, a network cannot be trained, or the run directory holds
             results of other data, `--load` files or numbers.
         LaunchError: if Ray or a disk fails, or the cluster loses all its nodes.
-        KeyboardInterrupt: with the number of a signal (Ctrl-C, SIGTERM, SIGHUP) that arrives before the first trial, or
-            of a second one after. The first one after it stops the launch: running trials save their state.
+        KeyboardInterrupt: with the number of a signal (Ctrl-C, SIGTERM, SIGHUP) that arrives before the first trial,
+            that ends Ray too, or of a second one after. Otherwise the first one after the first trial stops the
+            launch: running trials save their state.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
     data_dir = data_dir.absolute()  # workers have other working directories
@@ -115,8 +116,8 @@ def launch(
     listeners.phase(f"Joining the Ray cluster at {resources.address}" if resources.address else "Starting Ray")
     with (
         StopSignals() as signals,
-        failures_in_a_line(),
-        ray_connection(resources, listeners.death),
+        failures_in_a_line(signals),
+        ray_connection(resources, lambda error: listeners.death(signals.cause(error))),
         capacity_of(resources) as capacity,
         temporary_folder() as scratch,
     ):
@@ -154,15 +155,16 @@ def launch(
 
 
 @contextmanager
-def failures_in_a_line() -> Iterator[None]:
-    """Raises LaunchError for what Ray, its processes and the disks raise."""
+def failures_in_a_line(signals: StopSignals) -> Iterator[None]:
+    """Raises LaunchError for what Ray, its processes and the disks raise; KeyboardInterrupt if a signal ended Ray."""
     try:
         yield
     except (OSError, ray.exceptions.RayError, tune.TuneError) as error:
-        raise LaunchError(
+        ended = LaunchError(
             f"the launch cannot go on ({type(error).__name__}: {first_line(error)}): check the disks, the memory and, "
             "with --address, the cluster."
-        ) from error
+        )
+        raise (ended if isinstance(error, OSError) else signals.cause(ended)) from error
 
 
 @contextmanager

@@ -1,11 +1,29 @@
-"""What ends a launch from outside: Ctrl-C, and what Slurm, Kubernetes and `ray job stop` send."""
+"""What ends a launch from outside: Ctrl-C, and what terminals, Slurm, Kubernetes and `ray job stop` send."""
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
+from tune_kmixup.core.errors import LaunchError
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def hangups_blocked() -> Iterator[None]:
+    """Blocks SIGHUP, also for good in every process that is started meanwhile.
+
+    A terminal that closes sends it to all processes of a launch. Ray has to live until running trials have saved. It
+    blocks SIGINT in the same way itself. Its processes need SIGTERM to end in time.
+    """
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 class StopSignals:
@@ -46,3 +64,7 @@ class StopSignals:
         first, self.received = self.received is None, self.received or number
         if not (first and self.graceful):
             raise KeyboardInterrupt(self.received)
+
+    def cause(self, error: LaunchError) -> LaunchError | KeyboardInterrupt:
+        """What ended a launch whose Ray has died: the signal, if there was one, as Ray got it too; else the error."""
+        return KeyboardInterrupt(self.received) if self.received else error
