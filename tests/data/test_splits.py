@@ -90,3 +90,12 @@ def test_stratified_samples_are_nested_and_in_proportion(y: IntArray, seed: int,
 def test_duplicate_groups_across_chunks() -> None:
     chunks = [np.asarray([[1.0, 2.0], [0.0, 3.0]]), np.asarray([[1.0, 2.0], [-0.0, 3.0], [2.0, 1.0]])]
     assert duplicate_groups(chunks).tolist() == [0, 1, 0, 1, 2]
+
+
+def test_folds_of_groups_are_computed_once_and_cannot_be_changed() -> None:
+    y, groups = np.arange(40) % 2, np.arange(40) // 5
+    first = assign_folds(y, groups, 4, 0)
+    assert assign_folds(y.copy(), groups.astype(np.int32), 4, 0) is first
+    assert not np.array_equal(assign_folds(1 - y, groups, 4, 1), first)
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 1

@@ -1,6 +1,7 @@
 """Which rows are trained, validated and tested on. Pure functions of labels, groups and a seed."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -43,11 +44,21 @@ def assign_folds(y: IntArray, groups: IntArray, folds: int, seed: int) -> IntArr
     seed %= 2**32
     if len(first) < len(y) / 4:
         folds = min(folds, len(first))
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        return fold_numbers(splitter.split(y, strata(y, folds), groups), len(y))
+        numbers = (array.astype(np.int64).tobytes() for array in (strata(y, folds), groups))
+        return group_folds(*numbers, folds, seed)
     labels = strata(y[first], folds)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     return fold_numbers(splitter.split(labels, labels), len(first))[inverse]
+
+
+@lru_cache(maxsize=8)  # takes a second for 5,000 groups, and every command asks for the same ones several times
+def group_folds(labels: bytes, groups: bytes, folds: int, seed: int) -> IntArray:
+    """The fold of every row, all rows of a group in the same one. Arrays are bytes of int64, which can be hashed."""
+    y, group = np.frombuffer(labels, dtype=np.int64), np.frombuffer(groups, dtype=np.int64)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    numbers = fold_numbers(splitter.split(y, y, group), len(y))
+    numbers.flags.writeable = False
+    return numbers
 
 
 def fold_numbers(folds: Iterable[tuple[IntArray, IntArray]], rows: int) -> IntArray:
