@@ -15,7 +15,7 @@ import scipy.stats
 
 from . import gains
 from .evidence import FEWEST_UNITS, MeanGain, average_tasks, covariance, gain_of, minus_share_of_erm, stacked
-from .meta_analysis import OverDataSets, mean_over_data_sets, prediction_interval, without_heavy
+from .meta_analysis import OverDataSets, mean_over_data_sets, prediction_interval
 from .stats import Estimate, estimate
 from .verdicts import holm
 
@@ -57,12 +57,6 @@ class DataSetGains:
         """Interval for the true gain on a new data set of the same kind."""
         low, high = prediction_interval(self.gains.mean, self.gains.variance, self.gains.df, level)
         return float(low), float(high)
-
-    def without_heavy(self, level: float = 0.95) -> dict[str, Estimate]:
-        """The mean without each data set that has more than a third of the weight, by its name."""
-        left_out = without_heavy(self.gains.mean, self.gains.variance, self.gains.df)
-        names, count = list(self.tasks), self.count - 1
-        return {names[index]: estimate(over.deciding, count, level) for index, over in left_out.items()}
 
 
 def comparable_tasks(rows: pd.DataFrame, methods: Sequence[str]) -> list[str]:
@@ -146,9 +140,11 @@ def average_relative_gains(tasks: Sequence[RelativeGain]) -> MeanGain:
     if common.shape[1] < FEWEST_UNITS:
         return MeanGain(effects.mean(), np.asarray(np.nan), np.asarray(np.nan))
     sources = [(covariance(common) / np.maximum.outer(counts, counts), common.shape[1] - 1.0)]
-    by_row = [task.by_row for task in tasks if task.by_row is not None]
-    if len(by_row) == len(tasks) and tasks[0].rows is not None:
-        sources.append((covariance(np.array(by_row)) / tasks[0].rows, tasks[0].rows - 1.0))
+    shared = [(task.by_row, task.rows) for task in tasks if task.by_row is not None and task.rows is not None]
+    if shared:  # a task whose outer splits have test rows of their own has no part in the luck of those that are shared
+        nothing, rows = np.zeros_like(shared[0][0]), shared[0][1]
+        by_row = np.array([nothing if task.by_row is None else task.by_row for task in tasks])
+        sources.append((covariance(by_row) / rows, rows - 1.0))
     return average_tasks(effects, sources)
 
 
@@ -245,11 +241,12 @@ def count_outcomes(rows: pd.DataFrame, method: str, reference: str, level: float
         level: confidence level of the intervals, between 0 and 1.
 
     Returns:
-        wins (interval above zero), losses (below), ties (neither). Tasks without an interval are left out.
+        wins (interval above zero), losses (below), ties (neither). Tasks without an interval, and saturated ones, are
+        left out.
     """
     counts = {"wins": 0, "losses": 0, "ties": 0}
     for task in gains.tasks(rows):
         found = gains.gain(rows, task, method, reference, level)
-        if not math.isnan(found.low):
+        if not math.isnan(found.low) and not gains.is_saturated(rows, task, (reference, method)):
             counts["wins" if found.low > 0 else "losses" if found.high < 0 else "ties"] += 1
     return counts

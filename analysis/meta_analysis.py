@@ -24,7 +24,7 @@ class OverDataSets:
     """Mean gain over data sets, of K data sets on the last axis.
 
     Attributes:
-        random_effects: weighted mean with the Hartung-Knapp-Sidik-Jonkman variance.
+        random_effects: weighted mean with Student's t interval.
         plain: unweighted mean with Student's t interval.
         between: variance of the true gains between data sets (Paule-Mandel), shape (...).
         weights: share of each data set in the weighted mean, shape (..., K).
@@ -139,9 +139,10 @@ def mean_over_data_sets(
     """Mean of true gains over data sets, of which these are a sample.
 
     Random effects: within-task variances from `shrink_variances`, the variance between data sets by Paule and Mandel
-    (1982), the variance of the mean by Hartung and Knapp (2001) and Sidik and Jonkman (2002) with K - 1 degrees of
-    freedom, never below that of the fixed-effect mean. The true gains are taken to be normal about their mean and
-    unrelated to the precision with which they are measured; the plain mean needs no more than the former.
+    (1982), the variance of the mean 1 / Σ weights with K - 1 degrees of freedom. It is that of Hartung and Knapp (2001)
+    and Sidik and Jonkman (2002), never below that of the fixed-effect mean: their factor Q / (K - 1) is 1 at Paule and
+    Mandel's variance. The true gains are taken to be normal about their mean and unrelated to the precision with which
+    they are measured; the plain mean needs no more than the former.
 
     Args:
         effects: mean gain of each data set, a share of ERM's error, shape (..., K). NaN is left out.
@@ -156,29 +157,15 @@ def mean_over_data_sets(
     enough = sets.count >= FEWEST_UNITS
     remaining = np.where(enough, sets.count - 1.0, np.nan)
     between = _between(sets, np.maximum(sets.count - 1.0, 1.0))
-    weights, total, mean, squares = _weighted(sets, between)
+    weights, total, mean, _ = _weighted(sets, between)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.maximum(1.0, squares.sum(-1) / remaining)
-        variance = np.where(sets.varies, scale / total, np.where(enough, 0.0, np.nan))
+        variance = np.where(sets.varies, 1 / total, 0.0)
         plain = sets.effects.sum(-1) / np.where(sets.count > 0, sets.count, np.nan)
         deviations = sets.used * (sets.effects - plain[..., None]) ** 2
         plain_variance = deviations.sum(-1) / remaining / sets.count
         share = weights / total[..., None]
     random_effects = MeanGain(mean, np.where(enough, variance, np.nan), remaining)
     return OverDataSets(random_effects, MeanGain(plain, plain_variance, remaining), between, share)
-
-
-def without_heavy(
-    effects: ArrayLike, variances: ArrayLike, df: ArrayLike, prior_df: float = PRIOR_DF
-) -> dict[int, OverDataSets]:
-    """The mean without each data set that has more than a third of the weight, by its index. Shapes (K,)."""
-    effects, variances = as_array(effects), as_array(variances)
-    weights = mean_over_data_sets(effects, variances, df, prior_df).weights
-    left_out = {int(index): np.arange(len(effects)) == index for index in np.flatnonzero(weights > HEAVY)}
-    return {
-        index: mean_over_data_sets(np.where(out, np.nan, effects), variances, df, prior_df)
-        for index, out in left_out.items()
-    }
 
 
 def prediction_interval(

@@ -106,26 +106,27 @@ def selection_bias(rows: pd.DataFrame, score: str = "val_error") -> pd.DataFrame
         score: column of `rows` by which configurations were selected.
 
     Returns:
-        Columns task, method, at selection and final (scores on validation rows), optimism (their difference), ties
-        (share of studies in which more than one configuration reached the smallest score).
+        Columns task, method, at selection and final (scores on validation rows of the configuration selected), optimism
+        (their difference), ties (share of studies in which more than one configuration reached the smallest score of
+        the search).
     """
     rows = infinite_if_missing(rows, score)
     errors = configuration_errors(rows, score)
     by_study = errors.groupby(STUDY_KEY, dropna=False, sort=False)
     least = errors[score] == by_study[score].transform("min")
     tied = least.groupby([errors[key] for key in STUDY_KEY], dropna=False, sort=False).sum() > 1
-    final = rows[rows["selected"].astype(bool)].groupby(STUDY_KEY, dropna=False)[score].mean()
     scored = rows[rows["phase"].isin(("search", "shortlist")) & (rows["status"] != "stopped")]
-    by_configuration = scored.assign(listed=scored["phase"] == "shortlist").groupby([*STUDY_KEY, "trial"], dropna=False)
-    scores = by_configuration.agg({score: "mean", "listed": "any"}).reset_index()
-    has_shortlist = scores.groupby(STUDY_KEY, dropna=False)["listed"].transform("any")
-    candidates = scores[scores["listed"] | ~has_shortlist]
-    at_selection = candidates.groupby(STUDY_KEY, dropna=False)[score].min()
-    columns = {"at selection": at_selection.reindex(tied.index), "final": final.reindex(tied.index)}
-    table = pd.DataFrame(columns | {"ties": tied.astype(float)})
+    phases = {"at selection": scored, "final": rows[rows["selected"].astype(bool)]}
+    at_selection, final = (
+        part.groupby([*STUDY_KEY, "trial"], dropna=False)[score].mean().rename(name).reset_index()
+        for name, part in phases.items()
+    )
+    table = tied.astype(float).rename("ties").reset_index().merge(final, on=STUDY_KEY, how="left")
+    table = table.merge(at_selection, on=[*STUDY_KEY, "trial"], how="left")
     table["optimism"] = table["final"] - table["at selection"]
     order = {task: number for number, task in enumerate(gains.tasks(rows))}
-    means = table.groupby(["task", "method"], sort=False).mean().reset_index()
+    columns = ["at selection", "final", "optimism", "ties"]
+    means = table.groupby(["task", "method"], sort=False)[columns].mean().reset_index()
     return means.sort_values("task", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
 

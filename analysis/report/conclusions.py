@@ -146,18 +146,6 @@ def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Clai
     ]
     tasks: dict[str, list[str]] = {words: [] for words in order}
     for task in gains.tasks(rows):
-        errors = [gains.mean_metric(rows, task, name).mean for name in (method, reference)]
-        if any(math.isnan(error) for error in errors):
-            continue
-        tasks[gains.words(rows, task, method, reference, claims)].append(task)
+        if len(gains.final_errors(rows, task, [reference, method]).by_unit):  # they share an outer split
+            tasks[gains.words(rows, task, method, reference, claims)].append(task)
     return {words: names for words, names in tasks.items() if names}
-
-
-def heavy_sentences(gains_of: Mapping[tuple[str, str], DataSetGains], level: float) -> Iterator[str]:
-    """Means without a data set that has more than a third of the weight in the random-effects mean."""
-    for pair, found in gains_of.items():
-        for name, mean in found.without_heavy(level).items():
-            yield (
-                f"{comparison_label(*pair)}: {name} has more than a third of the weight. Without it the "
-                f"mean is {format_relative(mean)} % of ERM's error."
-            )

@@ -210,7 +210,7 @@ def over_data_sets(
     notes = [
         "The tasks of a data set are averaged first. Tasks with one search, and saturated ones, are left out. Gains "
         "are divided by ERM's "
-        "error. The random-effects mean (Paule-Mandel, Hartung-Knapp-Sidik-Jonkman) decides, or the plain mean with "
+        "error. The random-effects mean (Paule-Mandel, Student's t) decides, or the plain mean with "
         "Student's interval: for fewer than four data sets, or if one has more than a third of the weight or more than "
         "five times that of another. The last interval is for the true gain on one more data set of this kind.",
         f"Below is Wilcoxon's signed-rank test on log ratios of errors over {len(logs)} data sets, corrected for "
@@ -228,7 +228,6 @@ def over_data_sets(
         notes.append(
             f"Mean ranks (1 is best): {mean_ranks}. Friedman's test that all methods rank alike: p = {ranks.p:.3g}."
         )
-    notes += conclusions.heavy_sentences(over, level)
     means = tables.over_data_sets(rows, over, claims, level)
     found = [Table("Mean gains over data sets, % of ERM's error.", means)]
     return section("Over data sets", notes, [*found, Table("Signed-rank tests.", tables.signed_ranks(tests))])
@@ -270,8 +269,8 @@ def reading_a_task(runs: Runs, claims: Claims, level: float) -> Section:
         "zero: the share of such rows is shown, and where it is large FGSM says little.",
         f"Search: {score_name} of the best configuration so far, mean over outer splits (for random search its "
         "unbiased expectation, for a grid the mean over all orders of its points). A curve that still falls at its end "
-        "asks for more trials. Selection is optimistic: the table shows the smallest of many errors beside the same "
-        f"configuration's {score_name} with fresh seeds. Where ties are many, the search could hardly tell "
+        "asks for more trials. Selection is optimistic: the table shows the score that selected a configuration beside "
+        f"its {score_name} with fresh seeds. Where ties in the search are many, its seeds could hardly tell "
         "configurations apart. Configurations that were stopped early are left out.",
         "Sensitivity: every configuration that was searched, except those stopped early, in bins of α or of the "
         "expected squared displacement of a training point: the median, and a band of the middle half. k-mixup "

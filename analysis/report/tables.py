@@ -458,7 +458,7 @@ def selection_bias(bias: pd.DataFrame, by: SelectBy) -> pd.DataFrame:
     table = pd.DataFrame({"task": bias["task"], "method": bias["method"].map(method_label)})
     for column in ("at selection", "final", "optimism"):
         table[f"{column}, {score_label(by)}"] = bias[column].map(lambda score: format_score(score, by))
-    return table.assign(**{"ties, % of studies": bias["ties"].map(lambda share: format_percent(share, 0))})
+    return table.assign(**{"ties in search, % of studies": bias["ties"].map(lambda share: format_percent(share, 0))})
 
 
 def run_costs(costs: pd.DataFrame) -> pd.DataFrame:

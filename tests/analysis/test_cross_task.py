@@ -110,6 +110,19 @@ def test_outcomes_are_counted_by_interval() -> None:
     rows = made_up(np.random.default_rng(2), {"erm": 0.0, "mixup": 0.05}, tasks=tasks, splits=20)
     assert cross_task.count_outcomes(rows, "mixup", "erm") == {"wins": 4, "losses": 0, "ties": 0}
     assert cross_task.count_outcomes(rows, "erm", "mixup") == {"wins": 0, "losses": 4, "ties": 0}
+    rows.loc[rows["task"] == "t0/mlp", "test_error"] /= 1e5
+    assert cross_task.count_outcomes(rows, "mixup", "erm") == {"wins": 3, "losses": 0, "ties": 0}, "t0 is saturated"
+
+
+def test_the_luck_of_shared_test_rows_counts_beside_a_task_that_has_none() -> None:
+    rng = np.random.default_rng(0)
+    by_unit, by_row = pd.Series(rng.normal(size=10)), rng.normal(size=400)
+    repeats = cross_task.RelativeGain(by_unit, by_row, 400)
+    folds = cross_task.RelativeGain(-by_unit, None, None)
+    assert cross_task.average_relative_gains([folds, folds]).variance == pytest.approx(by_unit.var() / 10)
+    for tasks in ([repeats, folds], [folds, repeats]):
+        found = cross_task.average_relative_gains(tasks)
+        assert found.variance == pytest.approx(by_row.var(ddof=1) / 400 / 4), "half of the weight"
 
 
 @pytest.mark.parametrize("effects", [{"erm": 0.0}, {"erm": 0.0, "mixup": 0.01}])

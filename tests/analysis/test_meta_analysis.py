@@ -113,10 +113,6 @@ def test_the_plain_mean_decides_where_weights_are_unequal() -> None:
         chosen = over.plain if plain else over.random_effects
         assert (over.deciding.mean, over.deciding.variance) == (chosen.mean, chosen.variance)
     assert mean_over_data_sets(even[:3], np.ones(3), df[:3]).plain_decides
-    assert list(meta_analysis.without_heavy(even, cases["a third"][0], df)) == [0]
-    without = meta_analysis.without_heavy(even, cases["a third"][0], df)[0]
-    assert without.plain.mean == pytest.approx(even[1:].mean()) and without.weights[0] == 0
-    assert meta_analysis.without_heavy(even, np.ones(6), df) == {}
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.03]))

@@ -33,6 +33,15 @@ def test_saturated_tasks_are_marked() -> None:
     assert "saturated (both errors below 0.01 %) on 1" in answer(Runs(rows))[0]
 
 
+def test_methods_that_share_no_outer_split_yet_are_not_compared() -> None:
+    rows = made_up(np.random.default_rng(0), tasks=["a/mlp", "b/mlp"])
+    done = {"erm": 0, "mixup": 1}
+    unfinished = (
+        (rows["task"] == "a/mlp") & (rows["phase"] == "final") & (rows["outer_split"] != rows["method"].map(done))
+    )
+    assert list(tasks_in_words(rows[~unfinished], "mixup", "erm", Claims()).values()) == [["b/mlp"]]
+
+
 def test_the_answer_counts_tasks_by_what_is_known_and_has_the_mean_over_data_sets() -> None:
     rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.05, "kmixup": 0.0})
     mixup, kmixup = answer(Runs(rows))
