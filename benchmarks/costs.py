@@ -20,7 +20,7 @@ from tune_kmixup.planning.costs import task_seconds
 
 DOCS = Path(__file__).parent.parent / "docs"
 # Of the table of tasks in docs/data.md; the last column is the time, where it was measured.
-DATA_ROW = re.compile(r"^\| (\S+) \|.*\| ([\d.]+)(?: of CPU)? \|$", re.MULTILINE)
+DATA_ROW = re.compile(r"^\| (\S+) \|.*\| ([\d.]+) \|$", re.MULTILINE)
 
 
 def published_costs(folder: Path) -> dict[str, float]:
