@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sklearn.datasets import load_wine
@@ -13,7 +15,7 @@ import tune_kmixup
 from tests.helpers.launches import ROOT, registries_restored
 from tune_kmixup.cli.options import DataOptions, Experiment, RunOptions, SearchOptions
 from tune_kmixup.cli.python import launch_arguments
-from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.errors import BadInput, LaunchError
 
 
 def test_options_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +39,23 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(BadInput, match=r"holds no suite\.json"):
         tune_kmixup.load(tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_ray_that_dies_is_said_once_and_is_no_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`launch` is a stand-in: the thread that watches Ray says so, and what it interrupts looks like Ctrl-C."""
+
+    def dying(
+        suite: object, run: object, data_dir: object, resources: object, plugins: object, *listening: Any
+    ) -> None:
+        listening[0].death(LaunchError("Ray's process raylet has died: check the free memory."))
+        time.sleep(30)
+
+    monkeypatch.setattr("tune_kmixup.tuning.launch.launch", dying)
+    with registries_restored(), pytest.raises(LaunchError, match="is not finished"):
+        tune_kmixup.launch("iris/mlp", out=tmp_path / "run")
+    assert capsys.readouterr().err.count("raylet has died") == 1
 
 
 @pytest.mark.slow

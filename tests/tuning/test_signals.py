@@ -1,12 +1,17 @@
 """What Ctrl-C, SIGTERM and SIGHUP do to a launch. Real signals, in this process."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
+import ray
 
-from tune_kmixup.tuning.signals import SIGNALS, StopSignals
+from tune_kmixup.core.errors import LaunchError
+from tune_kmixup.tuning.launch import failures_in_a_line
+from tune_kmixup.tuning.signals import SIGNALS, StopSignals, hangups_blocked
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +76,30 @@ def test_in_another_thread_no_handler_is_set() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_process_that_is_started_with_hangups_blocked_survives_one() -> None:
+    """And this process gets a hangup that came meanwhile."""
+    with StopSignals() as signals:
+        signals.graceful = True
+        with hangups_blocked():
+            child = subprocess.Popen([sys.executable, "-c", "print(input())"], stdin=-1, stdout=-1, text=True)
+            signal.raise_signal(signal.SIGHUP)
+            assert signals.received is None
+        assert signals.received == signal.SIGHUP
+    child.send_signal(signal.SIGHUP)
+    assert child.communicate("alive", timeout=30)[0] == "alive\n"
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM])
+def test_what_ray_raises_after_a_signal_is_that_signal_with_the_reason(number: signal.Signals | None) -> None:
+    with StopSignals() as signals:
+        signals.graceful = True
+        if number:
+            signal.raise_signal(number)
+        with pytest.raises(KeyboardInterrupt if number else LaunchError) as raised, failures_in_a_line(signals):
+            raise ray.exceptions.RaySystemError("its raylet has died")
+        *received, reason = raised.value.args
+        assert received == [number] * bool(number) and "its raylet has died" in str(reason)
+        with pytest.raises(LaunchError), failures_in_a_line(signals):
+            raise OSError("no space left on device")

@@ -136,12 +136,14 @@ def run_suite(
         if isinstance(error, LaunchError):
             line, code = f"error: {error}", 1
         else:
-            line = "Stopped at once." if run.suite_written else "Stopped before the first trial."
-            code = 128 + int((error.args or (signal.SIGINT,))[0])
+            number, *reason = error.args or (signal.SIGINT,)
+            line = "Stopped at once" if run.suite_written else "Stopped before the first trial"
+            line, code = f"{line}: {reason[0]}" if reason else f"{line}.", 128 + int(number)
         print_error(line)
         print_error(f"To go on: {resumed if run.suite_written else again}")
         return code
 
+    died: list[int] = []  # the exit code, once Ray has died
     try:
         with run_lock(run), ProgressDisplay(suite, console) as progress:
             progress.phase("Starting")
@@ -149,13 +151,16 @@ def run_suite(
 
             def end(error: LaunchError | KeyboardInterrupt) -> None:
                 progress.stop()
-                die(exit_code(error))
+                died.append(exit_code(error))
+                die(died[0])
 
             listeners = Listeners(progress.phase, progress.progress, end)
             folder = resolve_data_dir(data_dir)
             outcome = launch(suite, run, folder, resources, plugins, listeners, log_to)
     except (LaunchError, KeyboardInterrupt) as error:
-        return exit_code(error)
+        return died[0] if died else exit_code(error)
+    if died:
+        return died[0]
     if outcome is None:
         console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return 0

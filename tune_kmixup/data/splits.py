@@ -38,7 +38,7 @@ def assign_folds(y: IntArray, groups: IntArray, folds: int, seed: int) -> IntArr
 
     If most groups are single rows (some rows of the data set repeat), one row of each group is stratified and the
     others follow it. Larger groups, such as speakers, go through `StratifiedGroupKFold`, which balances their sizes.
-    With fewer groups than folds there is one fold per group.
+    With fewer groups than folds there is one fold per group. The array may be read-only.
     """
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     seed %= 2**32
@@ -51,7 +51,7 @@ def assign_folds(y: IntArray, groups: IntArray, folds: int, seed: int) -> IntArr
     return fold_numbers(splitter.split(labels, labels), len(first))[inverse]
 
 
-@lru_cache(maxsize=8)  # takes a second for 5,000 groups, and every command asks for the same ones several times
+@lru_cache(maxsize=32)  # takes a second for 5,000 groups, and every command asks for the same ones several times
 def group_folds(labels: bytes, groups: bytes, folds: int, seed: int) -> IntArray:
     """The fold of every row, all rows of a group in the same one. Arrays are bytes of int64, which can be hashed."""
     y, group = np.frombuffer(labels, dtype=np.int64), np.frombuffer(groups, dtype=np.int64)

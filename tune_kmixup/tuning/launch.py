@@ -95,8 +95,8 @@ def launch(
             results of other data, `--load` files or numbers.
         LaunchError: if Ray or a disk fails, or the cluster loses all its nodes.
         KeyboardInterrupt: with the number of a signal (Ctrl-C, SIGTERM, SIGHUP) that arrives before the first trial,
-            that ends Ray too, or of a second one after. Otherwise the first one after the first trial stops the
-            launch: running trials save their state.
+            or of a second one after. The first one after it stops the launch: running trials save their state. If Ray
+            dies meanwhile, with the LaunchError as well.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise a line per study
     data_dir = data_dir.absolute()  # workers have other working directories
@@ -156,7 +156,7 @@ def launch(
 
 @contextmanager
 def failures_in_a_line(signals: StopSignals) -> Iterator[None]:
-    """Raises LaunchError for what Ray, its processes and the disks raise; KeyboardInterrupt if a signal ended Ray."""
+    """Raises LaunchError for what Ray, its processes and the disks raise, see `StopSignals.cause` for Ray's."""
     try:
         yield
     except (OSError, ray.exceptions.RayError, tune.TuneError) as error:

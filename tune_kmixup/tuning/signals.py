@@ -66,5 +66,8 @@ class StopSignals:
             raise KeyboardInterrupt(self.received)
 
     def cause(self, error: LaunchError) -> LaunchError | KeyboardInterrupt:
-        """What ended a launch whose Ray has died: the signal, if there was one, as Ray got it too; else the error."""
-        return KeyboardInterrupt(self.received) if self.received else error
+        """What ended a launch whose Ray has died. After a signal it is the signal, with the error as the reason.
+
+        What sends it to all processes of a launch ends Ray, too.
+        """
+        return KeyboardInterrupt(self.received, error) if self.received else error
