@@ -65,16 +65,23 @@ def finished() -> Runs:
 
 
 def known(runs: Runs) -> pd.DataFrame:
-    """The tasks on which each gain is shown, shown to be small, or not known."""
-    records = []
+    """The tasks on which each gain is shown, shown to be small, or not known, by network."""
+    columns = {}
     for pair in gains.COMPARED[:2]:
         found = conclusions.tasks_in_words(runs.final, *pair, runs.claims)
-        record = {"test error of": comparison_label(*pair)}
-        for words in WORDS:
-            record[words.replace(", and shown to be", " and")] = ", ".join(found.get(words, []))
-        records.append(record)
-    table = pd.DataFrame(records)
-    return table.loc[:, (table != "").any()]
+        columns[comparison_label(*pair)] = [by_network(found.get(words, [])) for words in WORDS]
+    table = pd.DataFrame(columns)
+    table.insert(0, "test error", [words.replace(", and shown to be", " and") for words in WORDS])
+    return table[(table.iloc[:, 1:] != "").any(axis=1)]
+
+
+def by_network(names: list[str]) -> str:
+    """`mlp: mnist-500, mnist-1000; lenet: mnist-500`."""
+    by: dict[str, list[str]] = {}
+    for name in names:
+        data, network = name.rsplit("/", 1)
+        by.setdefault(network, []).append(data)
+    return "; ".join(f"{network}: {', '.join(data)}" for network, data in by.items())
 
 
 def headline(runs: Runs) -> pd.DataFrame:
