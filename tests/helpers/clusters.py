@@ -99,6 +99,7 @@ def autoscaling_cluster(
         start += ["--num-cpus=0", "--num-gpus=0", "--include-dashboard=false", f"--autoscaling-config={path}"]
         start += [f"--temp-dir={folder}", "--dashboard-agent-listen-port=0"]
         fake = {
+            "RAY_AUTH_MODE": "disabled",  # or it asks for the token that `ray.init` once wrote to the home directory
             "RAY_FAKE_CLUSTER": "1",
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
