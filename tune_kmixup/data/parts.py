@@ -35,3 +35,13 @@ def part_arrays(x: NDArray[Any], y: NDArray[np.int64], rows: Mapping[int, int]) 
         return {"x": x, "y": y, **part}
     train = rows[TRAIN]
     return {"x_train": x[:train], "y_train": y[:train], "x_test": x[train:], "y_test": y[train:]}
+
+
+def has_test_rows(arrays: Mapping[str, Any]) -> bool:
+    """Whether a data set comes with official test rows: in arrays of their own, or named by `part`."""
+    return "x_test" in arrays or "part" in arrays
+
+
+def row_arrays(arrays: Mapping[str, Any]) -> tuple[str, str]:
+    """The names of the arrays that training rows are taken from: inputs and labels."""
+    return ("x_train", "y_train") if "x_test" in arrays else ("x", "y")

@@ -15,7 +15,7 @@ from tune_kmixup.data import audio, npz, splits, validation
 from tune_kmixup.data.augment import AUGMENTATIONS
 from tune_kmixup.data.download import is_fetched, load_arrays, own_file, read_data
 from tune_kmixup.data.inputs import Preprocessing
-from tune_kmixup.data.parts import TEST, TRAIN, VAL
+from tune_kmixup.data.parts import TEST, TRAIN, VAL, has_test_rows, row_arrays
 from tune_kmixup.data.preprocess import learned_scaling, standard_scaling
 from tune_kmixup.data.registry import DATASETS, TOY_ROWS, Dataset
 from tune_kmixup.data.tables import Table
@@ -72,11 +72,11 @@ def input_form(task: Task, data_dir: Path) -> tuple[tuple[int, ...], int]:
     if "categorical" in arrays:  # the number of inputs depends on the training rows
         data = prepare(task, data_dir, test=False)
         return data.shape, data.classes
-    suffix = "_train" if "x_train" in arrays else ""
-    shape = tuple(arrays[f"x{suffix}"].shape[1:])
+    x_name, y_name = row_arrays(arrays)
+    shape = tuple(arrays[x_name].shape[1:])
     if "rate" in arrays:
         shape = audio.spectrogram_shape(shape[0], int(arrays["rate"]))
-    return shape, int(arrays[f"y{suffix}"].max()) + 1
+    return shape, int(arrays[y_name].max()) + 1
 
 
 class RowCounts(NamedTuple):
@@ -183,15 +183,16 @@ def split_rows(task: Task, arrays: dict[str, Any]) -> RowNumbers:
     Raises:
         BadInput: if outer_split, holdout, train_size, val_rows or batch_size does not fit the data set.
     """
-    official = "x_train" in arrays or "part" in arrays
+    official = has_test_rows(arrays)
     check_split(task, official)
-    y = arrays["y_train"] if "x_train" in arrays else arrays["y"]
+    x_name, y_name = row_arrays(arrays)
+    y = arrays[y_name]
     test: splits.IntArray | None
     if "part" in arrays:
         train, val, test = (np.flatnonzero(arrays["part"] == part) for part in (TRAIN, VAL, TEST))
         check_fixed_val_rows(task, len(val))
         return RowNumbers(subsample(task, train, y), val, test, len(train))
-    groups = row_groups(arrays, "x_train" if official else "x")
+    groups = row_groups(arrays, x_name)
     rest, test = (np.arange(len(y)), None) if official else test_fold(task, y, groups)
     shared = official or task.holdout
     train, val = validation_fold(task, rest, y, groups, VAL_FOLDS["shared test" if shared else "cross-validated"])
@@ -305,18 +306,16 @@ def stored_parts(task: Task, data_dir: Path, names: list[str], device: str | tor
     """The named parts of a stored data set."""
     read = read_data(task.dataset, data_dir)
     arrays = dict(read.arrays)
-    suffix = "_train" if "x_train" in arrays else ""
-    y = arrays[f"y{suffix}"]
     raw_parts = {}
     numbers = split_rows(task, arrays)
     for name, rows in (("train", numbers.train), ("val", numbers.val), ("test", numbers.test)):
         if name in names:
-            x_name, labels = (f"x{suffix}", y) if rows is not None else ("x_test", arrays["y_test"])
-            rows = np.arange(len(labels)) if rows is None else rows
+            x_name, y_name = ("x_test", "y_test") if rows is None else row_arrays(arrays)
+            rows = np.arange(len(arrays[y_name])) if rows is None else rows
             x = arrays[x_name][rows]
             if "categorical" not in arrays:
                 validation.check_finite(f"{task.dataset}: {x_name}", x, rows)
-            raw_parts[name] = (x, labels[rows].astype(np.int64))
+            raw_parts[name] = (x, arrays[y_name][rows].astype(np.int64))
     return raw_parts, preprocessing_of(read, own_file(task.dataset, data_dir), raw_parts["train"][0], device)
 
 
@@ -332,7 +331,7 @@ def preprocessing_of(
         device: where images are counted.
     """
     arrays, shape = read.arrays, train.shape[1:]
-    y = arrays["y_train" if "y_train" in arrays else "y"]
+    y = arrays[row_arrays(arrays)[1]]
     classes = tuple(map(str, arrays.get("classes", range(int(y.max()) + 1))))
     if "rate" in arrays:
         return Preprocessing("recording", shape, classes, rate=int(arrays["rate"]), form=read.form)

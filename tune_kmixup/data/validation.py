@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.data.parts import TEST, TRAIN, VAL
+from tune_kmixup.data.parts import TEST, TRAIN, VAL, row_arrays
 
 INPUT_FORMATS = (
     "numbers N x C x H x W, N x H x W x C or N x H x W for images, N x D for tables, int16 N x samples beside `rate` "
@@ -24,8 +24,7 @@ def check_inputs(location: str, name: str, x: Any, recordings: bool) -> None:
 
 def check_companions(location: str, arrays: Mapping[str, Any]) -> None:
     """Checks what a data set holds beside inputs and classes: that there is one value per row, column or class."""
-    suffix = "_train" if "x_train" in arrays else ""
-    x, y = arrays[f"x{suffix}"], arrays[f"y{suffix}"]
+    x, y = (arrays[name] for name in row_arrays(arrays))
     for name in ("group", "part"):
         if name in arrays and arrays[name].shape != y.shape:
             raise BadInput(

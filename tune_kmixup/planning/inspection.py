@@ -11,6 +11,7 @@ from tune_kmixup.core.config import Study, Task
 from tune_kmixup.core.coordinates import shown, symbol
 from tune_kmixup.data.download import read_data
 from tune_kmixup.data.npz import whole
+from tune_kmixup.data.parts import row_arrays
 from tune_kmixup.data.prepare import duplicate_shares, prepare, split_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.data.splits import duplicate_groups
@@ -111,7 +112,7 @@ def test_rows_in_train(task: Task, arrays: dict[str, Any]) -> int:
     """How many test rows have the inputs of a training row, as they are stored: preprocessing makes some rows equal."""
     if not arrays:
         return 0
-    rows, x = split_rows(task, arrays), arrays["x_train" if "x_train" in arrays else "x"]
+    rows, x = split_rows(task, arrays), arrays[row_arrays(arrays)[0]]
     parts = [x[rows.train], whole(arrays["x_test"]) if rows.test is None else x[rows.test]]
     train, test = np.split(duplicate_groups(parts), [len(parts[0])])
     return int(np.isin(test, train).sum())

@@ -16,7 +16,7 @@ from tune_kmixup.data.audio import spectrogram_shape
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.folders import RECORDINGS
 from tune_kmixup.data.images import SUFFIXES
-from tune_kmixup.data.parts import TRAIN
+from tune_kmixup.data.parts import TRAIN, has_test_rows, row_arrays
 from tune_kmixup.data.prepare import VAL_FOLDS
 from tune_kmixup.data.table_files import COMPRESSED, DELIMITED, PARQUET
 from tune_kmixup.models.architectures import ARCHITECTURES
@@ -103,17 +103,15 @@ def make_task(source: Source, architecture: str | None, data_dir: Path) -> str:
     register(source)
     arrays = load_arrays(source.name, data_dir)
     network, recipe = default_training(arrays)
-    official = "x_train" in arrays or "part" in arrays
-    entry = task_entry(None if official else OUTER_FOLDS, source.name, architecture or network, recipe)
+    entry = task_entry(None if has_test_rows(arrays) else OUTER_FOLDS, source.name, architecture or network, recipe)
     TASKS.update(entry)
     return next(iter(entry))
 
 
 def default_training(arrays: Mapping[str, Any]) -> tuple[str, Recipe]:
     """Architecture and recipe by the kind of the inputs and the number of training rows."""
-    x, y = (arrays.get(f"{name}_train", arrays.get(name)) for name in "xy")
-    assert x is not None and y is not None
-    share = 1 - 1 / VAL_FOLDS["shared test"] if "x_train" in arrays else (1 - 1 / OUTER_FOLDS) ** 2
+    x, y = (arrays[name] for name in row_arrays(arrays))
+    share = 1 - 1 / VAL_FOLDS["shared test"] if has_test_rows(arrays) else (1 - 1 / OUTER_FOLDS) ** 2
     rows = int((arrays["part"] == TRAIN).sum() if "part" in arrays else share * len(y))
     if "rate" not in arrays and x.ndim == 2:
         return "mlp", table_recipe(rows)
