@@ -21,11 +21,12 @@ import pandas as pd
 
 from tune_kmixup.core.config import Claims
 from tune_kmixup.core.methods import CLAIM_METHODS
+from tune_kmixup.core.text import plural
 
 from . import cross_task, gains
 from .cross_task import FixedWeights, gains_by_data_set
 from .evidence import FEWEST_UNITS, MeanGain, TaskErrors, stacked
-from .load import Launch, Runs
+from .load import Launch, Runs, study_name
 from .stats import estimate
 from .verdicts import (
     AT_LEAST_HALF,
@@ -107,10 +108,12 @@ def agree(one: Claims, other: Claims) -> bool:
 
 
 def judge_launches(final: pd.DataFrame, launches: Sequence[Launch]) -> Judgement:
+    """Judges the runs of these launches. Others may have other outer splits of the same tasks."""
     claims = launches[0].suite.claims
-    tasks = {study.task.base for launch in launches for study in launch.suite.studies}
+    studies = {study.name for launch in launches for study in launch.suite.studies}
+    theirs = [study_name(*key) in studies for key in final[gains.STUDY_KEY].itertuples(index=False, name=None)]
     names = tuple(dict.fromkeys(launch.name for launch in launches))
-    return Judgement(names, claims, bool(claims.families), judge(final[final["task"].isin(tasks)], claims))
+    return Judgement(names, claims, bool(claims.families), judge(final[theirs], claims))
 
 
 def judge(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
@@ -194,7 +197,7 @@ def family_of(rows: pd.DataFrame, tasks: Sequence[str], metric: str) -> Family:
         if len(final.by_unit)
         and gains.have_same_runs(rows, task, CLAIM_METHODS, metric)  # else a study is not finished
     }
-    comparable = cross_task.comparable_tasks(rows[rows["task"].isin(errors)], CLAIM_METHODS)
+    comparable = cross_task.comparable_tasks(rows[rows["task"].isin(errors)], CLAIM_METHODS, metric)
     return Family(metric, tasks, errors, [task for task in errors if task in comparable])
 
 
@@ -278,8 +281,7 @@ def effect_text(found: cross_task.DataSetGains, level: float) -> str:
 
 def mean_text(found: cross_task.DataSetGains, level: float) -> str:
     """The mean that decides, in per cent of ERM's error."""
-    count, mean = found.count, found.mean(level)
-    data_sets = f"{count} data set{'' if count == 1 else 's'}"
+    data_sets, mean = plural(found.count, "data set"), found.mean(level)
     if math.isnan(mean.low):
         return f"not known: {data_sets}, too few for an interval"
     return f"{100 * mean.mean:+.2f} % of ERM's error [{100 * mean.low:+.2f}, {100 * mean.high:+.2f}] over {data_sets}"

@@ -14,7 +14,7 @@ import pandas as pd
 import scipy.stats
 
 from . import gains
-from .evidence import FEWEST_UNITS, MeanGain, average_tasks, covariance, gain_of, minus_share_of_erm, stacked
+from .evidence import FEWEST_UNITS, LEVEL, MeanGain, average_tasks, covariance, gain_of, minus_share_of_erm, stacked
 from .meta_analysis import OverDataSets, mean_over_data_sets, prediction_interval
 from .stats import Estimate, estimate
 from .verdicts import holm
@@ -41,31 +41,31 @@ class DataSetGains:
         """The number of data sets that enter the mean: those whose gain has a variance."""
         return int((self.over.weights > 0).sum())
 
-    def mean(self, level: float = 0.95) -> Estimate:
+    def mean(self, level: float = LEVEL) -> Estimate:
         """The mean that verdicts use, with its interval."""
         return estimate(self.over.deciding, self.count, level)
 
-    def weighted_mean(self, level: float = 0.95) -> Estimate:
+    def weighted_mean(self, level: float = LEVEL) -> Estimate:
         """The random-effects mean, with its interval."""
         return estimate(self.over.random_effects, self.count, level)
 
-    def plain_mean(self, level: float = 0.95) -> Estimate:
+    def plain_mean(self, level: float = LEVEL) -> Estimate:
         """The unweighted mean, with Student's interval."""
         return estimate(self.over.plain, self.count, level)
 
-    def prediction(self, level: float = 0.95) -> tuple[float, float]:
+    def prediction(self, level: float = LEVEL) -> tuple[float, float]:
         """Interval for the true gain on a new data set of the same kind."""
         low, high = prediction_interval(self.gains.mean, self.gains.variance, self.gains.df, level)
         return float(low), float(high)
 
 
-def comparable_tasks(rows: pd.DataFrame, methods: Sequence[str]) -> list[str]:
-    """The tasks with enough outer splits in which all of these methods have final runs; without saturated ones."""
+def comparable_tasks(rows: pd.DataFrame, methods: Sequence[str], metric: str = "test_error") -> list[str]:
+    """The tasks with enough outer splits in which all of these methods have the metric; without saturated ones."""
     return [
         task
         for task in gains.tasks(rows)
-        if len(gains.final_errors(rows, task, methods).by_unit) >= FEWEST_UNITS
-        and not gains.is_saturated(rows, task, methods)
+        if len(gains.final_errors(rows, task, methods, metric).by_unit) >= FEWEST_UNITS
+        and not gains.is_saturated(rows, task, methods, metric)
     ]
 
 
@@ -231,7 +231,7 @@ def signed_ranks(logs: pd.DataFrame) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"].to_numpy(dtype=float)), smallest_p=min(1.0, 2 / 2 ** len(logs)))
 
 
-def count_outcomes(rows: pd.DataFrame, method: str, reference: str, level: float = 0.95) -> dict[str, int]:
+def count_outcomes(rows: pd.DataFrame, method: str, reference: str, level: float = LEVEL) -> dict[str, int]:
     """Counts tasks by the interval of the gain.
 
     Args:

@@ -25,14 +25,18 @@ from tune_kmixup.core import bitset
 from tune_kmixup.core.config import Claims
 from tune_kmixup.core.methods import KNOWN
 
-from .evidence import FEWEST_UNITS, TaskErrors, covariance, gain_of
+from .evidence import FEWEST_UNITS, LEVEL, TaskErrors, covariance, gain_of
 from .stats import Estimate, estimate
 from .variances import VarianceSplit, split_variances
-from .verdicts import in_words
+from .verdicts import holm, in_words
 
 STUDY_KEY = ["task", "outer_split", "method"]  # the columns that identify a study
 SATURATED = 1e-4  # test error below which nothing can be gained: the last digit that tables show
 SATURATED_WORDS = "saturated (both errors below 0.01 %)"
+BEFORE_CORRECTION = {
+    **{words: f"{words} before correction only" for words in ("shown", "loss shown")},
+    **{f"{words}, and shown to be small": "shown to be small" for words in ("shown", "loss shown")},
+}  # words of a gain whose interval leaves out 0 -> those of one that Holm's correction takes away
 MORE_IS_BETTER = ("test_macro_f1", "test_auroc")
 COMPARED = (("mixup", "erm"), ("kmixup", "mixup"), ("kmixup", "erm"))  # (method, reference)
 
@@ -147,7 +151,7 @@ def weighted_sum(rows: pd.DataFrame, task: str, weights: Mapping[str, float], le
 
 
 def mean_metric(
-    rows: pd.DataFrame, task: str, method: str, level: float = 0.95, metric: str = "test_error"
+    rows: pd.DataFrame, task: str, method: str, level: float = LEVEL, metric: str = "test_error"
 ) -> Estimate:
     """Mean of a metric of one method on one task.
 
@@ -165,7 +169,7 @@ def mean_metric(
 
 
 def gain(
-    rows: pd.DataFrame, task: str, method: str, reference: str, level: float = 0.95, metric: str = "test_error"
+    rows: pd.DataFrame, task: str, method: str, reference: str, level: float = LEVEL, metric: str = "test_error"
 ) -> Estimate:
     """Mean gain over units, paired by outer split and seed.
 
@@ -184,7 +188,7 @@ def gain(
     return weighted_sum(rows, task, gain_of(better, worse), level, metric)
 
 
-def relative_gain(rows: pd.DataFrame, task: str, method: str, reference: str, level: float = 0.95) -> Estimate:
+def relative_gain(rows: pd.DataFrame, task: str, method: str, reference: str, level: float = LEVEL) -> Estimate:
     """A gain in test error as a share of ERM's error, with Fieller's interval. The arguments are those of `gain`.
 
     Returns:
@@ -220,28 +224,60 @@ def paired_differences(rows: pd.DataFrame, task: str, method: str, reference: st
     return difference.dropna()
 
 
-def words(rows: pd.DataFrame, task: str, method: str, reference: str, claims: Claims) -> str:
-    """What is known of a gain: shown, shown to be small, not known, or loss shown (`verdicts.in_words`).
-
-    Of too few outer splits for an interval, their number: one search. Or that the task is saturated.
+def corrected_p(
+    rows: pd.DataFrame, method: str, reference: str, claims: Claims, metric: str = "test_error"
+) -> dict[str, float]:
+    """`p_value` after Holm's correction, of every task on which both methods have an outer split.
 
     Args:
         rows: runs, as in `load.Runs`.
-        task: name of the task, without its outer split.
         method: name of the method.
         reference: name of the method that it is compared with.
-        claims: δ and level.
+        claims: see `over_tasks`.
+        metric: column of `rows`.
+
+    Returns:
+        Task -> p-value; NaN without an interval.
     """
-    weights, errors = gain_of(method, reference), final_errors(rows, task, [reference, method]).task_errors()
-    if is_saturated(rows, task, (reference, method)):
-        return SATURATED_WORDS
-    if errors.units < FEWEST_UNITS:
-        return searches(errors.units)
-    mean = errors.mean(weights)
-    small = (
-        final_errors(rows, task, [reference, method, "erm"]).task_errors().is_small(weights, claims.delta, claims.level)
-    )
-    return str(in_words(mean, small, claims.level))
+    compared = [task for task in tasks(rows) if len(final_errors(rows, task, [reference, method], metric).by_unit)]
+    return over_tasks({task: p_value(rows, task, method, reference, metric) for task in compared}, claims)
+
+
+def over_tasks(p: Mapping[str, float], claims: Claims) -> dict[str, float]:
+    """p-values by task after Holm's correction over these tasks, and those of claim 1 that are still to come."""
+    to_come = [task for task in claims.families.get("1", ()) if task not in p]
+    return dict(zip(p, holm([*p.values(), *[math.nan] * len(to_come)]).tolist(), strict=False))
+
+
+def words(rows: pd.DataFrame, method: str, reference: str, claims: Claims) -> dict[str, str]:
+    """What is known of the gain on every task on which both methods have an outer split.
+
+    Args:
+        rows: runs, as in `load.Runs`.
+        method: name of the method.
+        reference: name of the method that it is compared with.
+        claims: δ, level, and the tasks for whose number p-values are corrected.
+
+    Returns:
+        Task -> shown, loss shown, shown to be small, or not known (`verdicts.in_words`). Of what is not shown after
+        correction, that it is shown before it only. Of too few outer splits for an interval, their number: one search.
+        Or that the task is saturated.
+    """
+    p = corrected_p(rows, method, reference, claims)
+    found = {}
+    for task in p:
+        errors = final_errors(rows, task, [reference, method]).task_errors()
+        if is_saturated(rows, task, (reference, method)):
+            found[task] = SATURATED_WORDS
+        elif errors.units < FEWEST_UNITS:
+            found[task] = searches(errors.units)
+        else:
+            weights = gain_of(method, reference)
+            with_erm = final_errors(rows, task, [reference, method, "erm"]).task_errors()
+            small = with_erm.is_small(weights, claims.delta, claims.level)
+            said = str(in_words(errors.mean(weights), small, claims.level))
+            found[task] = said if p[task] < 1 - claims.level else BEFORE_CORRECTION.get(said, said)
+    return found
 
 
 def variance_split(rows: pd.DataFrame, task: str, method: str, reference: str) -> VarianceSplit:
@@ -296,9 +332,9 @@ def one_search(rows: pd.DataFrame, task: str) -> bool:
     return int(rows.loc[rows["task"] == task, "outer_split"].nunique(dropna=False)) < FEWEST_UNITS
 
 
-def is_saturated(rows: pd.DataFrame, task: str, methods: Sequence[str]) -> bool:
-    """Whether all of these methods err so rarely that nothing can be gained."""
-    return all(mean_metric(rows, task, method).mean < SATURATED for method in methods)
+def is_saturated(rows: pd.DataFrame, task: str, methods: Sequence[str], metric: str = "test_error") -> bool:
+    """Whether all of these methods err so rarely, by an error in this column, that nothing can be gained."""
+    return all(mean_metric(rows, task, method, metric=metric).mean < SATURATED for method in methods)
 
 
 def have_same_runs(rows: pd.DataFrame, task: str, methods: Sequence[str], metric: str = "test_error") -> bool:

@@ -78,9 +78,10 @@ class Runs:
 
     @property
     def claims(self) -> Claims:
-        """δ, level and endpoint where all suites fixed the same, else the usual ones. Without families."""
+        """δ, level and endpoint where all suites fixed the same, else the usual ones; and all tasks of claim 1."""
         fixed = {replace(suite.claims, families={}) for suite in self.suites}
-        return fixed.pop() if len(fixed) == 1 else Claims()
+        family = dict.fromkeys(task for suite in self.suites for task in suite.claims.families.get("1", ()))
+        return replace(fixed.pop() if len(fixed) == 1 else Claims(), families={"1": tuple(family)})
 
     @property
     def select_by(self) -> SelectBy:

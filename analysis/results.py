@@ -80,7 +80,7 @@ class Results:
         return self.runs.claims.level if level is None else level
 
     def _repr_html_(self) -> str:
-        headline = tables.headline(self.runs.final, self.level(), claims=self.runs.claims)
+        headline = tables.headline(self.runs.final, self.runs.claims, self.level())
         table: str = headline.to_html(index=False, border=0)
         figure = self.figure()
         return table if figure is None else table + style.in_text_colour(style.svg(figure))

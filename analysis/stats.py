@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike
 
-from .evidence import FEWEST_UNITS, MeanGain, as_array, mean_gain
+from .evidence import FEWEST_UNITS, LEVEL, MeanGain, as_array, mean_gain
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Estimate:
         return (self.high - self.low) / 2
 
 
-def estimate(mean: MeanGain, units: int, level: float = 0.95) -> Estimate:
+def estimate(mean: MeanGain, units: int, level: float = LEVEL) -> Estimate:
     """The mean of independent units with its interval at one level.
 
     Args:
@@ -43,7 +43,7 @@ def estimate(mean: MeanGain, units: int, level: float = 0.95) -> Estimate:
     return Estimate(float(mean.mean), float(mean.low(level)), float(mean.high(level)), units)
 
 
-def t_interval(values: ArrayLike, level: float = 0.95) -> Estimate:
+def t_interval(values: ArrayLike, level: float = LEVEL) -> Estimate:
     """Mean of independent units with Student's t interval.
 
     Args:
@@ -55,7 +55,7 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Estimate:
 
 
 def bootstrap_t(
-    values: Sequence[float] | np.ndarray, rng: np.random.Generator, level: float = 0.95, resamples: int = 4000
+    values: Sequence[float] | np.ndarray, rng: np.random.Generator, level: float = LEVEL, resamples: int = 4000
 ) -> Estimate:
     """Mean with the bootstrap-t interval (Efron and Tibshirani 1993, section 12.5).
 

@@ -37,11 +37,13 @@ ROWS = ROOT / "docs" / "results" / "comparison"
 WITH_CONCLUSIONS = (ROOT / "README.md", ROOT / "docs" / "results" / "README.md")
 PAGES = (*WITH_CONCLUSIONS, ROOT / "docs" / "results" / "details.md")
 METHODS = ["mixup", "kmixup"]
-REPEAT = ["task", "outer_split", "method"]
 NEAR = 1.25  # perturbations that differ by a larger factor are not compared
 BANDS = {"to 1 %": (0, 0.01), "1 to 10 %": (0.01, 0.1), "above 10 %": (0.1, np.inf)}  # of perturbation
 SMALL = "shown to be small"
-WORDS = ("shown", f"shown, and {SMALL}", SMALL, f"loss shown, and {SMALL}", "loss shown", "not known")
+WORDS = (
+    *("shown", f"shown, and {SMALL}", "shown before correction only", SMALL),
+    *(f"loss shown, and {SMALL}", "loss shown", "loss shown before correction only", "not known"),
+)
 SHIFTS = {"noise": "Gaussian noise", "fgsm": "FGSM"}
 CLAIMS = {
     "1": "1: k-mixup improves on mixup",
@@ -85,19 +87,19 @@ def by_network(names: list[str]) -> str:
 
 
 def headline(runs: Runs) -> pd.DataFrame:
-    table = tables.headline(runs.final, claims=runs.claims)
+    table = tables.headline(runs.final, runs.claims)
     return table.drop(columns=[column for column in table if "placebo" in column.lower()])
 
 
 def verdicts(runs: Runs) -> pd.DataFrame:
-    """The overall verdict on each claim, or on its only task."""
+    """The overall verdict on each claim."""
     (judged,) = claims.judge_runs(runs)
     records = []
     for number, claim in CLAIMS.items():
-        found = [verdict for verdict in judged.verdicts if verdict.claim == number]
-        overall = [verdict for verdict in found if verdict.task == claims.OVERALL] or found
-        outcome, effect = (overall[0].outcome, overall[0].effect) if overall else ("no task of it is finished", "")
-        records.append({"claim": claim, "so far": outcome, "the effect that decides": effect})
+        for verdict in judged.verdicts:
+            if (verdict.claim, verdict.task) == (number, claims.OVERALL):
+                decides = {"so far": verdict.outcome, "the effect that decides": verdict.effect}
+                records.append({"claim": claim, **decides})
     return pd.DataFrame(records)
 
 
@@ -108,21 +110,21 @@ def mean_gains(runs: Runs) -> pd.DataFrame:
 
 
 def with_perturbation(runs: Runs) -> pd.DataFrame:
-    """The rows, with perturbations as a share of the mean squared distance of two rows of two batches.
+    """The rows, with steps per run, and perturbations as a share of the mean squared distance of two batches' rows.
 
     mixup's random pairs have that distance. If λ were 1/2 throughout, mixup's perturbation would be 25 %.
     """
     rows = runs.rows.copy()
     apart = rows[rows["method"] == "mixup"].groupby("task")["matched_distance"].median()
     rows["perturbation"] = rows["perturbation"] / rows["task"].map(apart)
-    rows["steps"] = np.ceil(rows["train_rows"] / rows["batch_size"]) * rows["epochs"]
+    rows["steps"] = rows["train_rows"] // rows["batch_size"] * rows["epochs"]  # the last batch is dropped if incomplete
     return rows
 
 
 def selected_means(runs: Runs, columns: list[str]) -> pd.DataFrame:
     """Means over final seeds: (task, outer split) x (column, method)."""
     rows = with_perturbation(runs)
-    return rows[rows["selected"]].groupby(REPEAT, sort=False)[columns].mean().unstack()
+    return rows[rows["selected"]].groupby(gains.STUDY_KEY, sort=False)[columns].mean().unstack()
 
 
 def medians(runs: Runs, columns: Mapping[str, tuple[str, str, float]]) -> pd.DataFrame:
@@ -213,29 +215,30 @@ def matched(repeat: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_any_repeat(runs: Runs) -> pd.DataFrame:
-    """The gains of k-mixup over mixup that are shown: in how many repeats positive, and mean and p without any one.
-
-    p is two-sided and not corrected for the number of tasks.
-    """
+    """The gains and losses that are shown, and what would be left of each without any one of its repeats."""
     records = []
-    for task in gains.tasks(runs.final):
-        if gains.words(runs.final, task, "kmixup", "mixup", runs.claims) not in WORDS[:2]:
-            continue
-        errors = gains.final_errors(runs.final, task, METHODS).by_unit
-        gain = errors["mixup"] - errors["kmixup"]
-        left_out = (gain.sum() - gain) / (len(gain) - 1)
-        others = [runs.final[runs.final["outer_split"] != split] for split in gain.index]
-        p = max(gains.p_value(rows, task, "kmixup", "mixup") for rows in others)
-        records.append(
-            {
-                "task": task,
-                "k-mixup over mixup, points": f"{100 * gain.mean():+.2f}",
-                "positive in": f"{int((gain > 0).sum())} of {len(gain)}",
-                "without any one repeat": f"{100 * left_out.min():+.2f} to {100 * left_out.max():+.2f}",
-                "p, all": f"{gains.p_value(runs.final, task, 'kmixup', 'mixup'):.2g}",
-                "p, without any one repeat": f"up to {p:.2g}",
-            }
-        )
+    for pair in gains.COMPARED[:2]:
+        raw = {task: gains.p_value(runs.final, task, *pair) for task in gains.tasks(runs.final)}
+        p = gains.over_tasks(raw, runs.claims)
+        for task in (task for task in p if p[task] < 1 - LEVEL):
+            errors = gains.final_errors(runs.final, task, pair).by_unit
+            gain = errors[pair[1]] - errors[pair[0]]
+            left_out = (gain.sum() - gain) / (len(gain) - 1)
+            others = [runs.final[runs.final["outer_split"] != split] for split in gain.index]
+            without = max(
+                gains.over_tasks(raw | {task: gains.p_value(rows, task, *pair)}, runs.claims)[task] for rows in others
+            )
+            records.append(
+                {
+                    "task": task,
+                    "gain of": comparison_label(*pair),
+                    "points": f"{100 * gain.mean():+.2f}",
+                    "positive in": f"{int((gain > 0).sum())} of {len(gain)}",
+                    "without any one repeat": f"{100 * left_out.min():+.2f} to {100 * left_out.max():+.2f}",
+                    "p, all": f"{p[task]:.2g}",
+                    "p, without any one repeat": f"up to {without:.2g}",
+                }
+            )
     return pd.DataFrame(records)
 
 
@@ -256,8 +259,8 @@ def by_learning_rate(runs: Runs) -> pd.DataFrame:
     records = []
     for task in [task for task in gains.tasks(runs.final) if TASKS[task][0].label_noise]:
         for low, high in pairwise(TASKS[task][0].recipe.lr * 10 ** np.linspace(-1, 1, 5)):
-            inside = search[(search["task"] == task) & (search["lr"] >= low) & (search["lr"] < high)]
-            errors = inside.groupby(REPEAT)["val_error"].median().unstack()
+            inside = search[(search["task"] == task) & search["lr"].between(low, high)]
+            errors = inside.groupby(gains.STUDY_KEY)["val_error"].median().unstack()
             record = {"task": task, "learning rate": f"{low:.2g} to {high:.2g}"}
             record["ERM, %"] = format_percent(float(errors["erm"].mean()))
             for pair in gains.COMPARED[:2]:

@@ -11,6 +11,7 @@ from tune_kmixup.core.text import plural
 
 from .. import gains
 from ..cross_task import DataSetGains, compared_gains
+from ..evidence import LEVEL
 from ..gains import SATURATED_WORDS
 from ..load import Runs
 from .formats import comparison_label, display_unit, format_gain, format_range, format_relative, method_label
@@ -54,7 +55,7 @@ def budget(runs: Runs) -> str:
     parts = [methods, f"{plural(len(gains.tasks(rows)), 'task')} of {plural(rows['dataset'].nunique(), 'data set')}"]
     splits = rows.groupby("task")["outer_split"].nunique(dropna=False)
     if len(splits):
-        parts.append(f"{format_range(splits.min(), splits.max())} outer splits each")
+        parts.append(f"{numbers(splits, 'outer split')} each")
     if runs.suites:
         searched = [suite for suite in runs.suites if any(study.space for study in suite.studies)]
         parts += [f"per method and split {budget_of(searched)}"] if searched else []
@@ -63,18 +64,19 @@ def budget(runs: Runs) -> str:
 
 def budget_of(suites: Sequence[Suite]) -> str:
     """Numbers that all suites and searched methods have in common, or their range."""
-
-    def numbers(values: list[int], noun: str) -> str:
-        text = format_range(min(values), max(values))
-        return f"{text} {noun}{'' if text == '1' else 's'}"
-
     searched = [(suite, study) for suite in suites for study in suite.studies if study.space]
     trials = numbers([suite.trial_count(study) for suite, study in searched], "configuration")
     parts = [f"{trials} x {numbers([suite.search_seeds for suite in suites], 'seed')}"]
-    if shortlists := [count for suite, study in searched if (count := suite.shortlist_count(study))]:
-        seeds = numbers([suite.shortlist_seeds for suite in suites], "more seed")
-        parts.append(f"the best {format_range(min(shortlists), max(shortlists))} again with {seeds}")
+    if shortlists := [(n, suite.shortlist_seeds) for suite, study in searched if (n := suite.shortlist_count(study))]:
+        counts, seeds = zip(*shortlists, strict=True)
+        parts.append(f"the best {format_range(min(counts), max(counts))} again with {numbers(seeds, 'more seed')}")
     return ", ".join([*parts, numbers([suite.final_seeds for suite in suites], "final run")])
+
+
+def numbers(values: Sequence[int] | pd.Series, noun: str) -> str:
+    """`5 outer splits`, `1 outer split` or `3–5 outer splits`."""
+    low, high = int(min(values)), int(max(values))
+    return plural(low, noun) if low == high else f"{format_range(low, high)} {noun}s"
 
 
 def forest_caption(level: float) -> str:
@@ -85,7 +87,7 @@ def forest_caption(level: float) -> str:
     )
 
 
-def caveats(runs: Runs, level: float = 0.95, metric: str = "test_error") -> list[str]:
+def caveats(runs: Runs, level: float = LEVEL, metric: str = "test_error") -> list[str]:
     """How the intervals are made, and what they do not show.
 
     Args:
@@ -100,7 +102,8 @@ def caveats(runs: Runs, level: float = 0.95, metric: str = "test_error") -> list
     sentences += direction_sentences(runs, metric)
     diverged = int((runs.rows["status"] == "diverged").sum())
     if diverged:
-        sentences.append(f"{diverged} runs diverged; their error counts every prediction that is not finite as wrong.")
+        said = plural(diverged, "run")
+        sentences.append(f"{said} diverged; their error counts every prediction that is not finite as wrong.")
     sentences.append("Nothing here says how the methods compare on other data, networks, training lengths or budgets.")
     return sentences
 
@@ -128,7 +131,7 @@ def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:
         luck = ", with the luck of the test rows that repeats share"
         if metric != "test_error":
             luck = ", conditional on the test rows where repeats share them"
-    runs = f"; {format_range(seeds.min(), seeds.max())} final runs per split and method" if len(seeds) else ""
+    runs = f"; {numbers(seeds, 'final run')} per split and method" if len(seeds) else ""
     sentence = (
         f"Intervals are Student's t at {level:.0%} over the means of outer splits{luck}, per task, not corrected for "
         f"the number of comparisons{runs}."
@@ -139,13 +142,13 @@ def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:
 
 
 def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Claims) -> Mapping[str, Sequence[str]]:
-    """Names of the tasks by what is known of the gain: see `gains.words`; or one search, or saturated."""
+    """Names of the tasks by what is known of the gain, see `gains.words`."""
     order = [
-        *("shown", "shown, and shown to be small", "loss shown", "loss shown, and shown to be small"),
+        *("shown", "shown, and shown to be small", "shown before correction only"),
+        *("loss shown", "loss shown, and shown to be small", "loss shown before correction only"),
         *("shown to be small", "not known", SATURATED_WORDS, "one search", "2 searches"),
     ]
     tasks: dict[str, list[str]] = {words: [] for words in order}
-    for task in gains.tasks(rows):
-        if len(gains.final_errors(rows, task, [reference, method]).by_unit):  # they share an outer split
-            tasks[gains.words(rows, task, method, reference, claims)].append(task)
+    for task, words in gains.words(rows, method, reference, claims).items():
+        tasks[words].append(task)
     return {words: names for words, names in tasks.items() if names}

@@ -16,7 +16,7 @@ from tune_kmixup.core.selection import SELECTED_BY
 
 from .. import gains
 from ..cross_task import DataSetGains
-from ..evidence import FEWEST_UNITS
+from ..evidence import FEWEST_UNITS, LEVEL
 from ..gains import COMPARED, STUDY_KEY
 from ..search_budget import completed
 from ..stats import Estimate
@@ -33,7 +33,7 @@ PLACEBO = ("placebo", "mixup")
 def forest(
     rows: pd.DataFrame,
     over: Mapping[tuple[str, str], DataSetGains],
-    level: float = 0.95,
+    level: float = LEVEL,
     metric: str = "test_error",
     narrow: bool = False,
 ) -> Figure | None:

@@ -19,8 +19,8 @@ def terms(claims: Claims, level: float) -> dict[str, str]:
         "gain": "The reference's error minus the method's, paired by outer split and seed: above 0 is better.",
         "point": "One per cent of the test rows. A gain from 10 % to 9 % is one point, and 10 % of the error.",
         "interval": f"Values of the expected gain that the outer splits agree with, at {level:.0%}.",
-        "shown": f"The {claims.level:.0%} interval lies above 0 (▲), or below for a loss (▼). Holm's correction allows "
-        "for the number of tasks; △ and ▽ are shown only before it.",
+        "shown": f"The {claims.level:.0%} interval lies above 0 (▲), or below for a loss (▼), also after "
+        "Holm's correction for the number of tasks. △ and ▽: before correction only.",
         "shown to be small": f"The {2 * claims.level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error "
         "(≈). Not known: neither shown nor shown to be small.",
         "placebo": "mixup with a coordinate that does nothing: what the pipeline finds where there is nothing to find.",

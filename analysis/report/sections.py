@@ -106,7 +106,7 @@ def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | N
     over = cross_task.compared_gains(final)
     values = search_budget.selected_values(runs.rows, runs.suites)
     forests = [figures.forest(final, over, level, metric, narrow) for narrow in (False, True)]
-    headline = tables.headline(final, level, metric, claims)
+    headline = tables.headline(final, claims, level, metric)
     caption = f"{metric.replace('_', ' ').capitalize()} and gains in {display_unit(metric)}, ± {level:.0%} interval."
     sections = [
         selected(final, values),
@@ -142,8 +142,8 @@ def section(title: str, notes: list[str], candidates: Sequence[Table]) -> Sectio
 def marks_in_words(claims: Claims, level: float) -> str:
     return (
         f"▲ gain shown, ▼ loss shown: the {level:.0%} interval leaves out 0, also after Holm's correction over the "
-        f"tasks of the column (△ ▽: only before it). ≈ shown to be small: the {2 * claims.level - 1:.0%} interval lies "
-        f"within ± {claims.delta:.0%} of ERM's error. No mark: not known."
+        "tasks of the column and those that are still to come (△ ▽: only before it). ≈ shown to be small: the "
+        f"{2 * claims.level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error. No mark: not known."
     )
 
 

@@ -13,10 +13,10 @@ from tune_kmixup.core.coordinates import LOG2_K, shown, symbol
 from .. import cross_task, gains, stats
 from ..claims import OVERALL, Verdict
 from ..cross_task import DataSetGains
-from ..evidence import FEWEST_UNITS, gain_of
+from ..evidence import FEWEST_UNITS, LEVEL, gain_of
 from ..gains import COMPARED
 from ..variances import VarianceSplit, detectable_gain
-from ..verdicts import holm, in_words, is_small
+from ..verdicts import in_words, is_small
 from .formats import (
     comparison_label,
     display_scale,
@@ -37,16 +37,14 @@ from .style import method_look
 NEITHER_BETTER = ("test_ece_floor", "test_fgsm_zero_gradient")  # they help to read other metrics; less is not better
 
 
-def headline(
-    rows: pd.DataFrame, level: float = 0.95, metric: str = "test_error", claims: Claims | None = None
-) -> pd.DataFrame:
+def headline(rows: pd.DataFrame, claims: Claims, level: float = LEVEL, metric: str = "test_error") -> pd.DataFrame:
     """One row per task: the metric of each method, and the gain of each over the method that it extends.
 
     Args:
         rows: runs, as in `load.Runs`.
+        claims: δ of the mark ≈, and the tasks for whose number marks are corrected.
         level: confidence level of the intervals and of the marks of `gain_marks`, between 0 and 1.
         metric: column of `rows`.
-        claims: δ of the mark ≈; None takes the usual one.
 
     Returns:
         Text. Columns task, one per method, one per gain; without methods that fewer than half of the tasks have.
@@ -61,7 +59,7 @@ def headline(
     for method, found in means.items():
         table[f"{method_label(method)}, {unit}"] = [format_estimate(e, metric=metric) for e in found]
     for method, reference in gains.comparisons(rows, list(means)):
-        marks = gain_marks(rows, method, reference, level, metric, claims or Claims())
+        marks = gain_marks(rows, method, reference, level, metric, claims)
         found = [gains.gain(rows, task, method, reference, level, metric) for task in gains.tasks(rows)]
         texts = [f"{mark} {format_gain(e, metric)}".strip() for mark, e in zip(marks, found, strict=True)]
         table[f"{comparison_label(method, reference)}, {points}"] = texts
@@ -69,20 +67,20 @@ def headline(
 
 
 def gain_marks(rows: pd.DataFrame, method: str, reference: str, level: float, metric: str, claims: Claims) -> list[str]:
-    """One mark per task.
+    """One mark per task; empty where the gain was not measured.
 
-    ▲ a gain is shown, ▼ a loss: the interval leaves out 0, also after Holm's correction over these tasks; △ and ▽ where
-    it does so only before. ≈ where a gain in test error is shown to be small (`evidence.TaskErrors.is_small`).
+    ▲ a gain is shown, ▼ a loss: the interval leaves out 0, also after Holm's correction (`gains.corrected_p`); △ and ▽
+    where it does so only before. ≈ where a gain in test error is shown to be small (`evidence.TaskErrors.is_small`).
     """
-    tasks = gains.tasks(rows)
-    p = np.array([gains.p_value(rows, task, method, reference, metric) for task in tasks], dtype=float)
-    marks = []
-    for task, raw, corrected in zip(tasks, p, holm(p), strict=True):
-        positive = gains.gain(rows, task, method, reference, level, metric).mean > 0
-        shown = "▲△▼▽"[(0 if positive else 2) + int(corrected >= 1 - level)] if raw < 1 - level else ""
-        small = metric == "test_error" and "small" in gains.words(rows, task, method, reference, claims)
-        marks.append(shown + ("≈" if small else ""))
-    return marks
+    words = gains.words(rows, method, reference, claims) if metric == "test_error" else {}
+    marks = dict.fromkeys(gains.tasks(rows), "")
+    for task, corrected in gains.corrected_p(rows, method, reference, claims, metric).items():
+        if gains.p_value(rows, task, method, reference, metric) < 1 - level:
+            positive = gains.gain(rows, task, method, reference, level, metric).mean > 0
+            marks[task] = "▲△▼▽"[(0 if positive else 2) + int(corrected >= 1 - level)]
+        if "small" in words.get(task, ""):
+            marks[task] += "≈"
+    return list(marks.values())
 
 
 def selected_alpha_and_k(final: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
@@ -140,8 +138,9 @@ def selected_values(values: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Everything that was searched in a range: what the outer splits selected, one row per task, method and value."""
     records = []
     for (task, method, coordinate), found in values.groupby(["task", "method", "coordinate"], sort=False):
-        selected, searched = shown(coordinate, found["value"]), found["range"].iloc[0]
-        ends = shown(coordinate, searched.low), shown(coordinate, searched.high)
+        # The range of k follows the training rows, which differ between splits.
+        low, high = (end(getattr(one, name) for one in found["range"]) for end, name in ((min, "low"), (max, "high")))
+        selected, ends = shown(coordinate, found["value"]), (shown(coordinate, low), shown(coordinate, high))
         records.append(
             {
                 "task": task,
@@ -157,7 +156,7 @@ def selected_values(values: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def gain_estimates(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def gain_estimates(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Every gain as numbers, for `gains.csv`: fractions of error, one row per task and pair of methods."""
     records = []
     for task in gains.tasks(rows):
@@ -171,7 +170,7 @@ def gain_estimates(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(records, columns=columns)
 
 
-def metric_means(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.95) -> pd.DataFrame:
+def metric_means(rows: pd.DataFrame, metrics: dict[str, str], level: float = LEVEL) -> pd.DataFrame:
     """One row per task and metric: each method's mean, and the gains of mixup over ERM and of k-mixup over mixup.
 
     Args:
@@ -203,7 +202,7 @@ def metric_means(rows: pd.DataFrame, metrics: dict[str, str], level: float = 0.9
     return pd.DataFrame(records)
 
 
-def error_means(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def error_means(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """The final test error of every method: mean and interval over outer splits, spread over seeds, median of runs."""
     records = []
     for task in gains.tasks(rows):
@@ -228,22 +227,17 @@ def error_means(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def gain_details(rows: pd.DataFrame, claims: Claims, level: float = 0.95) -> pd.DataFrame:
+def gain_details(rows: pd.DataFrame, claims: Claims, level: float = LEVEL) -> pd.DataFrame:
     """All three gains of every task, with a median, a second interval, a share of pairs and a permutation test."""
     rng = np.random.default_rng(0)
-    p_values = {key: gains.p_value(rows, *key) for key in compared_tasks(rows)}
-    corrected = {
-        key: p
-        for pair in COMPARED
-        for keys in [[key for key in p_values if key[1:] == pair]]
-        for key, p in zip(keys, holm([p_values[key] for key in keys]), strict=True)
-    }
+    corrected = {pair: gains.corrected_p(rows, *pair, claims) for pair in COMPARED}
+    words = {pair: gains.words(rows, *pair, claims) for pair in COMPARED}
     records = []
-    for task, method, reference in p_values:
-        key = task, method, reference
+    for task, method, reference in compared_tasks(rows):
+        p, p_holm = gains.p_value(rows, task, method, reference), corrected[method, reference][task]
         pairs = gains.paired_differences(rows, task, method, reference)
         units = pairs.groupby(level=0).mean().to_numpy()
-        bootstrap, (p, smallest_p) = stats.bootstrap_t(units, rng, level), stats.sign_flip(units, rng)
+        bootstrap, (flip_p, smallest_p) = stats.bootstrap_t(units, rng, level), stats.sign_flip(units, rng)
         relative = gains.relative_gain(rows, task, method, reference, level)
         # These two know nothing of the luck of shared test rows, and nothing can be said of too few outer splits.
         checked = not gains.share_test_rows(rows, task) and len(units) >= FEWEST_UNITS
@@ -254,12 +248,12 @@ def gain_details(rows: pd.DataFrame, claims: Claims, level: float = 0.95) -> pd.
                 "points": format_gain(gains.gain(rows, task, method, reference, level)),
                 "median of pairs": f"{100 * pairs.median():+.2f}",
                 "% of ERM's error": "" if math.isnan(relative.low) else format_relative(relative),
-                "in words": gains.words(rows, task, method, reference, claims),
-                "p": "" if math.isnan(p_values[key]) else f"{p_values[key]:.2g}",
-                "p, Holm": "" if math.isnan(p_values[key]) else f"{corrected[key]:.2g}",
+                "in words": words[method, reference][task],
+                "p": "" if math.isnan(p) else f"{p:.2g}",
+                "p, Holm": "" if math.isnan(p_holm) else f"{p_holm:.2g}",
                 "share of pairs better": f"{gains.share_better(rows, task, method, reference):.2f}",
                 "bootstrap-t": format_interval(bootstrap) if checked else "",
-                "sign-flip p": f"{p:.3g}" if checked else "",
+                "sign-flip p": f"{flip_p:.3g}" if checked else "",
                 "smallest possible p": f"{smallest_p:.2g}" if checked else "",
                 "outer splits": len(units),
             }
@@ -275,7 +269,7 @@ def compared_tasks(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
                 yield task, method, reference
 
 
-def detectable_gains(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def detectable_gains(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """What each task could have shown: the true gain whose interval lies above 0 with 80 % power.
 
     Args:
@@ -306,7 +300,7 @@ def detectable_gains(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def variances(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def variances(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Where the uncertainty of each gain comes from, and what would halve its interval.
 
     Args:
@@ -367,6 +361,7 @@ def over_data_sets(
     for (method, reference), found in gains_of.items():
         counts = cross_task.count_outcomes(rows, method, reference, level)
         mean, (low, high) = found.over.deciding, found.prediction(level)
+        measured = found.gains.mean[found.over.weights > 0]
         other = found.weighted_mean(level) if found.over.plain_decides else found.plain_mean(level)
         records.append(
             {
@@ -374,7 +369,7 @@ def over_data_sets(
                 "data sets": found.count,
                 "mean": format_relative(found.mean(level)),
                 "in words": str(in_words(mean, is_small(mean, claims.delta, claims.level), claims.level)),
-                "median": f"{100 * float(np.median(found.gains.mean)):+.1f}",
+                "median": f"{100 * float(np.median(measured)):+.1f}" if len(measured) else "",
                 "decided by": "plain mean" if found.over.plain_decides else "random effects",
                 "the other mean": format_relative(other),
                 "a new data set": "" if math.isnan(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]",
@@ -482,7 +477,7 @@ def equal_seconds(best: pd.DataFrame, by: SelectBy) -> pd.DataFrame:
     )
 
 
-def changes(old_rows: pd.DataFrame, new_rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def changes(old_rows: pd.DataFrame, new_rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Gains of two reports side by side, with their numbers of pairs."""
     records = []
     for task in dict.fromkeys([*gains.tasks(old_rows), *gains.tasks(new_rows)]):

@@ -1,6 +1,7 @@
 """Verdicts on runs with known effects, and how often a verdict is wrong where there is no effect."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -108,10 +109,16 @@ def test_the_family_is_what_was_fixed() -> None:
     assert larger["1", "a/mlp"].outcome == "undecided"
 
 
-def launch(name: str, data_set: str, claims: Claims) -> Launch:
+def launch(name: str, data_set: str, claims: Claims, splits: Iterable[int] = range(5)) -> Launch:
+    """A launch with the studies of made-up rows."""
     suite = small_suite()
-    study = dataclasses.replace(suite.studies[0], task=Task(data_set, "mlp", suite.studies[0].task.recipe))
-    return Launch(name, dataclasses.replace(suite, studies=(study,), claims=claims), None)
+    task = Task(data_set, "mlp", suite.studies[0].task.recipe)
+    studies = tuple(
+        dataclasses.replace(suite.studies[0], task=dataclasses.replace(task, outer_split=split), method=method)
+        for split in splits
+        for method in ("erm", "mixup", "kmixup")
+    )
+    return Launch(name, dataclasses.replace(suite, studies=studies, claims=claims), None)
 
 
 def test_suites_that_fixed_different_things_are_judged_separately() -> None:
@@ -124,6 +131,26 @@ def test_suites_that_fixed_different_things_are_judged_separately() -> None:
     assert [judgement.launches for judgement in apart] == [("one",), ("two",)]
     assert {verdict.task for verdict in apart[0].verdicts} == {OVERALL, "a/mlp"}
     assert all(judgement.fixed_before for judgement in apart)
+
+
+def test_launches_that_share_a_task_are_judged_by_their_own_outer_splits() -> None:
+    rows = made_up(np.random.default_rng(7), tasks=["a/mlp", "b/mlp"], splits=8)
+    one, other = (Claims(delta=delta, families={"1": ("a/mlp", "b/mlp")}) for delta in (0.03, 0.05))
+    launches = [launch("one", "a", one, range(3)), launch("two", "a", other, range(3, 8))]
+    apart = judge_runs(Runs(rows, launches=launches))
+    for judgement, splits in zip(apart, (range(3), range(3, 8)), strict=True):
+        theirs = rows[rows["outer_split"].isin(splits) & (rows["task"] == "a/mlp")]
+        assert repr(judgement.verdicts) == repr(judge(theirs, judgement.claims))  # NaN differs from itself
+
+
+def test_a_task_that_is_saturated_without_shift_takes_part_in_claim_4() -> None:
+    rows = made_up(
+        np.random.default_rng(3), {"erm": 0.0, "mixup": 0.0, "kmixup": 0.05}, tasks=["a/mlp", "b/mlp", "c/mlp"]
+    )
+    rows["test_error_noise_0.1"] = rows["test_error"]
+    rows.loc[rows["task"] == "a/mlp", "test_error"] = 0.0
+    overall = {verdict.claim: verdict.reason for verdict in judge(rows, USUAL) if verdict.task == OVERALL}
+    assert "over 3 data sets" in overall["4.1"] and "2 data sets, too few" in overall["1"]
 
 
 def test_version_0_1_0_fixed_nothing() -> None:

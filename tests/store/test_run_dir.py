@@ -12,7 +12,7 @@ from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store import files
-from tune_kmixup.store.run_dir import CorruptFile, RunDir
+from tune_kmixup.store.run_dir import CorruptFile, RunDir, trial_remedy
 
 
 def test_a_written_suite_is_read_back(run_dir: RunDir, suite: Suite) -> None:
@@ -83,6 +83,23 @@ def test_a_corrupt_result_is_refused_with_its_path(run_dir: RunDir, suite: Suite
     run_dir.rows_path(trial).write_text(text)
     with pytest.raises(CorruptFile, match=r"search-0000\.json.*delete it"):
         run_dir.rows(trial.study)
+
+
+def test_a_note_of_a_failure_that_cannot_be_read_is_bad_input(run_dir: RunDir, suite: Suite) -> None:
+    run_dir.write_suite(suite)
+    (folder := run_dir.folder(suite.studies[1].name)).mkdir(parents=True)
+    (note := folder / "search-0000.failed.json").symlink_to(note)
+    with pytest.raises(BadInput, match=r"search-0000\.failed\.json.*cannot be read"):
+        run_dir.results(suite)
+
+
+def test_the_remedy_for_a_missing_proposal_names_the_files_of_its_configuration_alone(tmp_path: Path) -> None:
+    theirs = ["proposal-6189.json", "search-6189.json", "search-6189.failed.json", "final-6189-7.json"]
+    others = ["final-0003-6189700196426901.json", "search-61890.json"]
+    for name in theirs + others:
+        (tmp_path / name).touch()
+    patterns = re.findall(r"\S+\.json", trial_remedy(6189))
+    assert sorted(path.name for pattern in patterns for path in tmp_path.glob(pattern)) == sorted(theirs)
 
 
 def test_a_file_that_is_still_being_written_is_not_read(run_dir: RunDir, suite: Suite) -> None:

@@ -160,7 +160,15 @@ def test_a_heartbeat_with_options_that_no_launch_repeats_counts_as_absent(option
 
 
 @pytest.mark.parametrize(
-    "name", ["search-1.json", "search-0000-copy.json", "final-0000.json", "proposal-x.json", "a.json"]
+    "name",
+    [
+        "search-1.json",
+        "search-0000-copy.json",
+        "final-0000.json",
+        "proposal-x.json",
+        "proposal-0000.failed.json",
+        "a.json",
+    ],
 )
 def test_a_file_of_another_name_is_refused(name: str, run_dir: RunDir, suite: Suite) -> None:
     (filled(run_dir, suite).folder(STUDY) / name).write_text("[]")

@@ -15,7 +15,7 @@ import typer
 
 import tune_kmixup
 from tune_kmixup.core.checks import shown
-from tune_kmixup.core.config import Draft
+from tune_kmixup.core.config import Draft, Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.planning.resources import Resources
@@ -39,7 +39,7 @@ def number(text: str) -> float:
 
 
 def duration(text: str) -> float:
-    """Reads a duration in seconds. Raises BadParameter for anything else."""
+    """Reads a duration such as 90s, 15m or 2h. Returns seconds. Raises BadParameter for anything else."""
     units = {"s": 1, "m": 60, "h": 3600}
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
     if not found:
@@ -231,8 +231,8 @@ class SearchOptions:
     shortlist: Annotated[
         int | None,
         count(
-            "Best configurations of the search that are compared again, on 4 more seeds each; 1: none. "
-            f"Default: {DEFAULTS.shortlist}, or the suite's."
+            "Best configurations of the search that are compared again, on "
+            f"{Suite.shortlist_seeds} more seeds each; 1: none. Default: {DEFAULTS.shortlist}, or the suite's."
         ),
     ] = None
     final_seeds: Annotated[

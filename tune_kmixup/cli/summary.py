@@ -40,7 +40,7 @@ def show_comparison(
     """
     paths = render.write(runs, out, formats, level, metric, compare)
     level = runs.claims.level if level is None else level
-    headline = tables.headline(runs.final, level, metric, runs.claims)
+    headline = tables.headline(runs.final, runs.claims, level, metric)
     unit = f"{metric.replace('_', ' ')}{', %' if display_scale(metric) == 100 else ''}"
     title = f"{unit}; gains in {display_unit(metric)}, {level:.0%} intervals"
     columns = ("task", *(f">{column.partition(',')[0]}" for column in headline.columns[1:]))

@@ -140,7 +140,7 @@ class Task:
 
     @property
     def _noise(self) -> str:
-        return f"-noise{self.label_noise:g}" if self.label_noise else ""
+        return f"-noise{self.label_noise!r}" if self.label_noise else ""
 
     @property
     def name(self) -> str:
@@ -505,7 +505,7 @@ class Trial:
     index: int
     phase: Phase
     values: Mapping[str, float] = field(hash=False)
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...]
     batched: bool = False
     rungs: tuple[int, ...] = ()
     curves: bool = False
@@ -535,9 +535,8 @@ def to_json(suite: Suite) -> str:
 
 
 def source_from_json(raw: Mapping[str, Any]) -> Source:
-    fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in dict(raw).items()
-    }
+    """Reads a user's own file: its lists are tuples."""
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
     return Source(**fields)
 
 
@@ -545,7 +544,7 @@ def from_json(text: str) -> Suite:
     """Reads a suite that `to_json` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError: if the text is not a suite.
+        AttributeError, KeyError, TypeError, ValueError: if the text is not a suite.
     """
     raw = json.loads(text)
     if not isinstance(raw, dict):

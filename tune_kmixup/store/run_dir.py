@@ -95,8 +95,9 @@ def newest_lease(folder: Path) -> Path | None:
 
 
 def trial_remedy(index: int) -> str:
-    """Configurations are numbered: without its proposal, nothing says what a result was trained with."""
-    return f"delete all files *-{index:04d}*.json of its folder and launch again to recreate them."
+    """What to do about a configuration whose proposal is missing: nothing says what its results were trained with."""
+    theirs = f"*-{index:04d}.json, *-{index:04d}.failed.json and final-{index:04d}-*.json"
+    return f"delete {theirs} of its folder and launch again."
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ class RunDir:
             raise unreadable_error(folder, error) from error
         for name in names:
             stem = name.removesuffix(".json").removesuffix(".failed")
-            trial, proposal = TRIAL_FILE.fullmatch(stem), PROPOSAL_FILE.fullmatch(stem)
+            trial, proposal = TRIAL_FILE.fullmatch(stem), PROPOSAL_FILE.fullmatch(name.removesuffix(".json"))
             fits = trial and f"{int(trial[2]):04d}" == trial[2] and (trial[1] == "final") == (trial[3] is not None)
             if not fits and not (proposal and f"{int(proposal[1]):04d}" == proposal[1]):
                 raise self._corrupt(folder / name, "no file of a launch has such a name")
@@ -302,7 +303,7 @@ class RunDir:
         for name in names:
             trial = name.removesuffix(".failed.json")
             failed = name.endswith(".failed.json") and f"{trial}.json" not in names
-            if failed and (note := read_note(self.folder(study) / name, schema.check_failure)):
+            if failed and (note := self._read_note(f"studies/{study}/{name}", schema.check_failure)):
                 failures[trial] = note["error"]
         return failures
 
@@ -328,7 +329,10 @@ class RunDir:
     def holder(self) -> dict[str, Any]:
         """The launch that holds the run directory (pid, host, since, in a store updated too); empty if none does."""
         if files.is_remote(self.path):
-            lease = newest_lease(self.path)
+            try:
+                lease = newest_lease(self.path)
+            except OSError as error:
+                raise unreadable_error(self.path, error) from error
             return self._read_note(lease.name, schema.check_lease) if lease else {}
         return self._read_note("holder.json", schema.check_holder)
 

@@ -65,6 +65,10 @@ def test_the_budget_is_one_line(suite: Suite) -> None:
 
     assert "the best 3 again with" in line_of(shortlist=3)
     assert "the best 4 again with" in line_of(shortlist=5, trials=4), "no more than there are"
+    without = replace(suite, shortlist=1, shortlist_seeds=1)  # as in version 0.1.0
+    both = [Launch("old", without, None), Launch("new", replace(suite, shortlist=3, shortlist_seeds=4), None)]
+    assert "the best 3 again with 4 more seeds" in budget(Runs(rows, launches=both))
+    assert "; 1 outer split each;" in budget(Runs(rows[rows["outer_split"] == 0]))
     assert "1 configuration x" in line_of(shortlist=5, trials=1) and "again" not in line_of(shortlist=5, trials=1)
 
 

@@ -26,7 +26,7 @@ def test_the_headline_marks_what_is_shown_before_and_after_holms_correction() ->
     p = [tables.gains.p_value(rows, task, "mixup", "erm") for task in ("up/mlp", "down/mlp")]
     level = 1 - 2 * max(p)  # of three tasks the second smallest p is doubled
     assert tables.gain_marks(rows, "mixup", "erm", level, "test_error", LEAST)[p.index(max(p))] in "△▽"
-    headline = tables.headline(rows, 0.95, claims=LEAST)
+    headline = tables.headline(rows, LEAST)
     assert list(headline.columns) == ["task", "ERM, %", "mixup, %", "mixup over ERM, points"]
     assert headline["mixup over ERM, points"].str[0].tolist()[:2] == ["▲", "▼"]
 
@@ -34,9 +34,9 @@ def test_the_headline_marks_what_is_shown_before_and_after_holms_correction() ->
 def test_a_method_that_few_tasks_have_gets_no_column() -> None:
     rng = np.random.default_rng(0)
     rows = pd.concat([made_up(rng), made_up(rng, {"placebo": 0.0}, tasks=["a/mlp"])], ignore_index=True)
-    assert not any("placebo" in column for column in tables.headline(rows))
+    assert not any("placebo" in column for column in tables.headline(rows, LEAST))
     alone = rows[rows["task"] == "a/mlp"]
-    assert {"placebo, %", "placebo over mixup, points"} <= set(tables.headline(alone))
+    assert {"placebo, %", "placebo over mixup, points"} <= set(tables.headline(alone, LEAST))
 
 
 def test_the_selected_values_are_medians_and_ranges_over_outer_splits() -> None:
