@@ -81,9 +81,9 @@ def numbers(values: Sequence[int] | pd.Series, noun: str) -> str:
 
 def forest_caption(level: float) -> str:
     return (
-        f"Gain of each task with its {level:.0%} interval. Filled marks: the interval leaves out 0. Arrows: it goes "
-        "on. No interval: one search. No mark: ERM errs less than 0.01 %. Diamond: the mean over data sets; "
-        "dashed: where the gain on one more data set would lie."
+        f"Gain of each task with its {level:.0%} interval. Filled marks: the interval leaves out 0, before correction. "
+        "Arrows: the interval is cut off. No interval: one search. No mark: ERM errs less than 0.01 %. Diamond: the "
+        "mean over data sets; dashed: where the gain on one more data set would lie."
     )
 
 

@@ -149,12 +149,13 @@ def fill(estimate: Estimate) -> str:
 
 def draw_diamond(axes: Axes, place: float, found: DataSetGains, method: str, level: float, limit: float) -> None:
     """The mean over data sets, as wide as its interval; the line through it is for one more data set."""
+    colour = KNOWN[method].colour
     mean, (low, high) = scaled(found.mean(level), 100), found.prediction(level)
     if not math.isnan(low):
         ends = np.clip([100 * low, 100 * high], -limit, limit)
-        axes.plot(ends, [place, place], color=KNOWN[method].colour, linewidth=1, linestyle=(0, (2, 1.5)))
+        axes.plot(ends, [place, place], color=colour, linewidth=1, linestyle=(0, (2, 1.5)))
     corners = [(mean.low, place), (mean.mean, place - 0.3), (mean.high, place), (mean.mean, place + 0.3)]
-    axes.add_patch(Polygon(corners, closed=True, color=KNOWN[method].colour, lw=0))
+    axes.add_patch(Polygon(corners, closed=True, edgecolor=colour, facecolor=colour, fill=fill(mean) == "full"))
     axes.axhline(place - 0.75, color=INK, linewidth=0.5)
 
 
