@@ -76,7 +76,7 @@ def known(runs: Runs) -> pd.DataFrame:
         found = conclusions.tasks_in_words(runs.final, *pair, runs.claims)
         columns[comparison_label(*pair)] = [by_network(found.get(words, [])) for words in WORDS]
     table = pd.DataFrame(columns)
-    table.insert(0, "test error", [words.replace(", and shown to be", " and") for words in WORDS])
+    table.insert(0, "gain in test error", [words.replace(", and shown to be", " and") for words in WORDS])
     return table[(table.iloc[:, 1:] != "").any(axis=1)]
 
 
