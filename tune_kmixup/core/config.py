@@ -535,8 +535,10 @@ def to_json(suite: Suite) -> str:
 
 
 def source_from_json(raw: Mapping[str, Any]) -> Source:
-    """Reads a user's own file: its lists are tuples."""
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+    """Reads a user's own file: its lists are tuples. Raises TypeError or ValueError for what holds no fields."""
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in dict(raw).items()
+    }
     return Source(**fields)
 
 
