@@ -93,9 +93,10 @@ def test_a_result_without_rows_and_a_missing_proposal(launch: Launch, on_ray: li
         for command in (["status"], ["resume"], ["report", "--out", tmp_path / "report"]):
             line = refused(command[0], run.path, *command[1:])
             assert "search-0001.json cannot be read (" in line
-        advice = re.search(r"delete (it|all files (\S+) of its folder) and launch again", line)
+        advice = re.search(r"delete (it|.+ of its folder) and launch again", line)
         assert advice
-        for path in folder.glob(advice[2] or "search-0001.json"):
-            path.unlink()
+        for pattern in re.findall(r"\S+\.json", advice[1]) or ["search-0001.json"]:
+            for path in folder.glob(pattern):
+                path.unlink()
         run_cli_in_process("resume", run.path, *on_ray)
         assert reproducible(run) == before
