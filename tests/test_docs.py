@@ -161,7 +161,14 @@ def test_the_schema_is_that_of_the_rows() -> None:
     assert (ROOT / "docs" / "results-schema.md").read_text().endswith(render.dictionary())
 
 
-@pytest.mark.parametrize("page", note.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        *note.WITH_CONCLUSIONS,
+        pytest.param(RESULTS / "details.md", marks=pytest.mark.slow),  # leaves out one repeat after another
+    ],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_tables_of_the_comparison_are_those_of_its_rows(page: Path) -> None:
     text = page.read_text()
     assert text == note.with_tables(text), "python benchmarks/note.py"
