@@ -42,11 +42,6 @@ PAGES = (*WITH_CONCLUSIONS, ROOT / "docs" / "results" / "details.md")
 METHODS = ["mixup", "kmixup"]
 NEAR = 1.25  # perturbations that differ by a larger factor are not compared
 BANDS = {"to 1 %": (0, 0.01), "1 to 10 %": (0.01, 0.1), "above 10 %": (0.1, np.inf)}  # of perturbation
-SMALL = "shown to be small"
-WORDS = (
-    *("shown", f"shown, and {SMALL}", "shown before correction only", SMALL),
-    *(f"loss shown, and {SMALL}", "loss shown", "loss shown before correction only", "not known"),
-)
 SHIFTS = {"noise": "Gaussian noise", "fgsm": "FGSM"}
 CLAIMS = {
     "1": "1: k-mixup improves on mixup",
@@ -74,9 +69,9 @@ def known(runs: Runs) -> pd.DataFrame:
     columns = {}
     for pair in gains.COMPARED[:2]:
         found = conclusions.tasks_in_words(runs.final, *pair, runs.claims)
-        columns[comparison_label(*pair)] = [by_network(found.get(words, [])) for words in WORDS]
+        columns[comparison_label(*pair)] = [by_network(found.get(words, [])) for words in conclusions.WORDS]
     table = pd.DataFrame(columns)
-    table.insert(0, "gain in test error", [words.replace(", and shown to be", " and") for words in WORDS])
+    table.insert(0, "gain in test error", [words.replace(", and shown to be", " and") for words in conclusions.WORDS])
     return table[(table.iloc[:, 1:] != "").any(axis=1)]
 
 

@@ -16,6 +16,11 @@ from ..gains import SATURATED_WORDS
 from ..load import Runs
 from .formats import comparison_label, display_unit, format_gain, format_range, format_relative, method_label
 
+WORDS = (
+    *("shown", "shown, and shown to be small", "shown before correction only"),
+    *("loss shown", "loss shown, and shown to be small", "loss shown before correction only"),
+    *("shown to be small", "not known", SATURATED_WORDS, "one search", "2 searches"),
+)  # what is known of a gain, in the order in which it is said
 Over = Mapping[tuple[str, str], DataSetGains]  # from `cross_task.compared_gains`
 
 
@@ -143,12 +148,7 @@ def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:
 
 def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Claims) -> Mapping[str, Sequence[str]]:
     """Names of the tasks by what is known of the gain, see `gains.words`."""
-    order = [
-        *("shown", "shown, and shown to be small", "shown before correction only"),
-        *("loss shown", "loss shown, and shown to be small", "loss shown before correction only"),
-        *("shown to be small", "not known", SATURATED_WORDS, "one search", "2 searches"),
-    ]
-    tasks: dict[str, list[str]] = {words: [] for words in order}
+    tasks: dict[str, list[str]] = {words: [] for words in WORDS}
     for task, words in gains.words(rows, method, reference, claims).items():
         tasks[words].append(task)
     return {words: names for words, names in tasks.items() if names}
