@@ -188,7 +188,8 @@ TASKS[f"{NAME}/mlp"] = (Task(NAME, "mlp", Recipe(epochs=2, batch_size=50, lr=0.1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("named_by", ["environment", pytest.param("option", marks=pytest.mark.thorough)])
+@pytest.mark.thorough  # tests/cli has what the options and the variable do without a launch
+@pytest.mark.parametrize("named_by", ["environment", "option"])
 def test_own_data_and_files_may_be_named_from_the_working_directory(
     named_by: str, ray_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def test_sigterm_and_sighup_do_what_ctrl_c_does(number: signal.Signals, tmp_path
         time.sleep(0.1)
 
 
+@pytest.mark.thorough
 def test_sigterm_to_all_processes_ends_at_once(tmp_path: Path) -> None:
     """As `scancel`, systemd and `timeout` send it: it ends Ray before trials can save. Ray may end the launch first."""
     out = tmp_path / "run"
