@@ -29,7 +29,7 @@ class Best:
         alpha: α ≥ 0; 0 is ERM.
         k: rows per pairing block; 1 is mixup.
         recipe: everything else that it is trained with.
-        outer_split: the outer split that selected it; None if the task has one.
+        outer_split: the outer split that selected it; None where the task has no numbered splits.
         splits: number of outer splits, each of which selected a configuration.
         val_error: mean validation error of its final runs, 0 to 1.
         test_error: mean test error of its final runs, 0 to 1.

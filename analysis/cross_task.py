@@ -148,14 +148,13 @@ def average_relative_gains(tasks: Sequence[RelativeGain]) -> MeanGain:
     return average_tasks(effects, sources)
 
 
-def log_errors(rows: pd.DataFrame, metric: str = "test_error") -> pd.DataFrame:
-    """Mean logarithm of a metric by data set and method: their differences are log ratios, which are comparable.
+def log_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean logarithm of the test error by data set and method: their differences are log ratios, which are comparable.
 
     Differences of errors rank a data set by how hard it is; ratios rank it by how much is gained.
 
     Args:
         rows: runs, as in `load.Runs`.
-        metric: column of `rows`.
 
     Returns:
         Data sets x methods. It holds the methods that the most tasks have, and the tasks that have all of these and
@@ -170,7 +169,7 @@ def log_errors(rows: pd.DataFrame, metric: str = "test_error") -> pd.DataFrame:
     methods = [method for method in methods if len(tasks[method]) == most]
     records = []
     for task in comparable_tasks(rows, methods) if methods else ():
-        means = np.array([gains.mean_metric(rows, task, method, metric=metric).mean for method in methods])
+        means = np.array([gains.mean_metric(rows, task, method).mean for method in methods])
         logs = np.log(np.maximum(means, means[means > 0].min() / 2))
         data_set = str(rows.loc[(rows["task"] == task).to_numpy(), "dataset"].iloc[0])
         records.append({"dataset": data_set, **dict(zip(methods, logs, strict=True))})

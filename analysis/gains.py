@@ -41,19 +41,18 @@ MORE_IS_BETTER = ("test_macro_f1", "test_auroc")
 COMPARED = (("mixup", "erm"), ("kmixup", "mixup"), ("kmixup", "erm"))  # (method, reference)
 
 
-def final_metric(rows: pd.DataFrame, task: str, method: str, metric: str = "test_error") -> pd.Series:
-    """The metric of the final runs of the selected configuration.
+def final_test_errors(rows: pd.DataFrame, task: str, method: str) -> pd.Series:
+    """The test errors of the final runs of the selected configuration.
 
     Args:
         rows: runs, as in `load.Runs`.
         task: name of the task, without its outer split.
         method: name of the method.
-        metric: column of `rows`.
 
     Returns:
         One value per run, indexed by (outer split, seed); split -1 is the official one.
     """
-    values = final_values(rows, task, metric).get(method, {})
+    values = final_values(rows, task, "test_error").get(method, {})
     index = pd.MultiIndex.from_tuples(sorted(values), names=["outer_split", "seed"])
     return pd.Series([values[run] for run in index], index=index, dtype=float)
 
@@ -220,7 +219,7 @@ def paired_differences(rows: pd.DataFrame, task: str, method: str, reference: st
     Returns:
         Reference minus method, indexed by (outer split, seed). Runs without a partner are left out.
     """
-    difference = final_metric(rows, task, reference) - final_metric(rows, task, method)
+    difference = final_test_errors(rows, task, reference) - final_test_errors(rows, task, method)
     return difference.dropna()
 
 
@@ -325,6 +324,11 @@ def comparisons(rows: pd.DataFrame, among: Sequence[str]) -> list[tuple[str, str
         extends = KNOWN[name].extends if name in KNOWN else "mixup" if pairing else "erm"
         pairs.append((name, extends if extends in among else "erm"))
     return [pair for pair in pairs if pair[1] in among and pair[0] != pair[1]]
+
+
+def compared(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Method and reference of every gain: `COMPARED`, and each of the user's own methods with what it extends."""
+    return list(dict.fromkeys([*COMPARED, *comparisons(rows, methods(rows))]))
 
 
 def one_search(rows: pd.DataFrame, task: str) -> bool:

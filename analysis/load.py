@@ -199,7 +199,7 @@ SourceRuns = tuple[list[Entry], list[tuple[Launch, str]]]  # each launch with ho
 
 def read_run_dir(path: Path) -> SourceRuns:
     with RunDir(path).local_copy() as run:
-        suite, last = run.suite(), run.launch()
+        suite, last = run.suite(), run.heartbeat()
         studies = [results.rows for results in run.results(suite).values()]
         busy = busy_share(last, ((row.task, row.seconds) for rows in studies for row in rows))
     selected = {id(row) for rows in studies for row in final_rows(rows, suite.shortlist, suite.select_by)}

@@ -65,7 +65,7 @@ def simulate(
     kmixup: ArrayLike,
     noise: Noise = MEASURED,
 ) -> TaskErrors:
-    """Tasks by unit, from DESIGN's model: search, seeds, training rows and shared test rows.
+    """Simulated errors of tasks by unit: search, seeds, training rows and shared test rows.
 
     Args:
         rng: source of all randomness.

@@ -109,7 +109,7 @@ def overhead(run: RunDir, seconds: float) -> str:
     """Seconds per trial and slot outside runs, with the start of Ray."""
     busy = sum(row.seconds for study in run.suite().studies for row in run.rows(study.name))
     trials = len([*run.path.glob("studies/**/search-*.json"), *run.path.glob("studies/**/final-*.json")])
-    slots = run.launch()["slots"]
+    slots = run.heartbeat()["slots"]
     return f"{(seconds * slots - busy) / trials:.2f}"
 
 

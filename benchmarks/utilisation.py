@@ -38,7 +38,7 @@ def run_seconds(run: RunDir) -> float:
 
 
 def slot_seconds(run: RunDir) -> float:
-    heartbeat = run.launch()
+    heartbeat = run.heartbeat()
     return float(heartbeat["slots"] * (heartbeat["updated"] - heartbeat["since"]))
 
 

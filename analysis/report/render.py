@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.errors import BadInput, unwritable_error
 from tune_kmixup.core.text import one_line
 
 from .. import gains
@@ -91,7 +91,7 @@ def write(
         (out / "dictionary.md").write_text(dictionary(), encoding="utf-8")
         (out / "methods.md").write_text(methods_text.markdown(runs.suites, runs.rows, level), encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"out={str(out)!r} cannot be written ({error.strerror}): choose another --out.") from error
+        raise unwritable_error(out, error) from error
     return paths
 
 

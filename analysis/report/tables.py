@@ -160,7 +160,7 @@ def gain_estimates(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Every gain as numbers, for `gains.csv`: fractions of error, one row per task and pair of methods."""
     records = []
     for task in gains.tasks(rows):
-        for method, reference in COMPARED:
+        for method, reference in gains.compared(rows):
             estimate = gains.gain(rows, task, method, reference, level)
             if estimate.units:
                 records.append(
@@ -207,7 +207,7 @@ def error_means(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     records = []
     for task in gains.tasks(rows):
         for method in gains.methods(rows):
-            errors = gains.final_metric(rows, task, method).dropna()
+            errors = gains.final_test_errors(rows, task, method).dropna()
             if errors.empty:
                 continue
             estimate = gains.mean_metric(rows, task, method, level)
@@ -228,10 +228,10 @@ def error_means(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
 
 
 def gain_details(rows: pd.DataFrame, claims: Claims, level: float = LEVEL) -> pd.DataFrame:
-    """All three gains of every task, with a median, a second interval, a share of pairs and a permutation test."""
+    """All gains of every task, with a median, a second interval, a share of pairs and a permutation test."""
     rng = np.random.default_rng(0)
-    corrected = {pair: gains.corrected_p(rows, *pair, claims) for pair in COMPARED}
-    words = {pair: gains.words(rows, *pair, claims) for pair in COMPARED}
+    corrected = {pair: gains.corrected_p(rows, *pair, claims) for pair in gains.compared(rows)}
+    words = {pair: gains.words(rows, *pair, claims) for pair in corrected}
     records = []
     for task, method, reference in compared_tasks(rows):
         p, p_holm = gains.p_value(rows, task, method, reference), corrected[method, reference][task]
@@ -264,7 +264,7 @@ def gain_details(rows: pd.DataFrame, claims: Claims, level: float = LEVEL) -> pd
 def compared_tasks(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Task, method and reference of every gain that was measured."""
     for task in gains.tasks(rows):
-        for method, reference in COMPARED:
+        for method, reference in gains.compared(rows):
             if len(gains.paired_differences(rows, task, method, reference)):
                 yield task, method, reference
 

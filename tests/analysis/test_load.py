@@ -35,7 +35,7 @@ def test_missing_runs_are_named_with_the_command_that_completes_them(tmp_path: P
     run_dir = filled(RunDir(tmp_path / "it's mine"), suite, finals=False)
     (run_dir.folder("iris/mlp@1/mixup") / "search-0003.json").unlink()
     ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
-    run_dir.write_launch(ended | {"options": ["--gpus-per-trial=0.5"]})
+    run_dir.write_heartbeat(ended | {"options": ["--gpus-per-trial=0.5"]})
     missing = load([run_dir.path]).missing.set_index("study")
     assert missing.loc["iris/mlp@1/mixup", "missing"] == "2 search runs, 3 final runs"
     pasted = shlex.split(missing.loc["iris/mlp@0/erm", "command"])

@@ -54,11 +54,11 @@ BAD = [
     (["plan", "mnist/lenet", "--repeats", str(10**30)], "repeats=1000000000000000000000000000000 is too large"),
     (["plan", "iris/mlp@" + "9" * 5000], "names an outer split that does not exist"),
     (["plan", "mnist/lenet@" + "9" * 5000], "names no repeat"),
-    *[
-        (["plan", "iris/mlp", "--cpus-per-trial", x], "is out of range: choose 0 <")
-        for x in ("nan", "inf", "1e30", "0")
-    ],
-    *[(["plan", "iris/mlp", "--gpus-per-trial", x], "is not a number ≥ 0") for x in ("nan", "inf", "1e30")],
+    *[(["plan", "iris/mlp", "--cpus-per-trial", x], "is out of range: choose 0 <") for x in ("1e30", "0")],
+    *[(["plan", "iris/mlp", "--cpus-per-trial", x], f"={x} is not allowed: choose a finite") for x in ("nan", "inf")],
+    (["launch", "cifar10/vit_tiny", "--epochs", "5", "--out", "x"], "epochs=5 does not fit warmup_epochs=10: choose"),
+    (["plan", "iris/mlp", "--gpus-per-trial", "1e30"], "is not a number ≥ 0"),
+    *[(["plan", "iris/mlp", "--gpus-per-trial", x], f"={x} is not allowed: choose a finite") for x in ("nan", "inf")],
     (["launch", "iris/mlp", "--out", "x", "--log-to", "nowhere"], "log_to='nowhere' is unknown"),
     (["launch", "iris/mlp", "--out", "x", "--address", "nonsense"], "address='nonsense' is no address"),
     (["launch", "iris/mlp", "--out", "x", "--address", "h:99999"], "choose auto or HOST:PORT"),
@@ -195,7 +195,7 @@ def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Pat
     assert shlex.split(last_line(run)) == ["To", "go", "on:", "tune-kmixup", "resume", str(run.path)]
     options = RunOptions("[::1]:1", TrialOptions(0.1, "auto"), 3, batch_seeds="on", log_to=["mlflow", "wandb"])
     ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
-    run.write_launch(ended | {"options": repeated_options(options.resources(), options.log_to or ())})
+    run.write_heartbeat(ended | {"options": repeated_options(options.resources(), options.log_to or ())})
     run_cli_in_process(*shlex.split(last_line(run))[4:])
     assert (taken["out"], taken["options"]) == (run.path, options)
     assert (taken["data_dir"], taken["load"]) == (data, (str(loaded),)), "the suite remembers them"

@@ -141,7 +141,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory, suite: Suite) -> Path:
         path.write_text(json.dumps(rows))
     now = {"host": "another", "pid": 5, "since": 10.0, "updated": 900.0, "ended": True, "slots": 2}
     now |= {"options": ["--max-concurrent=2"]}
-    run.write_launch(now | {"shares": {}, "running": {}, "earlier": [{"since": 1.0, "updated": 2.0, "slots": 1}]})
+    run.write_heartbeat(now | {"shares": {}, "running": {}, "earlier": [{"since": 1.0, "updated": 2.0, "slots": 1}]})
     run.write_memory({2**34: {"iris/mlp": {1: 10**9, 10: None}}})
     (root / "report").mkdir()
     save_runs(load([run.path]), root / "report")

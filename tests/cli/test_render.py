@@ -14,7 +14,7 @@ from search_spaces.tasks import TASKS
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
-from tune_kmixup.cli.render import PlainConsole, format_estimate, print_status, show_in_place
+from tune_kmixup.cli.render import PlainConsole, print_status, rough_duration, show_in_place
 from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import LaunchStatus, StudyStatus, launch_status
@@ -78,7 +78,7 @@ def test_json_is_one_object_in_every_state(run_dir: RunDir, tmp_path: Path) -> N
     run_dir.rows_path(suite.search_trial(suite.studies[1], 1, {})).unlink()
     run_dir.write_failure(suite.search_trial(suite.studies[1], 1, {}), "RuntimeError: \x1b no")
     running = {f"{suite.studies[1].name}/search-0001": {"since": 1.0, "seeds": 2}}
-    run_dir.write_launch(BEAT | {"updated": time.time(), "running": running})
+    run_dir.write_heartbeat(BEAT | {"updated": time.time(), "running": running})
     now = json.loads(run_cli_in_process("status", run_dir.path, "--json"))
     assert (now["state"], now["slots"], now["trials_running"], now["trials_failed"]) == ("running", 2, 1, 1)
     assert now["runs_planned"] == before["runs_planned"] == before["runs_done"] == now["runs_done"] + 2
@@ -95,7 +95,7 @@ def test_json_of_nothing_is_refused_with_nothing_on_stdout(tmp_path: Path) -> No
 
 def test_a_launch_that_is_watched_can_be_left(run_dir: RunDir) -> None:
     filled(run_dir, small_suite())
-    run_dir.write_launch(BEAT | {"updated": time.time()})
+    run_dir.write_heartbeat(BEAT | {"updated": time.time()})
     process = subprocess.Popen(
         command("status", run_dir.path, "--watch", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -108,7 +108,7 @@ def test_a_launch_that_is_watched_can_be_left(run_dir: RunDir) -> None:
 
 def test_watching_what_has_ended_shows_it_once(run_dir: RunDir) -> None:
     filled(run_dir, small_suite())
-    run_dir.write_launch(BEAT | {"updated": time.time(), "ended": True})
+    run_dir.write_heartbeat(BEAT | {"updated": time.time(), "ended": True})
     assert run_cli_in_process("status", run_dir.path, "--watch") == run_cli_in_process("status", run_dir.path)
 
 
@@ -129,5 +129,5 @@ def test_on_a_terminal_the_last_status_stays(run_dir: RunDir) -> None:
     ("seconds", "text"), [(0.123, "0.12 s"), (59, "59 s"), (60, "1 min"), (3599, "60 min"), (11_111, "3.1 h")]
 )
 def test_an_estimate_has_two_digits(seconds: float, text: str) -> None:
-    assert format_estimate(seconds) == text
-    assert format_estimate(1234 * 3600) == "1200 h"
+    assert rough_duration(seconds) == text
+    assert rough_duration(1234 * 3600) == "1200 h"

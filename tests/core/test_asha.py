@@ -21,7 +21,7 @@ from tune_kmixup.training.loop import Training, train_to_end
 
 # The rule
 
-ERRORS = st.floats(0, 1) | st.sampled_from([math.inf, math.nan])
+ERRORS = st.floats(0, 1) | st.just(math.inf)
 
 
 @given(st.lists(ERRORS, min_size=1, max_size=40))
@@ -29,8 +29,7 @@ def test_the_best_configuration_so_far_and_its_ties_continue(errors: list[float]
     study = StudyRungs()
     for index, error in enumerate(errors):
         study.record(index, {5: error})
-        best = min(math.inf if math.isnan(e) else e for e in errors[: index + 1])
-        assert study.should_continue(index, 5) or error > best or (math.isnan(error) and best < math.inf)
+        assert study.should_continue(index, 5) or error > min(errors[: index + 1])
 
 
 @given(st.permutations(range(30)), st.integers(3, 30))
@@ -50,8 +49,7 @@ def test_about_one_in_three_continues() -> None:
 
 
 def test_errors_that_are_not_finite_are_the_worst() -> None:
-    assert not should_continue(math.nan, [0.9, math.nan]) and not should_continue(math.inf, [0.9, math.inf])
-    assert should_continue(0.9, [math.nan, math.inf, 0.9])
+    assert not should_continue(math.inf, [0.9, math.inf]) and should_continue(0.9, [math.inf, math.inf, 0.9])
 
 
 @given(st.integers(1, 1000))
@@ -148,8 +146,3 @@ def test_a_resumed_training_has_the_same_rungs(
 
 def test_a_checkpoint_belongs_to_the_rungs_of_its_trial() -> None:
     assert checkpoint.identity(TASK, make_trial()) != checkpoint.identity(TASK, make_trial(rungs=()))
-
-
-def test_checkpoints_from_before_early_stopping_can_be_continued() -> None:
-    identity = checkpoint.identity(TASK, make_trial(rungs=()))
-    assert "rungs" not in identity and "select_by" not in identity

@@ -18,9 +18,10 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.prepare import count_rows, prepare, split_rows
-from tune_kmixup.data.preprocess import MAX_LEVELS, learned_scaling, preprocessor
+from tune_kmixup.data.preprocess import LARGEST, MAX_LEVELS, learned_scaling, preprocessor
 from tune_kmixup.data.tables import read_table
 from tune_kmixup.data.tensors import Data
+from tune_kmixup.models.architectures import mlp
 from tune_kmixup.planning.plugins import Plugins
 
 TASK = Task("mine", "mlp", Recipe(epochs=1, batch_size=10, lr=0.1), outer_split=0)
@@ -119,6 +120,12 @@ def test_any_training_part_gives_finite_inputs(column: list[float]) -> None:
         assert np.isfinite(x).all() and x.shape[1] == learned.inputs
 
 
+def test_a_number_far_out_of_range_stays_finite_in_a_network() -> None:
+    learned = learned_scaling(np.arange(40.0).reshape(10, 4), np.zeros(4, bool))
+    x = torch.from_numpy(learned.transform(np.full((2, 4), [[1e300], [-1e39]])))
+    assert x.abs().max() == LARGEST and mlp((4,), 2)(x).isfinite().all()
+
+
 LEVELS = st.sampled_from([np.nan, 0.0, 1.0, 2.0, 3.0])
 
 
@@ -138,9 +145,8 @@ def test_plain_numbers_do_what_scikit_learn_does(
     train, categorical = train[:, kept], np.asarray([False, False, True, True])[kept]
     other = np.concatenate([train[:2], np.full_like(train[:1], np.nan), np.full_like(train[:1], 77)])
     fitted, learned = preprocessor(categorical).fit(train), learned_scaling(train, categorical)
-    largest = np.finfo(np.float32).max
     for part in (train, other):
-        expected = fitted.transform(part).clip(-largest, largest).astype(np.float32)
+        expected = fitted.transform(part).clip(-LARGEST, LARGEST).astype(np.float32)
         assert np.array_equal(learned.transform(part), expected)
 
 

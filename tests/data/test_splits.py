@@ -47,6 +47,8 @@ def test_fewer_groups_than_folds_give_one_fold_per_group() -> None:
     y, group = np.arange(300) % 10, np.arange(300) % 3
     fold = assign_folds(y, group, 5, seed=0)
     assert sorted(np.bincount(fold)) == [100, 100, 100]
+    few = np.asarray([0, 1, 2, 2])
+    assert sorted(np.bincount(assign_folds(np.zeros(4, int), few, 4, seed=0))) == [1, 1, 2]
 
 
 def test_folds_of_speakers_are_of_similar_size() -> None:

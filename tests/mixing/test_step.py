@@ -122,8 +122,14 @@ def test_rows_that_are_not_finite_are_counted(bad: float, cost: str) -> None:
 
 def test_bad_arguments() -> None:
     x, partner = batch(4, 3)
-    with pytest.raises(BadInput, match="k=0 is too small"):
+    with pytest.raises(BadInput, match="k=0 is not a whole number"):
         pair(x, partner, 0)
+    with pytest.raises(BadInput, match=r"k=2\.0 is not a whole number"):
+        pair(x, partner, 2.0)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="x is a list: give a tensor"):
+        pair([[0.0]], [[0.0]], 1)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="x is a single number"):
+        pair(x.sum(), partner, 1)
     with pytest.raises(BadInput, match="shapes"):
         pair(x, partner[:3], 2)
     for alpha in (-1.0, float("nan"), float("inf")):

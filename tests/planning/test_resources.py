@@ -1,3 +1,6 @@
+import math
+from typing import Any
+
 import pytest
 
 from tune_kmixup.core.errors import BadInput
@@ -11,6 +14,26 @@ def test_values_out_of_range_are_refused() -> None:
         Resources(gpus_per_trial=-1)
     with pytest.raises(BadInput, match="wait=-1"):
         Resources(wait=-1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cpus_per_trial": "2"},
+        {"cpus_per_trial": math.nan},
+        {"gpus_per_trial": "half"},
+        {"max_concurrent": 2.5},
+        {"max_concurrent": "4"},
+        {"wait": "15m"},
+        {"wait": math.nan},
+        {"address": 5},
+    ],
+    ids=str,
+)
+def test_values_of_another_type_are_refused(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(BadInput, match=f"^{name}={value!r} is not allowed: choose "):
+        Resources(**wrong)
 
 
 def test_what_a_node_needs_for_a_first_trial() -> None:

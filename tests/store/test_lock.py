@@ -9,6 +9,7 @@ import pytest
 
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store import lock
 from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import launch_status
@@ -57,15 +58,25 @@ def test_what_is_refused_leaves_nothing_behind(existing: str, tmp_path: Path, su
 
 
 def test_a_launch_on_another_machine_holds_the_directory_as_long_as_it_gives_signs_of_life(tmp_path: Path) -> None:
+    """Also while it starts, on a file system whose locks machines do not share."""
     run = RunDir(tmp_path)
-    heartbeat = {"host": "another", "pid": 1234, "since": 0.0, "updated": time.time(), "ended": False, "slots": 2}
-    run.write_launch(heartbeat)
+    holder = {"host": "another", "pid": 1234, "since": 0.0, "updated": time.time()}
+    run.write_holder(holder)
     with pytest.raises(BadInput, match="in use by process 1234 on another since"), run_lock(run):
         pass
-    for minute in (-60, 60):  # a heartbeat from the future is no sign of life
-        run.write_launch(heartbeat | {"updated": time.time() + minute})
+    assert run.holder() == holder, "the refused launch took nothing away"
+    for minute in (-60, 60):  # a time in the future is no sign of life
+        run.write_holder(holder | {"updated": time.time() + minute})
         with run_lock(run):
-            pass
-    run.write_launch(heartbeat | {"ended": True})
+            assert run.holder()["pid"] == os.getpid()
+
+
+def test_the_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
+    run = RunDir(tmp_path)
     with run_lock(run):
-        pass
+        first, until = run.holder(), time.monotonic() + 10
+        while run.holder() == first:
+            assert time.monotonic() < until
+        assert run.holder().items() >= {**first, "updated": run.holder()["updated"]}.items()
+    assert not run.holder()

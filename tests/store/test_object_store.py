@@ -81,7 +81,7 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
     run.write_rows(trial, rows)  # a store may say that what a retry has written exists
     with pytest.raises(FileExistsError, match="other rows"):
         run.write_rows(trial, rows[:1])
-    run.write_launch({"host": "a", "pid": 1, "ended": True, "slots": 2, "since": 0.0, "updated": 1.0})
+    run.write_heartbeat({"host": "a", "pid": 1, "ended": True, "slots": 2, "since": 0.0, "updated": 1.0})
     run.write_memory({2**34: {"iris/mlp": {2: 10**9}}})
     reopened = RunDir(str(run.path))
     assert reopened.suite() == suite and reopened.memory() == {2**34: {"iris/mlp": {2: 10**9}}}
@@ -108,8 +108,7 @@ def test_checkpoints(run: RunDir, suite: Suite) -> None:
     rows = made_up_rows(suite, trial)
     checkpoint.save(path, "me", rows, None)
     assert checkpoint.load(path, "me") == (rows, None)
-    with pytest.raises(BadInput, match="of another trial"):
-        checkpoint.load(path, "another")
+    assert checkpoint.load(path, "another") is None
 
 
 def test_models_are_kept_and_not_copied(run: RunDir, suite: Suite) -> None:
@@ -375,7 +374,7 @@ def test_nodes_that_share_no_disk(run: RunDir, disk: Path, tmp_path: Path) -> No
         launched.send_signal(signal.SIGINT)
         printed, _ = launched.communicate(timeout=60)
         assert launched.returncode == 130, printed
-        assert run.launch()["slots"] == 2
+        assert run.heartbeat()["slots"] == 2
         assert {key for key in keys(run) if key.endswith(".pt")} == {
             f"checkpoints/iris/mlp@0/{method}/search-0000.pt" for method in ("erm", "mixup")
         }

@@ -71,7 +71,7 @@ def test_written_rows_are_read_back_and_never_overwritten(run_dir: RunDir, suite
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        RunDir(tmp_path).write_launch({"since": float("nan")})
+        RunDir(tmp_path).write_heartbeat({"since": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,7 +123,7 @@ def test_a_run_directory_that_vanished_is_not_created_again(run_dir: RunDir, sui
 def test_notes_that_are_garbled_count_as_none(run_dir: RunDir, suite: Suite, name: str, text: str) -> None:
     run_dir.write_suite(suite)
     (run_dir.path / name).write_text(text)
-    assert run_dir.launch() == run_dir.memory() == {}
+    assert run_dir.heartbeat() == run_dir.memory() == {}
 
 
 def test_written_memory_is_read_back(run_dir: RunDir) -> None:

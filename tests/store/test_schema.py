@@ -145,7 +145,7 @@ def test_what_can_be_made_anew_counts_as_absent_where_it_does_not_fit(
 ) -> None:
     path = filled(run_dir, suite).path / name
     os.mkfifo(path) if content == "pipe" else path.write_text(content)
-    assert run_dir.launch() == run_dir.holder() == run_dir.memory() == {}
+    assert run_dir.heartbeat() == run_dir.holder() == run_dir.memory() == {}
     assert launch_status(run_dir).state == "not launched"
 
 
@@ -153,10 +153,10 @@ def test_what_can_be_made_anew_counts_as_absent_where_it_does_not_fit(
 def test_a_heartbeat_with_options_that_no_launch_repeats_counts_as_absent(options: Any, run_dir: RunDir) -> None:
     ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
     for heartbeat in (ended, ended | {"options": ["--max-concurrent=2", "--address=münchen:1"]}):
-        run_dir.write_launch(heartbeat)
-        assert run_dir.launch() == heartbeat, "early ones have none"
-    run_dir.write_launch(ended | {"options": options})
-    assert run_dir.launch() == {}
+        run_dir.write_heartbeat(heartbeat)
+        assert run_dir.heartbeat() == heartbeat, "early ones have none"
+    run_dir.write_heartbeat(ended | {"options": options})
+    assert run_dir.heartbeat() == {}
 
 
 @pytest.mark.parametrize(

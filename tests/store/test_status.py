@@ -108,17 +108,17 @@ def test_a_watched_launch_is_seen_when_something_changes_until_it_ends(
 
     def first_heartbeat() -> None:
         run.write_suite(suite)
-        run.write_launch(beat | {"since": time.time(), "updated": time.time()})
+        run.write_heartbeat(beat | {"since": time.time(), "updated": time.time()})
 
     def another_heartbeat() -> None:
-        run.write_launch(run.launch() | {"updated": time.time()})
+        run.write_heartbeat(run.heartbeat() | {"updated": time.time()})
 
     def rows() -> None:
         run.write_proposal(trial.study, 0, {})
         run.write_rows(trial, made_up_rows(suite, trial))
 
     def end() -> None:
-        run.write_launch(run.launch() | {"ended": True})
+        run.write_heartbeat(run.heartbeat() | {"ended": True})
 
     steps = [first_heartbeat, another_heartbeat, rows, end]
     pauses = []

@@ -17,7 +17,6 @@ from tests.helpers.suites import without_clock
 from tests.helpers.trainings import finish, interrupt
 from tune_kmixup.core.config import Recipe, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import configuration
-from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import COLUMNS
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.data.tensors import Data
@@ -220,17 +219,44 @@ def test_seeds_that_are_done_are_kept_where_a_training_stops_between_two(
     assert without_clock(finish(resumed)) == without_clock(train_to_end(TASK, trial, iris))
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(iris: Data, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((0, 1), (0, 1, 2, 3)), ((0, 1, 2), (0, 1)), ((1, 2), (2, 3))],
+    ids=["more", "fewer", "others"],
+)
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_checkpoint_helps_a_trial_of_other_seeds(
+    before: tuple[int, ...],
+    after: tuple[int, ...],
+    batched: bool,
+    iris: Data,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A launch that is extended divides the final seeds among its trials anew."""
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
-    checkpoint.save(path, checkpoint.identity(TASK, trial_of("mixup")), [], None)
-    with pytest.raises(BadInput, match="checkpoint of another trial"):
-        Training(TASK, trial_of("kmixup"), iris, checkpoint_path=path)
+    trials = [dataclasses.replace(trial_of("mixup", seeds), batched=batched) for seeds in (before, after)]
+    interrupt(Training(TASK, trials[0], iris, checkpoint_path=path), 9)
+    resumed = Training(TASK, trials[1], iris, checkpoint_path=path)
+    assert {row.seed for row in resumed.rows} <= {*before} & {*after}
+    assert (resumed.saved_state is not None) == ({*before} <= {*after} or (not batched and before[0] in after))
+    rows = finish(resumed)
+    assert [row.seed for row in rows] == [*after]
+    losses = [row.train_loss for row in train_to_end(TASK, trials[1], iris)]
+    assert [row.train_loss for row in rows] == pytest.approx(losses, rel=1e-5)  # batched with others: rounded otherwise
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
-def test_a_checkpoint_cut_short_starts_anew(iris: Data, tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", None])
+def test_a_checkpoint_cut_short_or_of_another_trial_starts_anew(
+    iris: Data, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
-    path.write_bytes(content)
+    if content is None:
+        interrupt(Training(TASK, trial_of("kmixup"), iris, checkpoint_path=path), 4)
+    else:
+        path.write_bytes(content)
     rows = finish(Training(TASK, trial_of("mixup"), iris, checkpoint_path=path))
     assert without_clock(rows) == without_clock(train_to_end(TASK, trial_of("mixup"), iris))
 
@@ -240,7 +266,7 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path.touch, (Path(tmp_path / "executed"),))  # type: ignore[return-value]
 
-    torch.save({"identity": "x", "rows": RunsCode(), checkpoint.STATE_KEY: None}, tmp_path / "trial.pt")
+    torch.save({"identity": "x", "rows": RunsCode(), "state": None}, tmp_path / "trial.pt")
     assert checkpoint.load(tmp_path / "trial.pt", "x") is None
     assert not (tmp_path / "executed").exists()
 

@@ -62,7 +62,7 @@ def test_ctrl_c_once_saves_what_runs_and_says_how_to_go_on(interrupted: Interrup
     assert interrupted.code == 130, printed
     assert f"To go on: tune-kmixup resume {out}" in printed and "Traceback" not in printed
     assert list((out / "checkpoints").rglob("*.pt")), "the trials in progress were saved"
-    assert RunDir(out).launch()["ended"]
+    assert RunDir(out).heartbeat()["ended"]
 
 
 def test_resumed_elsewhere_on_fewer_slots_it_ends_like_one_left_alone(
@@ -71,12 +71,12 @@ def test_resumed_elsewhere_on_fewer_slots_it_ends_like_one_left_alone(
     """Copied to another place, begun by another machine, named from another folder, one trial at a time."""
     copied = RunDir(tmp_path / "copied")
     shutil.copytree(interrupted.out, copied.path)
-    beat = copied.launch()
-    copied.write_launch(beat | {"host": "another", "ended": False, "updated": time.time() - DEAD_AFTER - 1})
+    beat = copied.heartbeat()
+    copied.write_heartbeat(beat | {"host": "another", "ended": False, "updated": time.time() - DEAD_AFTER - 1})
     assert beat["slots"] > 1 or os.cpu_count() == 1
     (tmp_path / "folder").mkdir()
     run_cli("resume", Path("..") / "copied", "--max-concurrent", "1", cwd=tmp_path / "folder")
-    assert copied.launch()["slots"] == 1
+    assert copied.heartbeat()["slots"] == 1
     assert reproducible(copied) == reproducible(alone)
     assert not list((copied.path / "checkpoints").rglob("*.pt"))
 
@@ -113,7 +113,7 @@ def test_sigterm_and_sighup_do_what_ctrl_c_does(number: signal.Signals, tmp_path
     assert process.returncode == 128 + number, printed
     assert printed.endswith(f"Stopped before the end.\nTo go on: tune-kmixup resume {out}\n")
     assert "Traceback" not in printed and "SIGTERM" not in printed
-    assert list((out / "checkpoints").rglob("*.pt")) and RunDir(out).launch()["ended"]
+    assert list((out / "checkpoints").rglob("*.pt")) and RunDir(out).heartbeat()["ended"]
     until = time.monotonic() + 5
     while left := [title(pid) for pid in ours if title(pid)]:
         assert time.monotonic() < until, left

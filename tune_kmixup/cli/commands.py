@@ -188,11 +188,7 @@ def report(
     from tune_kmixup.cli.summary import show_comparison
 
     formats = tuple(",".join(format or ()).split(","))
-    runs = load(run_dirs)
-    try:
-        show_comparison(console, runs, out_dir, formats, level, metric, compare)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise BadInput(f"out={str(out_dir)!r} cannot be written ({error}): choose another --out.") from error
+    show_comparison(console, load(run_dirs), out_dir, formats, level, metric, compare)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console, Group
 
-from tune_kmixup.cli.render import format_percent, make_table
+from tune_kmixup.cli.render import format_share, make_table
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.text import plural
 from tune_kmixup.data.columns import Column
@@ -80,9 +80,9 @@ def data_lines(inspection: Inspection) -> Iterator[str]:
     if inspection.groups is not None:
         yield f"groups: {inspection.groups:,}; rows of a group stay on one side of every split"
     elif inspection.repeated:
-        yield f"repeated rows: {format_percent(inspection.repeated)}; they stay on one side of every split of ours"
+        yield f"repeated rows: {format_share(inspection.repeated)}; they stay on one side of every split of ours"
     if inspection.irreducible:
-        yield f"repeated rows differ in class: no test error can be below {format_percent(inspection.irreducible)}"
+        yield f"repeated rows differ in class: no test error can be below {format_share(inspection.irreducible)}"
 
 
 def own_data_lines(suite: Suite, data_dir: Path) -> Iterator[str]:

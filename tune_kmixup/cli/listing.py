@@ -9,7 +9,7 @@ from rich.console import Group
 from search_spaces.methods import METHODS
 from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
-from tune_kmixup.cli.render import format_percent, format_space, make_table
+from tune_kmixup.cli.render import format_share, format_space, make_table
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.prepare import duplicate_shares
 from tune_kmixup.data.registry import DATASETS
@@ -51,4 +51,4 @@ def duplicate_share(dataset: str, data_dir: Path) -> str:
         shares = duplicate_shares(dataset, data_dir)
     except BadInput:
         return ""
-    return format_percent(shares.get("rows"))
+    return format_share(shares.get("rows"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console, Group
 
 from tune_kmixup.cli.inspection import own_data_lines
-from tune_kmixup.cli.render import format_estimate, format_space, make_table, selection_lines
+from tune_kmixup.cli.render import format_space, make_table, rough_duration, selection_lines
 from tune_kmixup.core.config import Suite
 from tune_kmixup.data.download import needs_download
 from tune_kmixup.planning.costs import task_seconds
@@ -73,8 +73,8 @@ def time_line(seconds: Mapping[str, float | None], at_most: bool) -> str:
     unknown = [task for task, value in seconds.items() if value is None]
     parts = []
     if known:
-        about = f"{'at most ' * at_most}about {format_estimate(sum(value for value, _ in known))} of one CPU core"
-        tasks = ", ".join(f"{task} {format_estimate(value)}" for value, task in known)
+        about = f"{'at most ' * at_most}about {rough_duration(sum(value for value, _ in known))} of one CPU core"
+        tasks = ", ".join(f"{task} {rough_duration(value)}" for value, task in known)
         parts.append(f"{about} ({tasks})" if len(known) > 1 else about)
     if unknown:
         parts.append(f"unknown for {', '.join(unknown)}")

@@ -46,19 +46,19 @@ def format_duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def format_estimate(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     """A rough duration in two digits and one unit, e.g. `3.2 h`."""
     size, unit = (3600, "h") if seconds >= 3600 else (60, "min") if seconds >= 60 else (1, "s")
     return f"{float(f'{seconds / size:.2g}'):g} {unit}"
 
 
-def format_percent(fraction: float | None) -> str:
+def format_share(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.2f} %"
 
 
 def format_score(score: float | None, by: SelectBy) -> str:
     """A score on validation rows: errors in per cent, the NLL in nats."""
-    return format_percent(score) if by != "nll" or score is None else f"{score:.3f}"
+    return format_share(score) if by != "nll" or score is None else f"{score:.3f}"
 
 
 def format_space(names: Iterable[str]) -> str:

@@ -30,15 +30,11 @@ def should_continue(score: float, scores: Collection[float]) -> bool:
     With few validation rows ties of errors are frequent, and more than one in three continue.
 
     Args:
-        score: of the trial on validation rows, the smaller the better; NaN counts as the worst.
+        score: of the trial on validation rows, the smaller the better.
         scores: the n scores recorded at this rung, including `score`.
     """
-    better = sum(nan_as_worst(other) < nan_as_worst(score) for other in scores)
+    better = sum(other < score for other in scores)
     return better < max(1, len(scores) // REDUCTION_FACTOR)
-
-
-def nan_as_worst(score: float) -> float:
-    return math.inf if math.isnan(score) else score
 
 
 class StudyRungs:

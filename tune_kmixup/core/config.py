@@ -48,7 +48,7 @@ class Recipe:
         weight_decay: ≥ 0.
         optimizer: `sgd` or `adamw`.
         momentum: momentum of SGD, 0 to 1; AdamW ignores it.
-        warmup_epochs: epochs of warm-up, ≥ 0.
+        warmup_epochs: epochs of warm-up, ≥ 0 and less than `epochs`.
         augment: name of the augmentation.
         precision: number format of the forward pass.
         cost: cost of a pair in the pairing of k-mixup, from the distance between its inputs.
@@ -82,6 +82,8 @@ class Recipe:
         )
         if self.lr == 0:
             raise BadInput(f"lr={self.lr} is not positive: choose lr > 0.")
+        if self.warmup_epochs >= self.epochs:
+            raise BadInput(f"epochs={self.epochs} does not fit warmup_epochs={self.warmup_epochs}: choose more epochs.")
 
 
 @dataclass(frozen=True)
@@ -518,7 +520,7 @@ class Trial:
 
 
 def derived_seed(*parts: object) -> int:
-    """Derives a seed from its purpose, e.g. `derived_seed(seed, "batches", epoch)`.
+    """Derives a seed from its purpose, e.g. `derived_seed(seed, "order", epoch)`.
 
     Args:
         parts: values that JSON can hold.

@@ -202,18 +202,14 @@ class Row:
     ] = None
     matched_distance: Annotated[
         float | None,
-        Column("mean squared Euclidean distance of the pairs trained on; empty for erm", low=0),
+        Column("mean squared Euclidean distance of the pairs of the first 100 steps; empty for erm", low=0),
     ] = None
     perturbation: Annotated[
         float | None,
         Column("E[min(λ,1-λ)²] times matched_distance: expected squared displacement; 0 for erm", low=0),
     ] = None
-    self_pair_share: Annotated[float | None, share("share of training rows paired with themselves; empty for erm")] = (
-        None
-    )
-    cross_class_share: Annotated[
-        float | None, share("share of training rows paired with another class; empty for erm")
-    ] = None
+    self_pair_share: Annotated[float | None, share("share of these pairs of a row with itself; empty for erm")] = None
+    cross_class_share: Annotated[float | None, share("share of these pairs of two classes; empty for erm")] = None
     rungs: Annotated[
         tuple[Rung, ...],
         Column("epoch and score (val_error, or what --select-by names) where asha judged the first search seed"),

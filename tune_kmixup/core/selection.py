@@ -47,7 +47,7 @@ def by_configuration(rows: Iterable[Row]) -> dict[int, list[Row]]:
     """Groups the search runs of one study by configuration.
 
     Args:
-        rows: rows of the study; final runs are left out.
+        rows: rows of the study; shortlist and final runs are left out.
 
     Returns:
         Index of the configuration -> its search runs.
@@ -77,7 +77,7 @@ def ranking(rows: Iterable[Row], by: SelectBy) -> list[int]:
     to the earlier trial.
 
     Args:
-        rows: rows of the study; final runs and configurations that were stopped early are left out.
+        rows: rows of the study; only search runs of configurations that were not stopped early count.
         by: the score, that of the suite.
 
     Returns:

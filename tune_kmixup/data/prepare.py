@@ -219,7 +219,10 @@ def check_groups(task: Task, groups: splits.IntArray, least: int) -> None:
 def validation_fold(
     task: Task, rest: splits.IntArray, y: splits.IntArray, groups: splits.IntArray, folds: int
 ) -> tuple[splits.IntArray, splits.IntArray]:
-    """The rows of `rest` to train on, and those to select on: one fold of `folds`, or `val_rows` of a larger one."""
+    """The rows of `rest` to train on, and those to select on: one fold of `folds`, or `val_rows` of one.
+
+    Rows of that fold beyond `val_rows` are not used.
+    """
     val_rows = checked_val_rows(task, len(rest))
     check_groups(task, groups[rest], 2)
     seed = derived_seed(task.dataset, task.outer_split, "val")

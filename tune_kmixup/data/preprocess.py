@@ -19,6 +19,7 @@ from tune_kmixup.core.errors import BadInput
 
 MAX_LEVELS = 20  # inputs of one category; rarer levels share the last of them
 MIN_ROWS = 2  # training rows of a level of its own
+LARGEST = 1e6  # deviations of the training rows
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class TableScaling:
         scaled = (np.where(missing, self.medians, numbers) - self.means) / self.scales
         one_hot = [levels.one_hot(codes) for levels, codes in zip(self.levels, categories, strict=True)]
         inputs = np.concatenate([scaled, missing[:, np.asarray(self.indicators, bool)], *one_hot], axis=1)
-        largest = np.finfo(np.float32).max  # a number far out of the training rows' range must not become infinite
-        return inputs.clip(-largest, largest).astype(np.float32)
+        # A number far out of the training rows' range must not become infinite, here or in a network.
+        return inputs.clip(-LARGEST, LARGEST).astype(np.float32)
 
 
 def preprocessor(categorical: NDArray[np.bool_]) -> ColumnTransformer:

@@ -41,9 +41,8 @@ def assign_folds(y: IntArray, groups: IntArray, folds: int, seed: int) -> IntArr
     With fewer groups than folds there is one fold per group. The array may be read-only.
     """
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-    seed %= 2**32
+    seed, folds = seed % 2**32, min(folds, len(first))
     if len(first) < len(y) / 4:
-        folds = min(folds, len(first))
         numbers = (array.astype(np.int64).tobytes() for array in (strata(y, folds), groups))
         return group_folds(*numbers, folds, seed)
     labels = strata(y[first], folds)

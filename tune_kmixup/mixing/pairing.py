@@ -54,6 +54,10 @@ def pair(x: Tensor, partner: Tensor, k: int, *, cost: Cost = "sqeuclidean", solv
         BadInput: if a batch is no tensor, the shapes differ, k < 1, the cost or solver is unknown, or a row is not
             finite.
     """
+    for name, batch in (("x", x), ("partner", partner)):
+        check_tensor(name, batch)
+        if not batch.ndim:
+            raise BadInput(f"{name} is a single number: give a batch of rows, B x ...")
     return pair_runs(x[None], partner[None], k, cost=cost, solver=solver)[0]
 
 
@@ -82,8 +86,8 @@ def pair_runs(
     if x.shape != partner.shape:
         shapes = tuple(x.shape[1:]), tuple(partner.shape[1:])
         raise BadInput(f"x and partner have shapes {shapes[0]} and {shapes[1]}: give two of one shape.")
-    if k < 1:
-        raise BadInput(f"k={k} is too small: choose 1 for mixup, or more.")
+    if not (isinstance(k, int) and k >= 1):
+        raise BadInput(f"k={k!r} is not a whole number ≥ 1: choose 1 for mixup, or more.")
     for name, value, choices in (("cost", cost, get_args(Cost)), ("solver", solver, get_args(Solver))):
         if value not in choices:
             raise BadInput(f"{name}={value!r} is unknown: choose among {', '.join(choices)}.")

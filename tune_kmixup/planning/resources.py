@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Literal
 
-from tune_kmixup.core.checks import MOST, check_range
+from tune_kmixup.core.checks import MOST, check_range, check_type
 from tune_kmixup.core.config import Device
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import plural
@@ -30,7 +30,7 @@ class Resources:
             faster (`core.batched_seeds`).
 
     Raises:
-        BadInput: if a value is out of range.
+        BadInput: if a value is of another type or out of range.
     """
 
     address: str | None = None
@@ -41,6 +41,11 @@ class Resources:
     batch_seeds: BatchSeeds = "auto"
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name != "gpus_per_trial":
+                check_type(field.name, getattr(self, field.name), field.type)
+        if self.gpus_per_trial != "auto":
+            check_type("gpus_per_trial", self.gpus_per_trial, float)
         if not 0 < self.cpus_per_trial <= MOST:
             raise BadInput(f"cpus_per_trial={self.cpus_per_trial} is out of range: choose 0 < cpus_per_trial ≤ {MOST}.")
         if self.gpus_per_trial != "auto" and not 0 <= self.gpus_per_trial <= MOST:
@@ -50,8 +55,6 @@ class Resources:
                 f"address={self.address!r} is the address of Ray Client, which is not supported: "
                 "run the launch on the cluster with `ray job submit`, and use address='auto' there."
             )
-        if self.batch_seeds not in get_args(BatchSeeds):
-            raise BadInput(f"batch_seeds={self.batch_seeds!r} is unknown: choose auto, on or off.")
         if self.max_concurrent is not None:
             check_range("max_concurrent", self.max_concurrent, 1, MOST)
         if self.wait is not None:

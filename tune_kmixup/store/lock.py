@@ -6,15 +6,16 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread, main_thread
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tune_kmixup.core.errors import BadInput, LaunchError, is_disk_failure
+from tune_kmixup.core.errors import BadInput, LaunchError, unwritable_error
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir, encode_json, lease_numbers, lease_path, newest_lease, read_note
 from tune_kmixup.store.schema import check_lease
@@ -49,26 +50,42 @@ def file_lock(run: RunDir) -> Iterator[None]:
     except Timeout:
         raise in_use_error(run, current_holder(run)) from None
     except OSError as error:
-        raise unwritable_error(run, error) from error
+        raise unwritable_error(run.path, error) from error
     try:
-        launch = run.launch()
-        # Some network file systems do not share locks between machines, so a fresh heartbeat of another one counts too.
-        if launch and not launch["ended"] and launch["host"] != socket.gethostname() and is_alive(launch):
-            raise in_use_error(run, launch)
-        try:
-            run.write_holder({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()})
-        except OSError as error:
-            raise unwritable_error(run, error) from error
-        yield
+        # Some network file systems do not share locks between machines, so a fresh holder on another one counts too.
+        other = run.holder()
+        if other and other["host"] != socket.gethostname() and is_alive(other):
+            raise in_use_error(run, other)
+        with holder_note(run):
+            yield
     except (BadInput, LaunchError):  # what is refused or does not start leaves nothing behind
-        run.remove_holder()
         for part in new:
             with suppress(OSError):  # a folder that holds measurements stays
                 part.rmdir() if part.is_dir() else part.unlink()
         raise
     finally:
-        run.remove_holder()
         lock.release()
+
+
+@contextmanager
+def holder_note(run: RunDir) -> Iterator[None]:
+    """Says on disk, and again and again, which launch holds the run directory."""
+    now = time.time()
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "updated": now}
+
+    def renew() -> bool:
+        run.write_holder(holder | {"updated": time.time()})
+        return True
+
+    try:
+        run.write_holder(holder)
+    except OSError as error:
+        raise unwritable_error(run.path, error) from error
+    try:
+        with renewal(renew):
+            yield
+    finally:
+        run.remove_holder()
 
 
 def current_holder(run: RunDir) -> Mapping[str, Any]:
@@ -76,7 +93,7 @@ def current_holder(run: RunDir) -> Mapping[str, Any]:
     until = time.monotonic() + 1
     while not (holder := run.holder()) and time.monotonic() < until:
         time.sleep(0.05)
-    return holder or run.launch()
+    return holder or run.heartbeat()
 
 
 @contextmanager
@@ -104,32 +121,47 @@ def store_lease(run: RunDir) -> Iterator[None]:
             if number <= last:
                 files.remove(lease_path(run.path, number))
     except OSError as error:
-        raise unwritable_error(run, error) from error
-    released = Event()
-    renewal = Thread(target=renew_lease, args=(path, lease, released), name="lease", daemon=True)
-    renewal.start()
+        raise unwritable_error(run.path, error) from error
     try:
-        yield
+        with renewal(partial(renew_lease, path, lease)):
+            yield
     finally:
-        released.set()
-        renewal.join()
         with suppress(OSError):
             files.remove(path)
 
 
-def renew_lease(path: Path, lease: dict[str, Any], released: Event) -> None:
-    """Renews a lease until it is released. If another launch has taken it over, stops this launch like Ctrl-C.
+def renew_lease(path: Path, lease: Mapping[str, Any]) -> bool:
+    """Renews a lease. If another launch has taken it over, stops this launch like Ctrl-C, and returns False.
 
     That happens to a launch that could not renew for long, e.g. because it was suspended.
     """
-    while not released.wait(HEARTBEAT_SECONDS):
-        with suppress(OSError):  # the next renewal may succeed; results that cannot be written end the launch anyway
-            if path != newest_lease(path.parent):
-                print(f"{path.parent} has been taken over by another launch: this one stops.", file=sys.stderr)
-                signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # interrupts a blocking call
-                return
-            with files.atomic_write(path) as file:
-                file.write(encode_json(lease | {"updated": time.time()}))
+    if path != newest_lease(path.parent):
+        print(f"{path.parent} has been taken over by another launch: this one stops.", file=sys.stderr)
+        signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # interrupts a blocking call
+        return False
+    with files.atomic_write(path) as file:
+        file.write(encode_json({**lease, "updated": time.time()}))
+    return True
+
+
+@contextmanager
+def renewal(renew: Callable[[], bool]) -> Iterator[None]:
+    """Calls `renew` every few seconds from a thread, as long as it returns True."""
+    released = Event()
+
+    def keep_renewing() -> None:
+        while not released.wait(HEARTBEAT_SECONDS):
+            with suppress(OSError):  # the next one may succeed; results that cannot be written end the launch anyway
+                if not renew():
+                    return
+
+    thread = Thread(target=keep_renewing, name="renewal", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        released.set()
+        thread.join()
 
 
 def in_use_error(run: RunDir, holder: Mapping[str, Any]) -> BadInput:
@@ -138,10 +170,3 @@ def in_use_error(run: RunDir, holder: Mapping[str, Any]) -> BadInput:
         f"out={str(run.path)!r} is in use{by}: stop it, wait for it ({DEAD_AFTER:.0f} s from its last heartbeat if it "
         "died), or choose another --out."
     )
-
-
-def unwritable_error(run: RunDir, error: OSError) -> BadInput | LaunchError:
-    unwritable = f"out={str(run.path)!r} cannot be written ({error.strerror or error})"
-    if is_disk_failure(error):
-        return LaunchError(f"{unwritable}: free some space, check the disk, or choose another --out.")
-    return BadInput(f"{unwritable}: choose another --out.")

@@ -12,6 +12,7 @@ under a name that says what it holds. If it exists, its runs are done.
     holder.json                                   on disk: which launch that is
     studies/<task>/<method>/proposal-0003.json    a configuration, written before its trial starts
     studies/<task>/<method>/search-0003.json      rows of its search runs
+    studies/<task>/<method>/shortlist-0003.json   rows that compare it again, on more seeds
     studies/<task>/<method>/final-0003-<seed>.json  rows of its final runs, starting with this seed
     studies/<task>/<method>/<trial>.failed.json   last line of the error of a failed trial
     models/<task>/<method>/final-0003-<seed>.npz  weights of a final run with this seed, with `--save-models`
@@ -322,12 +323,12 @@ class RunDir:
         suite = self.suite()
         return self.study_results(suite, suite.study(study)).failures
 
-    def launch(self) -> dict[str, Any]:
+    def heartbeat(self) -> dict[str, Any]:
         """The last heartbeat (pid, host, since, updated, slots, running, earlier launches); empty if there is none."""
         return self._read_note("launch.json", schema.check_heartbeat)
 
     def holder(self) -> dict[str, Any]:
-        """The launch that holds the run directory (pid, host, since, in a store updated too); empty if none does."""
+        """The launch that holds the run directory (pid, host, since, updated); empty if none does."""
         if files.is_remote(self.path):
             try:
                 lease = newest_lease(self.path)
@@ -423,8 +424,8 @@ class RunDir:
         with suppress(OSError):
             files.remove(self.path / "holder.json")
 
-    def write_launch(self, heartbeat: Mapping[str, Any]) -> None:
-        """Writes what `launch` reads."""
+    def write_heartbeat(self, heartbeat: Mapping[str, Any]) -> None:
+        """Writes what `heartbeat` reads."""
         self._write(self.path / "launch.json", dict(heartbeat))
 
     def _write(self, path: Path, value: object) -> None:

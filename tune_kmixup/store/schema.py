@@ -74,8 +74,8 @@ def check_record(content: Any, schema: Mapping[str, Field]) -> None:
 # Notes: what a launch can write again
 
 TIME = Field(float, 0, MAX_TIME)
-HOLDER = {"host": Field(str), "pid": Field(int, 1, 2**31 - 1), "since": TIME}
-LEASE = HOLDER | {"updated": TIME, "by": Field(str, optional=True)}
+HOLDER = {"host": Field(str), "pid": Field(int, 1, 2**31 - 1), "since": TIME, "updated": TIME}
+LEASE = HOLDER | {"by": Field(str, optional=True)}
 PERIOD = {
     "since": TIME,
     "updated": TIME,

@@ -44,8 +44,8 @@ class StudyStatus:
 
     Attributes:
         study: name of the study, e.g. `iris/mlp@3/mixup`; without the outer split if it is of all of them.
-        search_done: search runs that are done.
-        search_planned: search runs in total. A configuration that was stopped early counts as one run.
+        search_done: runs of the search and of the shortlist that are done.
+        search_planned: these runs in total. A configuration that was stopped early counts as one run.
         final_done: final runs of the selected configuration that are done.
         final_planned: final runs in total.
         running: runs in progress.
@@ -315,7 +315,7 @@ def is_dead(holder: Mapping[str, Any]) -> bool:
 
 
 def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
-    launch = run.launch()
+    launch = run.heartbeat()
     starting = is_starting(holder, launch)
     state = "starting" if starting else launch_state(launch)
     running: dict[str, list[RunningTrial]] = {}  # by study
@@ -384,7 +384,7 @@ def busy_share(launch: Mapping[str, Any], run_seconds: Iterable[tuple[str, float
     GPUs, a slot is a GPU, and a trial keeps its share of it busy.
 
     Args:
-        launch: the last heartbeat, see `RunDir.launch`.
+        launch: the last heartbeat, see `RunDir.heartbeat`.
         run_seconds: pairs of a task without its split and the seconds spent on finished runs of this task.
 
     Returns:

@@ -11,21 +11,16 @@ from typing import Any
 import torch
 
 from tune_kmixup.core.config import Task, Trial
-from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.store import files
 
-# The key of the training state in the file. Its name is that of the first version, whose checkpoints can be resumed.
-STATE_KEY = "bundle"
-
 
 def identity(task: Task, trial: Trial) -> str:
-    """What a checkpoint belongs to, as JSON: the task and the trial, whether or not its seeds are batched."""
-    fields = dataclasses.asdict(trial) | {"batched": None}
-    # As before these were introduced, so that earlier checkpoints can be resumed.
-    for name, default in (("rungs", ()), ("curves", False), ("select_by", "error")):
-        if fields[name] == default:
-            del fields[name]
+    """What a checkpoint belongs to, as JSON: the task and the trial, whichever seeds it has, batched or not.
+
+    The final seeds of a configuration are divided among trials anew when their number grows.
+    """
+    fields = dataclasses.asdict(trial) | {"seeds": None, "batched": None}
     return json.dumps([dataclasses.asdict(task), fields], sort_keys=True)
 
 
@@ -41,7 +36,7 @@ def save(path: Path, trial_identity: str, rows: list[Row], training_state: dict[
     content = {
         "identity": trial_identity,
         "rows": json.dumps([row.to_json() for row in rows]),
-        STATE_KEY: training_state,
+        "state": training_state,
     }
     with suppress(OSError, RuntimeError), files.atomic_write(path) as file:  # torch turns OSError into RuntimeError
         torch.save(content, file)
@@ -55,11 +50,10 @@ def load(path: Path, trial_identity: str) -> tuple[list[Row], dict[str, Any] | N
         trial_identity: identity of the trial to be resumed.
 
     Returns:
-        Rows and training state as given to `save`; None if the file is missing or unreadable, so that training starts
-        anew.
+        Rows and training state as given to `save`; None if the file is missing, unreadable, or that of another trial,
+        so that training starts anew.
 
     Raises:
-        BadInput: if the checkpoint belongs to another trial.
         OSError: if this node cannot reach the object store. Otherwise each trial would try for seconds, and save
             nothing.
     """
@@ -74,10 +68,8 @@ def load(path: Path, trial_identity: str) -> tuple[list[Row], dict[str, Any] | N
         raise OSError(f"node {platform.node()} cannot read {path} ({error}): {remedy}.") from error
     try:
         saved = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-        saved_identity, training_state = saved["identity"], saved[STATE_KEY]
+        saved_identity, training_state = saved["identity"], saved["state"]
         rows = [Row.from_json(row) for row in json.loads(saved["rows"])]
     except Exception:  # cut short, corrupt, of another version: torch raises many types here
         return None
-    if saved_identity != trial_identity:
-        raise BadInput(f"{path} is the checkpoint of another trial: delete it, or launch into a new --out.")
-    return rows, training_state
+    return (rows, training_state) if saved_identity == trial_identity else None

@@ -91,7 +91,7 @@ class Training:
         rung: at a rung, the row that the trial leaves if it is stopped here; None elsewhere.
 
     Raises:
-        BadInput: if the checkpoint belongs to another trial, or the values are out of range.
+        BadInput: if the values are out of range.
     """
 
     def __init__(
@@ -187,10 +187,13 @@ class Training:
         self.state = self.steps = None
 
     def load_checkpoint(self) -> None:
-        """Takes rows and state of an earlier launch, unless a model that belongs to them is missing."""
+        """Takes what an earlier launch left of the seeds of this trial, unless a model of theirs is missing."""
         if not self.checkpoint_path:
             return
         rows, state = checkpoint.load(self.checkpoint_path, checkpoint.identity(self.task, self.trial)) or ([], None)
+        rows = [row for row in rows if row.seed in self.trial.seeds]
+        if state and not set(self.trial.seeds) >= set(state["plain"]["seeds"]):
+            state = None
         # A launch may have died while it moved the models, or kept none.
         if not self.model_path or all(files.exists(self.model_path(row.seed)) for row in rows):
             self.rows, self.saved_state = rows, state

@@ -151,7 +151,7 @@ class Model:
     @torch.no_grad()
     def probabilities(self, rows: NewRows) -> NDArray[np.float64]:
         """`predict_proba` of rows that have been read."""
-        x = torch.from_numpy(rows.x)
+        x = torch.from_numpy(np.ascontiguousarray(rows.x))  # torch takes no negative strides
         decode, normalise = self.preprocessing.transforms()
         mean = torch.zeros(len(x), len(self.classes), dtype=torch.float64)
         for network, seed in zip(self.networks, self.seeds, strict=True):

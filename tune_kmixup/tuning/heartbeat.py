@@ -49,7 +49,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         self.options, self.on_progress = list(options), on_progress
         self.error: LaunchError | None = None
         self.launched = time.time()
-        previous = run.launch()
+        previous = run.heartbeat()
         names = ("since", "updated", "slots", "slot_seconds", "shares")
         summary = {name: previous[name] for name in names if name in previous}
         self.earlier = [*previous.get("earlier", []), summary] if previous else []
@@ -116,7 +116,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
             "running": {} if ended else running,
         }
         with self.searcher.stop_on_disk_error():
-            self.run.write_launch(heartbeat)
+            self.run.write_heartbeat(heartbeat)
         self.last_written = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:

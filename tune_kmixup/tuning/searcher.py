@@ -1,8 +1,8 @@
 """Which trial runs next: one Optuna study per study of the suite, and one Ray Tune searcher over all of them.
 
-The searcher hands out trials of every study, so that the cluster stays full while any study has work. As soon as a
-study has spent its search budget, its selected configuration is handed out as final trials of the same experiment.
-There is no barrier between the two phases.
+The searcher hands out trials of every study, so that the cluster stays full while any study has work. A study that has
+spent its search budget compares its shortlist again. Then its selected configuration is trained in final trials. All of
+this is one experiment: no study waits for another.
 """
 
 import re

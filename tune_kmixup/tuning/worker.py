@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -53,8 +53,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         plugins.load()
         torch.set_num_threads(resources.threads)
         trial: Trial = config["trial"]
-        data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device)
-        check_copy(tasks[trial.study].dataset, data_dir, identity)
+        data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device, identity)
         self.columns = identity.columns(tasks[trial.study].dataset)
         model_path = partial(run.ended_model, trial) if save_models and trial.phase == "final" else None
         self.training = Training(
@@ -84,9 +83,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         """Saves nothing: `Training` keeps its own checkpoint in the run directory, which outlives this experiment."""
 
 
-@cache
 def check_copy(dataset: str, data_dir: Path, identity: Identity) -> None:
-    """Checks that a node reads the data that the launch has read. Nodes may have copies of their own.
+    """Checks that a node reads the data that the launch has read. It may have a copy, or a file may have changed since.
 
     Args:
         dataset: name of the data set.
@@ -100,8 +98,8 @@ def check_copy(dataset: str, data_dir: Path, identity: Identity) -> None:
     if found != expected:
         source = own_file(dataset, data_dir)
         raise BadInput(
-            f"dataset={dataset!r} is another on {gethostname()} ({found[:8]}) than where the launch runs "
-            f"({expected[:8]}): copy {source.path if source else data_dir} from there, or share it between the nodes."
+            f"dataset={dataset!r} is another on {gethostname()} ({found[:8]}) than the launch has read "
+            f"({expected[:8]}): restore {source.path if source else data_dir}, or share it between the nodes."
         )
 
 
@@ -111,7 +109,7 @@ CACHE_BYTES = {"cpu": 2**29, "cuda": 0}
 data_cache: dict[tuple[Task, Path, bool, str], Data] = {}  # least recently used first
 
 
-def cached_data(task: Task, data_dir: Path, test: bool, device: str) -> Data:
+def cached_data(task: Task, data_dir: Path, test: bool, device: str, identity: Identity | None = None) -> Data:
     """The data of a task, read and split once per process, which trains many trials of the task.
 
     If nodes share no disk, the first process on each of them downloads what is missing.
@@ -121,6 +119,10 @@ def cached_data(task: Task, data_dir: Path, test: bool, device: str) -> Data:
         data_dir: folder of the data sets.
         test: whether to include the test rows.
         device: `cpu` or `cuda`.
+        identity: of the suite, which names the data that are expected; None expects none.
+
+    Raises:
+        BadInput: if the data cannot be read, or are others than expected.
     """
     key = (task, data_dir, test, device)
     data = data_cache.pop(key, None)
@@ -131,6 +133,8 @@ def cached_data(task: Task, data_dir: Path, test: bool, device: str) -> Data:
             torch.cuda.empty_cache()  # memory that an earlier task reserved does not belong to this task's share
         fetch(task.dataset, data_dir)
         data = prepare(task, data_dir, test=test, device=device)
+        if identity:
+            check_copy(task.dataset, data_dir, identity)
     data_cache[key] = data
     return data
 

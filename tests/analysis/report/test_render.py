@@ -18,13 +18,14 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from benchmarks.report import made_up
+from tests.helpers.disks import full_disk
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
 from tune_kmixup.analysis.load import Launch, Runs, load
 from tune_kmixup.analysis.report import latex, methods_text, render, style, tables
 from tune_kmixup.analysis.report.sections import Report, Section, Table, make_report
 from tune_kmixup.core.config import SelectBy, Suite
-from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.store.run_dir import RunDir
 
@@ -77,6 +78,17 @@ def test_a_report_can_be_written_again_from_its_own_files(tmp_path: Path, suite:
         expected = (tmp_path / "from-runs" / name).read_text()
         assert (tmp_path / "from-reports" / name).read_text() == expected, name
         assert (tmp_path / "from-report" / name).read_text() == expected, name
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_that_cannot_be_written_is_refused(run_dir: RunDir, tmp_path: Path) -> None:
+    """A path that is a file is bad input, a full disk is not."""
+    runs = load([filled(run_dir, small_suite()).path])
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"file' cannot be written \(File exists\): choose another --out"):
+        render.write(runs, tmp_path / "file", ("md",))
+    with full_disk(), pytest.raises(LaunchError, match=r"out' cannot be written \(File too large\): free some space"):
+        render.write(runs, tmp_path / "out", ("md",))
 
 
 @pytest.mark.usefixtures("undrawn")

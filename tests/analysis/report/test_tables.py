@@ -35,6 +35,9 @@ def test_a_method_that_few_tasks_have_gets_no_column() -> None:
     rng = np.random.default_rng(0)
     rows = pd.concat([made_up(rng), made_up(rng, {"placebo": 0.0}, tasks=["a/mlp"])], ignore_index=True)
     assert not any("placebo" in column for column in tables.headline(rows, LEAST))
+    estimates = tables.gain_estimates(rows).set_index(["task", "method", "reference"])
+    assert ("a/mlp", "placebo", "mixup") in estimates.index, "a method of the user's own has its gain as well"
+    assert "placebo over mixup" in set(tables.gain_details(rows, LEAST)["gain of"])
     alone = rows[rows["task"] == "a/mlp"]
     assert {"placebo, %", "placebo over mixup, points"} <= set(tables.headline(alone, LEAST))
 
