@@ -19,6 +19,7 @@ from tune_kmixup.data.download import default_data_dir, fetch, needs_download
 from tune_kmixup.data.prepare import count_rows, duplicate_shares, prepare
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.planning.suite import resolve_tasks
 from tune_kmixup.training.loop import train_to_end
 
 
@@ -28,11 +29,18 @@ def print_data_sets(data_dir: Path) -> None:
     )
     for name, dataset in DATASETS.items():
         rows = f"{dataset.rows:,}" + (f" + {dataset.test_rows:,}" if dataset.test_rows else "")
-        split = "25 fresh sets" if dataset.generate else "official test set" if dataset.test_rows else "5 folds"
         print_row(
-            *(name, dataset.kind, rows, dataset.classes, " x ".join(map(str, dataset.shape)), split),
+            *(name, dataset.kind, rows, dataset.classes, " x ".join(map(str, dataset.shape)), tested_on(name)),
             *(repeated_rows(name, data_dir), dataset.source, dataset.size or "none", dataset.licence),
         )
+
+
+def tested_on(name: str) -> str:
+    dataset = DATASETS[name]
+    if dataset.generate or dataset.test_rows:
+        return "25 fresh sets" if dataset.generate else "official test set"
+    holdouts = {splits[0].holdout for splits in TASKS.values() if splits[0].dataset == name}
+    return " or ".join(["5 folds"] * (holdouts != {True}) + ["a holdout"] * (True in holdouts))
 
 
 def repeated_rows(name: str, data_dir: Path) -> str:
@@ -49,7 +57,7 @@ def repeated_rows(name: str, data_dir: Path) -> str:
 
 
 def print_tasks(data_dir: Path, train: bool) -> None:
-    print_header("task", "splits", "training rows", "parameters", "epochs x batch", "error, ERM", "seconds")
+    print_header("task", "outer splits", "training rows", "parameters", "epochs x batch", "error, ERM", "seconds")
     for name, splits in TASKS.items():
         task = splits[0]
         dataset = DATASETS[task.dataset]
@@ -62,7 +70,7 @@ def print_tasks(data_dir: Path, train: bool) -> None:
         error, seconds = train_erm(task, data_dir) if trains else ("", "for a GPU" if needs_gpu else "")
         rows = f"{count_rows(task, data_dir).train:,}"
         size = f"{recipe.epochs} x {recipe.batch_size}"
-        print_row(name, len(splits), rows, f"{parameters:,}", size, error, seconds)
+        print_row(name, len(resolve_tasks(name)), rows, f"{parameters:,}", size, error, seconds)
 
 
 def train_erm(task: Task, data_dir: Path) -> tuple[str, str]:
