@@ -384,6 +384,25 @@ def test_a_holdout_is_shared_by_all_repeats(data_dir: Path) -> None:
         count_rows(Task("mnist", "mlp", Recipe(1, 10, 0.1), holdout=True), data_dir)
 
 
+@pytest.mark.parametrize("rows", [1005, 1437, 2345])
+def test_the_default_number_of_validation_rows_gives_the_default_split(rows: int) -> None:
+    """A suite names it, for the report. No row may be lost by that."""
+    x, y = np.arange(rows, dtype=np.float32)[:, None], np.arange(rows) % 7
+    arrays = {"x_train": x, "y_train": y, "x_test": x[:70], "y_test": y[:70]}
+    task = Task("pooled", "mlp", Recipe(epochs=1, batch_size=10, lr=0.1), outer_split=1)
+    default = split_rows(task, arrays)
+    named = split_rows(dataclasses.replace(task, val_rows=len(default.val)), arrays)
+    assert len(default.train) + len(default.val) == rows
+    np.testing.assert_array_equal(named.train, default.train)
+    np.testing.assert_array_equal(named.val, default.val)
+
+
+def test_training_rows_beside_many_validation_rows_are_counted(tmp_path: Path) -> None:
+    """20,001 are taken from one of two folds, whose other rows are not used."""
+    counts = count_rows(dataclasses.replace(make_task("mnist"), val_rows=20001), tmp_path)
+    assert counts == (30000, 20001, 60000) and counts.overlap == 0.5
+
+
 @pytest.mark.parametrize("name", ["one_ring", "spoken_digits"])
 def test_fixed_validation_rows_cannot_be_changed(name: str, data_dir: Path) -> None:
     task = dataclasses.replace(make_task(name), val_rows=17)

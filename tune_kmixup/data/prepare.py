@@ -126,10 +126,11 @@ def count_rows(task: Task, data_dir: Path) -> RowCounts:
         rest = dataset.rows - test
         if dataset.val_rows:
             check_fixed_val_rows(task, dataset.val_rows)
-        folds = VAL_FOLDS["shared test" if shared else "cross-validated"]
-        val = dataset.val_rows or checked_val_rows(task, rest) or rest // folds
-        pool = (rest - (dataset.val_rows or 0)) if shared else None
-        return RowCounts(checked_train_size(task, rest - val), val, pool)
+            train = rest - dataset.val_rows
+            return RowCounts(checked_train_size(task, train), dataset.val_rows, train if shared else None)
+        val = checked_val_rows(task, rest) or rest // VAL_FOLDS["shared test" if shared else "cross-validated"]
+        train = rest - rest // (rest // val)  # what `validation_fold` leaves
+        return RowCounts(checked_train_size(task, train), val, rest if shared else None)
     arrays = load_arrays(task.dataset, data_dir)
     rows = split_rows(task, arrays)
     return RowCounts(len(rows.train), len(rows.val), rows.pool)
@@ -226,7 +227,9 @@ def validation_fold(
     val_rows = checked_val_rows(task, len(rest))
     check_groups(task, groups[rest], 2)
     seed = derived_seed(task.dataset, task.outer_split, "val")
-    numbers = splits.assign_folds(y[rest], groups[rest], len(rest) // val_rows if val_rows else folds, seed)
+    numbers = splits.assign_folds(y[rest], groups[rest], folds, seed)
+    if val_rows and np.count_nonzero(numbers == 0) != val_rows:  # a suite names the default number too
+        numbers = splits.assign_folds(y[rest], groups[rest], len(rest) // val_rows, seed)
     train, val = rest[numbers != 0], rest[numbers == 0]
     if val_rows and len(val) > val_rows:
         generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "val_rows"))
