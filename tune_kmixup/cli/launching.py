@@ -18,6 +18,7 @@ from tune_kmixup.store.run_dir import RunDir
 
 if TYPE_CHECKING:
     from tune_kmixup.planning.plugins import Plugins
+    from tune_kmixup.tuning.launch import Outcome
 
 console = PlainConsole(highlight=False, markup=False)  # printed text may contain brackets
 
@@ -122,7 +123,6 @@ def run_suite(
         BadInput: if it cannot run with these options. Nothing is written then.
     """
     from tune_kmixup.cli.progress import ProgressDisplay
-    from tune_kmixup.cli.render import ending_lines
     from tune_kmixup.planning.resources import repeated_options
     from tune_kmixup.store.lock import run_lock
     from tune_kmixup.store.status import resume_command
@@ -159,8 +159,13 @@ def run_suite(
             outcome = launch(suite, run, folder, resources, plugins, listeners, log_to)
     except (LaunchError, KeyboardInterrupt) as error:
         return died[0] if died else exit_code(error)
-    if died:
-        return died[0]
+    return died[0] if died else end_in_words(outcome, out_dir, resumed)
+
+
+def end_in_words(outcome: "Outcome | None", out_dir: Path, resumed: str) -> int:
+    """Prints how a launch ended, and how to go on. Returns the exit code, see `run_suite`."""
+    from tune_kmixup.cli.render import ending_lines
+
     if outcome is None:
         console.print(f"Nothing to do: every run in {out_dir} was finished before.", soft_wrap=True)
         return 0

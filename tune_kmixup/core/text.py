@@ -16,6 +16,11 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.splitlines()))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message without its full stop, or the error's type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def plural(count: float, noun: str) -> str:
     """A number with its noun: `1 node`, `2 CPUs`, `0.5 GPUs`."""
     number = count if isinstance(count, int) else f"{count:g}"

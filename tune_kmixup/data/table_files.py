@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tune_kmixup.core.checks import shown
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.core.text import plural
+from tune_kmixup.core.text import first_line, plural
 
 DELIMITED, PARQUET = (".csv", ".tsv", ".txt", ".data", ".dat", ".tab"), (".parquet", ".pq")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
@@ -299,10 +299,6 @@ def typed_table(location: str, table: pd.DataFrame, numbers: Collection[str]) ->
         raise BadInput(f"{location} has column {shown(repeated[0])} twice: rename one.")
     columns = (typed_cells(str(name), table[name], str(name) in numbers) for name in table)
     return TableFile(tuple(columns), len(table), ("Parquet",))
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def typed_cells(name: str, column: pd.Series, of_numbers: bool) -> Cells:

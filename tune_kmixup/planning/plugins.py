@@ -17,6 +17,7 @@ from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Draft, Task
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
+from tune_kmixup.core.text import first_line
 from tune_kmixup.data.registry import DATASETS, Dataset
 from tune_kmixup.models.architectures import ARCHITECTURES
 
@@ -121,9 +122,11 @@ def load_error(path: str, error: BaseException) -> BadInput:
     lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == path]
     if isinstance(error, SyntaxError) and error.filename == path and error.lineno:
         lines.append(error.lineno)
-    message = (str(error).strip().splitlines() or [""])[0]
-    reason = message if isinstance(error, BadInput) else f"{type(error).__name__}: {message}".removesuffix(": ")
-    return BadInput(f"load={path!r} fails{f' in line {lines[-1]}' if lines else ''}: {reason.rstrip('.')}")
+    kind = type(error).__name__
+    reason = first_line(error)
+    if not isinstance(error, BadInput) and reason != kind:
+        reason = f"{kind}: {reason}"
+    return BadInput(f"load={path!r} fails{f' in line {lines[-1]}' if lines else ''}: {reason}")
 
 
 def check_entries() -> None:

@@ -19,6 +19,7 @@ import search_spaces
 import tune_kmixup
 from tune_kmixup.core.checks import MOST
 from tune_kmixup.core.errors import BadInput, LaunchError
+from tune_kmixup.core.text import first_line
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.tuning.capacity import misfit
 from tune_kmixup.tuning.signals import hangups_blocked
@@ -139,11 +140,6 @@ def call(address: str, seconds: float) -> None:
             frame = answer.read(9)  # the head of its settings: length, type 4, no flags, stream 0
     if frame[3:] != bytes((4, 0, 0, 0, 0, 0)):
         raise ConnectionError("something else than Ray listens there")
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def join_cluster(address: str) -> None:

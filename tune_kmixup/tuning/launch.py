@@ -17,6 +17,7 @@ from tune_kmixup.core.checks import MOST
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.core.progress import left
+from tune_kmixup.core.text import first_line
 from tune_kmixup.data.download import fetch
 from tune_kmixup.planning.identity import identified
 from tune_kmixup.planning.networks import batched_tasks
@@ -25,7 +26,7 @@ from tune_kmixup.planning.resources import Resources, repeated_options
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import loggers
 from tune_kmixup.tuning.capacity import capacity_of
-from tune_kmixup.tuning.cluster import first_line, ray_connection
+from tune_kmixup.tuning.cluster import ray_connection
 from tune_kmixup.tuning.heartbeat import Heartbeat
 from tune_kmixup.tuning.profiling import make_slots
 from tune_kmixup.tuning.scheduler import SuiteScheduler

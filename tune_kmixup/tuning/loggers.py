@@ -27,9 +27,9 @@ from tune_kmixup.core.config import Suite, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row, mean_curve
+from tune_kmixup.core.text import first_line
 from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
-from tune_kmixup.tuning.cluster import first_line
 
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}  # what each logger imports
 METRICS = (
