@@ -1,7 +1,7 @@
 """Refuses to merge launches whose runs do not belong to one experiment."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -99,19 +99,9 @@ def range_differences(first: list[Study], second: list[Study]) -> Iterator[tuple
         same_method = [other for other in second if other.method == study.method]
         for other in [one for one in same_method if one.name == study.name] or same_method[:1]:
             for name in sorted(study.space.keys() | other.space.keys()):
-                a, b = (in_words(space[name]) if name in space else "none" for space in (study.space, other.space))
+                a, b = (str(one.distributions.get(name, "none")) for one in (study, other))
                 if a != b:
                     yield f"ranges of {name} in {study.method}", a, b
-
-
-def in_words(distribution: Mapping[str, Any]) -> str:
-    """A distribution in Optuna's JSON form: `0.0001 to 10, log`."""
-    attributes = distribution["attributes"]
-    if "choices" in attributes:
-        return ", ".join(map(str, attributes["choices"]))
-    step = attributes["step"]
-    step_words = f", step {step}" if step not in (None, 1) else ""
-    return f"{attributes['low']} to {attributes['high']}{', log' if attributes['log'] else ''}{step_words}"
 
 
 def tuned_values(studies: list[Study]) -> str:

@@ -1,9 +1,8 @@
 """What the searches show: whether the budget was enough, how optimistic selection is, and how often it was a tie."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from scipy.special import gammaln
 
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.coordinates import LOG2_K
+from tune_kmixup.core.space import Choices, Distribution
 
 from . import gains
 from .gains import STUDY_KEY
@@ -152,13 +152,12 @@ class Range:
     levels: int
 
     @classmethod
-    def from_json(cls, coordinate: str, distribution: Mapping[str, Any]) -> "Range | None":
-        """The range of a distribution in Optuna's JSON form; None of choices and of a single value."""
-        found = distribution["attributes"]
-        if "choices" in found or not found["low"] < found["high"]:
+    def of(cls, coordinate: str, distribution: Distribution) -> "Range | None":
+        """The range of a distribution; None of choices and of a single value."""
+        if isinstance(distribution, Choices) or distribution.count == 1:
             return None
-        levels = 1 + (found["high"] - found["low"]) // (found["step"] or 1) if "Int" in distribution["name"] else 0
-        return cls(coordinate, found["low"], found["high"], bool(found["log"]), levels)
+        levels = (distribution.count or 0) if distribution.whole else 0
+        return cls(coordinate, distribution.low, distribution.high, distribution.log, levels)
 
     def place(self, value: float) -> float:
         """Where a value lies: 0 at the low end, 1 at the high end."""
@@ -190,8 +189,8 @@ def selected_values(rows: pd.DataFrame, suites: Iterable[Suite]) -> pd.DataFrame
     for study in studies.values():
         split = -1 if study.task.outer_split is None else study.task.outer_split
         row = selected.get((study.task.base, split, study.method), {})
-        for name, distribution in study.space.items():
-            found = Range.from_json(name, distribution)
+        for name, distribution in study.distributions.items():
+            found = Range.of(name, distribution)
             if found and name in row:
                 value = float(row[name])
                 place = found.place(value)

@@ -1,13 +1,13 @@
 """`methods.md`: how the comparison was made, as text for a paper, from the suites."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from tune_kmixup.core.config import Recipe, Study, Suite, Task
 from tune_kmixup.core.coordinates import LOG2_K, shown, symbol
 from tune_kmixup.core.selection import SELECTED_BY
+from tune_kmixup.core.space import Distribution, Numbers
 from tune_kmixup.core.text import plural
 
 from .. import gains
@@ -165,26 +165,26 @@ def search_text(suite: Suite, studies: Sequence[Study]) -> str:
     """How many configurations of a method were proposed, and in which space."""
     counts = list(map(suite.trial_count, studies))
     noun = "configuration" if max(counts) == 1 else "configurations"
-    space = space_text([study.space for study in studies])
+    space = space_text([study.distributions for study in studies])
     return f"{format_range(min(counts), max(counts))} {noun} of {method_label(studies[0].method)}: {space}"
 
 
-def space_text(spaces: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
-    """The searched parameters of a method and their ranges over its studies, from Optuna's JSON form."""
-    return ", ".join(parameter_text(name, [space[name]["attributes"] for space in spaces]) for name in spaces[0])
+def space_text(spaces: Sequence[Mapping[str, Distribution]]) -> str:
+    """The searched parameters of a method and their ranges over its studies."""
+    return ", ".join(parameter_text(name, [space[name] for space in spaces]) for name in spaces[0])
 
 
-def parameter_text(name: str, distributions: Sequence[Mapping[str, Any]]) -> str:
-    first = distributions[0]
-    if "choices" in first:
-        return f"{name} in {{{', '.join(map(str, first['choices']))}}}"
-    low, high = min(d["low"] for d in distributions), max(d["high"] for d in distributions)
+def parameter_text(name: str, distributions: Sequence[Distribution]) -> str:
+    ranges = [distribution for distribution in distributions if isinstance(distribution, Numbers)]
+    if not ranges:
+        return f"{name} in {{{distributions[0]}}}"
+    low, high = min(one.low for one in ranges), max(one.high for one in ranges)
     if name == LOG2_K:
-        smallest_high = min(d["high"] for d in distributions)
+        smallest_high = min(one.high for one in ranges)
         least, most = shown(name, smallest_high), shown(name, high)
         upper = f"{most}" if least == most else f"{least} to {most}, by task"
         return f"k in powers of two from {shown(name, low)} to {upper}"
-    return f"{symbol(name)} {'log-' if first.get('log') else ''}uniform on [{low:g}, {high:g}]"
+    return f"{symbol(name)} {'log-' if ranges[0].log else ''}uniform on [{low:g}, {high:g}]"
 
 
 def estimates_paragraph(rows: pd.DataFrame, level: float) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from search_spaces.methods import make_study
+from search_spaces.methods import METHODS, make_study
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result
 from tune_kmixup.core.config import Recipe, StudyName, Suite, Task, Trial
@@ -21,6 +22,7 @@ from tune_kmixup.tuning.gpu_sharing import (
     GpuSharing,
     gpu_shares,
 )
+from tune_kmixup.tuning.profiling import with_largest_batch
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.slots import Node
 
@@ -53,6 +55,18 @@ def test_a_task_that_does_not_fit_on_a_gpu_is_refused(need: int | None) -> None:
         BadInput, match=r"no GPU for task=huge: a trial needs more than the 80\.0 GiB .*--batch-seeds off"
     ):
         gpu_shares({"huge": need, "small": GIB}, 80 * GIB, 16)
+
+
+def test_memory_is_measured_with_the_largest_batch_of_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method of the user's own may search the batch size."""
+    for name, sizes in (("few", IntDistribution(16, 64)), ("some", CategoricalDistribution([32, 90]))):
+        monkeypatch.setitem(METHODS, name, {"batch_size": sizes})
+    task = Task("iris", "mlp", Recipe(epochs=1, batch_size=40, lr=0.1), outer_split=0)
+    largest = [
+        with_largest_batch([make_study(task, method, 96) for method in methods]).recipe.batch_size
+        for methods in (["erm"], ["erm", "few"], ["few", "some", "mixup"])
+    ]
+    assert largest == [40, 64, 90]
 
 
 @given(need=st.integers(1, 80 * GIB), cpus=st.floats(1, 200))

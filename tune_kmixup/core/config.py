@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +19,7 @@ from tune_kmixup.core.checks import MOST, check_choice, check_fields, check_type
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.methods import CLAIM_METHODS
 from tune_kmixup.core.source import Source
-from tune_kmixup.core.space import point_count
+from tune_kmixup.core.space import Distribution, parse, point_count
 
 Phase = Literal["search", "shortlist", "final"]
 Device = Literal["cpu", "cuda"]
@@ -198,9 +199,15 @@ class Study:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        point_count(self.space)
+        for name, distribution in self.space.items():
+            parse(name, distribution)
         if not NAME_PATTERN.fullmatch(self.method):
             raise BadInput(f"method={self.method!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
+
+    @cached_property
+    def distributions(self) -> Mapping[str, Distribution]:
+        """What each free coordinate may be."""
+        return {name: parse(name, distribution) for name, distribution in self.space.items()}
 
     @property
     def name(self) -> str:
@@ -359,7 +366,7 @@ class Suite:
 
     def trial_count(self, study: Study) -> int:
         """The number of configurations to search: `trials`, or fewer if the search space has no more."""
-        points = point_count(study.space)
+        points = point_count(study.distributions)
         return self.trials if points is None else min(self.trials, points)
 
     def shortlist_count(self, study: Study) -> int:

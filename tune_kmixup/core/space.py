@@ -2,76 +2,137 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tune_kmixup.core.checks import check_choice, is_of_kind, shown
 from tune_kmixup.core.errors import BadInput
 
-NUMERIC = {"FloatDistribution": float, "IntDistribution": int}
-DISTRIBUTIONS = (*NUMERIC, "CategoricalDistribution")
+KINDS = ("FloatDistribution", "IntDistribution", "CategoricalDistribution")
 
 
-def point_count(space: Mapping[str, Mapping[str, Any]]) -> int | None:
-    """The number of configurations in a search space.
+@dataclass(frozen=True)
+class Choices:
+    """A coordinate that takes one of a few values.
+
+    Attributes:
+        values: these values, each text, a number, true, false or nothing.
+    """
+
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(value, str | int | float | None) for value in self.values):
+            raise ValueError("a choice is no plain value")
+
+    @property
+    def count(self) -> int:
+        """The number of values."""
+        return len(set(self.values))
+
+    @property
+    def largest(self) -> Any:
+        """The largest value; of numbers alone."""
+        return max(self.values)
+
+    def __contains__(self, value: object) -> bool:
+        return any(type(value) is type(choice) and value == choice for choice in self.values)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.values))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A coordinate that takes numbers from a range.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        log: whether the search is on a log scale.
+        step: distance of two values; None: any number in the range.
+        whole: whether values are whole numbers.
+    """
+
+    low: float
+    high: float
+    log: bool
+    step: float | None
+    whole: bool
+
+    def __post_init__(self) -> None:
+        kind, step = int if self.whole else float, () if self.step is None else (self.step,)
+        fits = isinstance(self.log, bool) and all(is_of_kind(number, kind) for number in (self.low, self.high, *step))
+        if self.log:  # no step, but Optuna writes 1 for whole numbers
+            fits = fits and self.step == (1 if self.whole else None)
+        elif self.step is None:
+            fits = fits and not self.whole
+        if not fits or any(number <= 0 for number in step):
+            raise ValueError("the attributes are not Optuna's")
+
+    @property
+    def count(self) -> int | None:
+        """The number of values; None if any number in the range is one."""
+        if self.low == self.high:
+            return 1
+        if self.step is None and self.low < self.high:
+            return None
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
+
+    @property
+    def largest(self) -> float:
+        """The largest value."""
+        return self.high
+
+    def __contains__(self, value: object) -> bool:
+        return is_of_kind(value, int if self.whole else float) and self.low <= value <= self.high  # type: ignore[operator]
+
+    def __str__(self) -> str:
+        step = f", step {self.step}" if self.step not in (None, 1) else ""
+        return f"{self.low} to {self.high}{', log' if self.log else ''}{step}"
+
+
+Distribution = Choices | Numbers
+
+
+def parse(name: str, distribution: Mapping[str, Any]) -> Distribution:
+    """Reads what a coordinate may be.
 
     Args:
-        space: free coordinate -> Optuna distribution in Optuna's JSON form.
-
-    Returns:
-        At least 1; None if a coordinate is continuous.
+        name: name of the coordinate.
+        distribution: an Optuna distribution in Optuna's JSON form.
 
     Raises:
-        BadInput: if a coordinate is no such distribution.
+        BadInput: if it is no such distribution, has no value, or has bounds that are not finite.
     """
-    counts = [value_count(name, distribution) for name, distribution in space.items()]
-    return None if None in counts else math.prod(count for count in counts if count)
-
-
-def contains_value(distribution: Mapping[str, Any], value: object) -> bool:
-    """Whether a value is one of a distribution in Optuna's JSON form that `point_count` accepts."""
-    attributes = distribution["attributes"]
-    if distribution["name"] == "CategoricalDistribution":
-        return any(type(value) is type(choice) and value == choice for choice in attributes["choices"])
-    low, high = attributes["low"], attributes["high"]
-    return is_of_kind(value, NUMERIC[distribution["name"]]) and low <= value <= high
-
-
-def check_attributes(name: str, kind: str, attributes: Mapping[str, Any]) -> None:
-    """Raises ValueError if a distribution has other attributes than Optuna's, or they are of another type."""
-    if kind == "CategoricalDistribution":
-        fits = attributes.keys() == {"choices"} and isinstance(attributes["choices"], list | tuple)
-        fits = fits and all(isinstance(choice, str | int | float | None) for choice in attributes["choices"])
-    else:
-        numbers = [attributes["low"], attributes["high"], *([] if attributes["step"] is None else [attributes["step"]])]
-        fits = attributes.keys() == {"low", "high", "step", "log"} and isinstance(attributes["log"], bool)
-        fits = fits and all(is_of_kind(number, NUMERIC[kind]) for number in numbers)
-        fits = fits and not (attributes["log"] and attributes["step"] not in (None, 1))
-        fits = fits and (attributes["step"] is None or attributes["step"] > 0)
-        fits = fits and (kind == "FloatDistribution" or attributes["step"] is not None)
-        fits = fits and not (attributes["log"] and kind == "FloatDistribution" and attributes["step"] is not None)
-    if not fits:
-        raise ValueError(f"attributes of {name} do not fit")
-
-
-def value_count(name: str, distribution: Any) -> int | None:
-    """The number of values of a coordinate; None if it is continuous."""
     try:
         kind, attributes = distribution["name"], distribution["attributes"]
-        check_choice(name, kind, DISTRIBUTIONS)
-        check_attributes(name, kind, attributes)
+        check_choice(name, kind, KINDS)
+        found: Distribution
         if kind == "CategoricalDistribution":
-            count = len(set(attributes["choices"]))
+            found = choices_of(**attributes)
         else:
-            low, high, step = attributes["low"], attributes["high"], attributes["step"]
-            if not math.isfinite(high - low) or (attributes["log"] and low <= 0):
-                raise BadInput(f"space={name!r} goes from {low} to {high}: choose finite bounds, > 0 on a log scale.")
-            if step is None and low < high:
-                return None
-            count = 1 if low == high else math.floor((high - low) / (step or 1) + 1e-9) + 1
+            found = Numbers(**attributes, whole=kind == "IntDistribution")
+            if not math.isfinite(found.high - found.low) or (found.log and found.low <= 0):
+                bounds = f"from {found.low} to {found.high}"
+                raise BadInput(f"space={name!r} goes {bounds}: choose finite bounds, > 0 on a log scale.")
+        count = found.count
     except BadInput:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise BadInput(f"space={name!r} is {shown(distribution)}: it takes an Optuna distribution in JSON.") from error
-    if count < 1:
+    if count is not None and count < 1:
         raise BadInput(f"space={name!r} has no value: choose low ≤ high, or name choices.")
-    return count
+    return found
+
+
+def choices_of(choices: list[Any] | tuple[Any, ...]) -> Choices:
+    if not isinstance(choices, list | tuple):
+        raise TypeError("choices are no list")
+    return Choices(tuple(choices))
+
+
+def point_count(space: Mapping[str, Distribution]) -> int | None:
+    """The number of configurations in a search space, at least 1; None if a coordinate is continuous."""
+    counts = [distribution.count for distribution in space.values()]
+    return None if None in counts else math.prod(count for count in counts if count)

@@ -91,11 +91,12 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
 
 
 def largest_k(studies: list[Study]) -> int | None:
-    found = []
-    for study in studies:
-        for name in (name for name in study.space if symbol(name) == "k"):
-            attributes = study.space[name]["attributes"]
-            found.append(shown(name, max(attributes.get("choices") or (attributes["high"],))))
+    found = [
+        shown(name, distribution.largest)
+        for study in studies
+        for name, distribution in study.distributions.items()
+        if symbol(name) == "k"
+    ]
     return max(found, default=None)
 
 

@@ -16,7 +16,6 @@ from tune_kmixup.core.coordinates import Configuration, configuration, values_in
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.fields import MAX_TIME, Field
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.space import contains_value
 
 MAX_DEPTH = 20  # of nested lists and objects; a suite has 7
 MAX_WHOLE = 2**63  # of whole numbers, whose absolute value is smaller
@@ -171,7 +170,7 @@ def check_proposal(content: Any, study: Study) -> dict[str, Any]:
 
 def check_values(values: Mapping[str, Any], study: Study) -> None:
     for name, value in values.items():
-        if not contains_value(study.space[name], value):
+        if value not in study.distributions[name]:
             raise BadInput(f"{name}={shown(value)} is not in its range in suite.json")
 
 

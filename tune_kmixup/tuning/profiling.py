@@ -1,6 +1,7 @@
 """The GPU memory of a trial, measured before the first one, where trials run."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tune_kmixup.core.batched_seeds import largest_batch
-from tune_kmixup.core.config import Suite
+from tune_kmixup.core.config import Study, Suite, Task
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
@@ -39,7 +40,7 @@ def make_slots(
     if resources.gpus_per_trial != "auto":
         return EqualSlots(resources.cpus_per_trial, resources.gpus_per_trial, resources.max_concurrent, nodes=())
     gpu_memory, cpus_per_gpu = smallest_gpu(plugins)
-    tasks = {base: studies[0].task for base, studies in suite.studies_by_task().items()}
+    tasks = {base: with_largest_batch(studies) for base, studies in suite.studies_by_task().items()}
     seeds = {base: largest_batch(suite) if base in batched else 1 for base in tasks}
     measured = run.memory()
     on_this_gpu = measured.setdefault(gpu_memory, {})
@@ -54,6 +55,13 @@ def make_slots(
     cpu_limit = cpus_per_gpu / resources.cpus_per_trial
     shares = gpu_shares(needs, gpu_memory, cpu_limit)
     return GpuSharing(shares, resources.cpus_per_trial, resources.max_concurrent)
+
+
+def with_largest_batch(studies: Sequence[Study]) -> Task:
+    """The task of these studies, with the largest batch that one of them may choose."""
+    task = studies[0].task
+    sizes = [int(study.distributions["batch_size"].largest) for study in studies if "batch_size" in study.distributions]
+    return replace(task, recipe=replace(task.recipe, batch_size=max(task.recipe.batch_size, *sizes, 0)))
 
 
 def remote_function(function: Callable[..., Any], resources: Resources) -> Any:
