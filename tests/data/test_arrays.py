@@ -173,6 +173,16 @@ def test_labels_of_text_name_themselves(tmp_path: Path) -> None:
     assert (table.arrays["classes"][table.arrays["y"]] == words).all()
 
 
+def test_labels_of_text_may_have_blanks_and_are_warned_of_if_they_differ_in_case(tmp_path: Path) -> None:
+    y = np.asarray(["fox ", "Dog", "dog"])[Y]
+    np.savez(tmp_path / "mine.npz", x=X, y=y)
+    table = read_npz(Source(str(tmp_path / "mine.npz")))
+    assert table.arrays["classes"].tolist() == ["Dog", "dog", "fox"]
+    assert table.warnings == (
+        "classes 'Dog' and 'dog' differ in case or blanks alone: write them alike if they are one.",
+    )
+
+
 def test_a_class_of_rows_without_a_label_is_warned_of(tmp_path: Path) -> None:
     (warning,) = stored(tmp_path, x=X, y=Y - 1).warnings
     assert warning.startswith("class -1 of y often means that a row has no label: remove these rows")
@@ -221,15 +231,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "other columns": (parts(x_test=X[:9, :3]), "x_train and x_test differ in shape or type of a row: make them the"),
     "NaN in an image": (
         {"x": with_value(PIXELS, (41, 1, 2, 3), np.nan), "y": Y},
-        "x row 41: pixel 1, 2, 3 is nan: fill it in, or remove the row",
+        "x row 41: pixel 1, 2, 3 is nan: correct it, or remove the row",
     ),
-    "infinite image": ({"x": with_value(GREY, (7, 2, 3), np.inf), "y": Y}, "x row 7: pixel 2, 3 is inf: fill it in"),
+    "infinite image": ({"x": with_value(GREY, (7, 2, 3), np.inf), "y": Y}, "x row 7: pixel 2, 3 is inf: correct it"),
     "standardised images": (
         {"x": RNG.normal(size=(ROWS, 5, 5)), "y": Y},
         "scale images to 0 to 1, -1 to 1 or 0 to 255",
     ),
     "12 bits": ({"x": GREY.astype(np.uint16) * 16, "y": Y}, "values from 0 to 4080: scale images to 0 to 1"),
     "fractions of 16": ({"x": GREY / 16, "y": Y}, "values from 0 to 15.9375: scale images to 0 to 1"),
+    "parts of other ranges": (
+        parts(x_train=GREY / 255, x_test=GREY[:9].astype(float)),
+        r"x_train has values from 0 to 1, x_test has values from 0 to \d+: scale all parts alike",
+    ),
     "no certain channels": (
         {"x": PIXELS[:, :, :3, :3], "y": Y},
         "no axis of channels is shorter .*store N x C x H x W",
@@ -259,6 +273,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "y has 60 different values in 60 rows: name a label of",
     ),
     "missing label": ({"x": X, "y": with_value(Y, (3,), np.nan)}, "y row 3 is nan: label the row, or remove it"),
+    "blank label": ({"x": X, "y": np.where(Y == 2, " ", NAMES[Y])}, "y row 2 is empty: label the row, or remove it"),
+    "nan as text": ({"x": X, "y": np.where(Y == 2, "nan", NAMES[Y])}, "y row 2 is nan: label the row, or remove it"),
     "empty label": ({"x": X, "y": np.where(Y == 2, "", NAMES[Y])}, "y row 2 is empty: label the row, or remove it"),
     "dates": ({"x": X, "y": Y.astype("datetime64[D]")}, r"y is datetime64\[D\] of shape \(60,\): store one label per"),
     "bytes that are no text": ({"x": X, "y": np.asarray([b"\xff", b"a"])[Y % 2]}, "y holds bytes that are no UTF-8"),

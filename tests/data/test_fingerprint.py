@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.datafiles import write_npz_like
+from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.fingerprint import GENERATED, fingerprint
 from tune_kmixup.data.npz import Arrays
 
@@ -19,6 +20,16 @@ def arrays() -> dict[str, Any]:
 def saved(folder: Path, arrays: Arrays, name: str = "mine", compressed: bool = False) -> str:
     (np.savez_compressed if compressed else np.savez)(folder / f"{name}.npz", allow_pickle=False, **arrays)
     return fingerprint(name, folder)
+
+
+@pytest.mark.parametrize(("value", "part"), [(-1.8e308, "x_train"), (1e200, "x_test"), (np.nan, "x_test")])
+def test_all_rows_are_checked(value: float, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no split finds a wrong number in the middle of a launch."""
+    monkeypatch.setattr("tune_kmixup.data.npz.CHUNK_BYTES", 64)
+    x = {"x_train": np.zeros((60, 4)), "x_test": np.zeros((30, 4))}
+    x[part][21, 2] = value
+    with pytest.raises(BadInput, match=rf"mine: {part} row 21: column 2 is .*: correct it, or remove the row"):
+        saved(tmp_path, {**x, "y_train": np.arange(60) % 3, "y_test": np.arange(30) % 3})
 
 
 def test_it_is_independent_of_name_compression_order_and_layout(

@@ -112,8 +112,6 @@ IMAGES: dict[str, tuple[str, Write, Any]] = {
     "clear palette": ("palette.png", lambda path: save_palette(path, transparent=True), colour(255, 255, 255)),
     "cmyk.tiff": ("cmyk.tiff", filled((0, 0, 0, 255), "CMYK"), colour(0, 0, 0)),
     "cmyk.jpg": ("cmyk.jpg", filled((0, 0, 0, 255), "CMYK"), colour(0, 0, 0)),
-    "first of two.gif": ("two.gif", save_frames, colour(1, 2, 3)),
-    "first of two.tiff": ("two.tiff", save_frames, colour(1, 2, 3)),
     "a folder below": ("deep/down/below.png", filled(7, "L"), grey(7)),
     "blanks and accents": ("été 1.png", filled(7, "L"), grey(7)),
 }
@@ -211,6 +209,8 @@ REFUSED_IMAGES: dict[str, tuple[Write, str]] = {
     "floats": (pair(lambda path: save(path, np.ones((4, 4), np.float32)), "1.tiff"), "save it with 8 or 16 bits"),
     "12 bits in 16": (pair(lambda path: save(path, GREY16 // 16)), r"no such image has a value above 4,111 of 65,535"),
     "12 bits in 16, colour": (pair(lambda path: save_rgb16(path, GREY16 // 16)), "scale the images to the whole range"),
+    "two in one.gif": (pair(save_frames, "two.gif"), "a/two.gif holds 2 images: save each as a file of its own"),
+    "two in one.tiff": (pair(save_frames, "two.tiff"), "a/two.tiff holds 2 images: save each as a file of its own"),
     "no test part": (
         all_of(*TREE[:2], at("val/a/1.png", PICTURE)),
         "has the parts train, val: add test rows, or leave",
@@ -273,6 +273,22 @@ def test_parts_of_a_folder_are_kept(validation: str, tmp_path: Path) -> None:
     table = read(tmp_path)
     assert table.arrays["part"].tolist() == [0, 0, 0, 1, 1, 2, 2]
     assert table.arrays["y"].tolist() == [0, 1, 2, 0, 1, 0, 1], "inspect warns of the class that parts lack"
+
+
+@pytest.mark.parametrize("names", [("training_set", "test_set"), ("TrainSet", "TestSet"), ("train-data", "test data")])
+def test_parts_have_many_names(names: tuple[str, str], tmp_path: Path) -> None:
+    for part in names:
+        pair(PICTURE)(tmp_path / part)
+    table = read(tmp_path)
+    assert table.arrays["classes"].tolist() == ["a", "b"] and len(table.arrays["x_test"]) == 2
+
+
+def test_classes_that_differ_in_case_are_warned_of(tmp_path: Path) -> None:
+    for name in ("Cat", "cat", "dog"):
+        PICTURE(tmp_path / name / "1.png")
+    assert read(tmp_path).warnings == (
+        "classes 'Cat' and 'cat' differ in case or blanks alone: write them alike if they are one.",
+    )
 
 
 def test_a_folder_that_has_changed_is_read_again(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, share: float) -> None:
     path, _ = write_example(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BadInput, match=r"a\.npz cannot be read .*: delete it, and fetch or write it again"):
+    with pytest.raises(BadInput, match=r"a\.npz cannot be read .*: write it again, or delete a download"):
         npz.open_npz(path)["x"][np.arange(40)]
 
 

@@ -1,6 +1,8 @@
 """Users' tables as they are found: each is read right, or refused in one line with the remedy."""
 
 import gzip
+import io
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -62,6 +64,14 @@ class Case:
     first: tuple[float, ...] | None = None
     refused: str = ""
     name: str = "mine.csv"
+
+
+def zipped(members: Mapping[str, str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return content.getvalue()
 
 
 PLAIN = table_text(size, colour, kind, header="size,colour,kind")
@@ -134,6 +144,18 @@ CASES = {
     "Latin-1": Case(
         PLAIN.replace("blue", "grün").encode("latin-1"), ROLES, notes="Latin-1", first=(0.0, 2.0)
     ),
+    "zip": Case(zipped({"mine.csv": PLAIN}), ROLES, name="mine.zip"),
+    "zip of macOS": Case(
+        zipped({"__MACOSX/._mine.csv": "x", "data/": "", "data/mine.csv": PLAIN, "data/.DS_Store": "x"}),
+        ROLES,
+        name="mine.zip",
+    ),
+    "zip of several files": Case(
+        zipped({"test.csv": PLAIN, "train.csv": PLAIN}),
+        name="mine.zip",
+        refused=r"mine.zip holds 2 files (test.csv, train.csv): unpack it, and name one file",
+    ),
+    "zip of nothing": Case(zipped({}), name="mine.zip", refused="mine.zip holds 0 files: unpack it"),
     "gzip": Case(gzip.compress(PLAIN.encode()), ROLES, name="mine.csv.gz"),
     "quoted separators": headed("size,colour,kind", size, lambda i: f'"x, {colour(i)}"', kind, columns=ROLES),
     "quoted line ends": headed("size,colour,kind", size, lambda i: f'"x\n{colour(i)}"', kind, columns=ROLES),
@@ -240,7 +262,7 @@ CASES = {
     "labels with None": with_label(lambda i: ("None", "Apnea")[i % 2], "Apnea", "None"),
     "labels with zeros": with_label(lambda i: ("01", "1")[i % 2], "01", "1"),
     "labels that differ in case": with_label(
-        lambda i: ("yes", "Yes", "no")[i % 3], "Yes", "no", "yes", warning="Yes and yes differ in case alone"
+        lambda i: ("yes", "Yes", "no")[i % 3], "Yes", "no", "yes", warning="'Yes' and 'yes' differ in case"
     ),
     "missing labels": with_label(
         lambda i: ("a", "b", "")[i % 3], "a", "b", notes="13 rows without a label are left out"
@@ -249,12 +271,22 @@ CASES = {
     "regression": with_label(lambda i: f"{i / 7:.3f}", refused="which is regression and not supported"),
     "whole numbers to predict": with_label(lambda i: i % 25, refused="25 different numbers, which is regression"),
     "labels of names": with_label(lambda i: f"x{i}", refused="has 40 different values in 40 rows: name a label of"),
+    "one class, and one called NA": with_label(
+        lambda i: ("EU", "NA")[i % 2], refused="is 'EU' where it is not missing, as in 20 rows (NA, null and ? count as"
+    ),
     "one class": with_label(lambda i: "a", refused="is 'a' in every row: name another label, or add another class"),
     "no label": Case(PLAIN, options={}, refused="choose with --label among 'size, colour, kind'"),
     "another label": Case(PLAIN, options={"label": "kin"}, refused="label='kin' is unknown: did you mean kind?"),
     "label and group": Case(PLAIN, options={"label": "kind", "group": "kind"}, refused="is named by --label too"),
     "few rows": Case(table_text(size, kind, header="size,kind", rows=9), refused="has 9 rows with a kind: 20 are"),
     # Groups and official parts
+    "few persons": with_column("subject", lambda i: i // 4, "number", warning="name it with --group, else"),
+    "few persons by name": with_column("Patient", lambda i: f"P{i // 4}", "category", warning="name it with --group"),
+    "numbers of persons": with_column("patient_nr", lambda i: i // 2, "left out", warning="name it with --group, else"),
+    "numbers of persons in German": with_column("Patientennummer", lambda i: i * 7, "left out"),
+    "official parts without --split": with_column(
+        "set", lambda i: ("Train", "test", "train")[i % 3], "category", warning="name it with --split, or --drop it"
+    ),
     "groups": with_column("who", lambda i: f"p{i // 4}", "group", options={"label": "kind", "group": "who"}),
     "missing groups": with_column(
         "who", lambda i: "" if i < 3 else f"p{i // 4}", "", options={"label": "kind", "group": "who"},
@@ -354,6 +386,22 @@ def test_decimals_of_parquet_are_numbers(tmp_path: Path) -> None:
     frame = pd.DataFrame({"price": [Decimal(i) / 8 for i in range(ROWS)], "label": [kind(i) for i in range(ROWS)]})
     frame.to_parquet(tmp_path / "mine.parquet")
     assert read_table(Source(str(tmp_path / "mine.parquet"))).arrays["x"][1] == 0.125
+
+
+def test_the_index_of_a_parquet_file_of_pandas_is_a_column(tmp_path: Path) -> None:
+    """If it has a name: `set_index("patient")`. One without is what is left of rows that were dropped."""
+    frame = pd.read_csv(io.StringIO(PLAIN)).assign(patient=np.arange(ROWS) // 4)
+    frame.set_index("patient").to_parquet(tmp_path / "named.parquet")
+    table = read_table(Source(str(tmp_path / "named.parquet"), label="kind", group="patient"))
+    assert table.arrays["group"].tolist() == (np.arange(ROWS) // 4).tolist()
+    frame.drop(columns="patient").set_index(np.arange(ROWS) // 2).to_parquet(tmp_path / "left.parquet")
+    table = read_table(Source(str(tmp_path / "left.parquet"), label="kind"))
+    assert [column.name for column in table.columns] == ["size", "colour", "kind"]
+
+
+def test_the_fewest_rows_are_not_suspected_to_tell_the_class(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(table_text(size, lambda i: i * i, kind, header="size,age,kind", rows=20))
+    assert not read_table(Source(str(tmp_path / "mine.csv"), label="kind")).warnings
 
 
 def test_a_cell_that_is_too_long_is_refused(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "one kind of column": ({"x": X, "y": Y, "categorical": np.asarray(True)}, "categorical is of shape ()"),
     "numbers of columns": ({"x": X, "y": Y, "categorical": np.asarray([2, 3, 0, 0])}, "store true and false"),
     "a rate in words": ({"x": R, "y": Y, "rate": np.asarray("4000")}, "rate is not one number from 100 to 999,999"),
-    "NaN": ({"x": with_value(X, np.nan), "y": Y}, "row 41: column 2 is nan: fill it in, or remove the row"),
+    "NaN": ({"x": with_value(X, np.nan), "y": Y}, "row 41: column 2 is nan: correct it, or remove the row"),
     "infinity": ({"x": with_value(X, -np.inf), "y": Y}, "row 41: column 2 is -inf"),
     "NaN in official train": (official_arrays(x_train=with_value(X, np.nan)), "x_train row 41: column 2 is nan"),
     "other type": (official_arrays(x_test=X[:9].astype(float)), "x_train and x_test differ in shape or type"),

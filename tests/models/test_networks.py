@@ -103,6 +103,10 @@ REFUSED: dict[str, tuple[Builder, str]] = {
     "squeezed": (in_evaluation(lambda x: x[:, 0]), "fails on inputs"),
     "whole": (lambda *form: nn.Sequential(nn.Linear(4, 3), Round()), "returns a tensor of torch.int64 in training"),
     "nan": (in_evaluation(lambda x: x.sqrt() - x.sqrt().sqrt() - 1 / (0 * x)), "returns NaN or infinity in evaluation"),
+    "softmax": (
+        lambda *form: nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)),
+        "returns probabilities, to which the loss",
+    ),
     "frozen": (lambda *form: nn.Linear(4, 3).requires_grad_(False), "has no weight to train"),
     "unseeded": (unseeded, "has other initial weights when it is built again from one seed"),
     "kept": (lambda *form: KEPT, "shares weights to train between networks"),

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
-from tune_kmixup.data.labels import encode, one_per_row
+from tune_kmixup.data.labels import alike_classes, encode, one_per_row
 from tune_kmixup.data.npz import StoredArray, iter_chunks, open_npz, whole
 from tune_kmixup.data.parts import FITTING, PARTS, TEST, TRAIN, VAL, part_advice, part_arrays
 from tune_kmixup.data.tables import Form, Table, file_stamp
-from tune_kmixup.data.validation import check_companions, check_finite, check_inputs
+from tune_kmixup.data.validation import check_companions, check_inputs, check_numbers
 
 INPUTS = ("x", "data", "images", "image", "features", "inputs")
 LABELS = ("y", "labels", "label", "target", "targets")
@@ -76,7 +76,8 @@ def understand(location: str, arrays: Mapping[str, NDArray[Any] | StoredArray]) 
     """
     found = find_arrays(location, arrays)
     others: dict[str, Any] = {name: arrays[key] for name, key in found.others.items()}
-    x, layout, limits = uniform_inputs(location, {key: arrays[key] for key in found.inputs.values()}, "rate" in others)
+    inputs = {key: arrays[key] for key in found.inputs.values()}
+    x, layout, limits = uniform_inputs(location, inputs, "rate" in others)
     forms = {key: one_per_row(location, key, whole(arrays[key])) for key in found.labels.values()}
     given = others.get("classes")
     if given is not None and len(given.shape) != 1:
@@ -97,6 +98,7 @@ def understand(location: str, arrays: Mapping[str, NDArray[Any] | StoredArray]) 
     check_companions(location, understood)
     if "categorical" in understood:
         understood["categorical"] = understood["categorical"].astype(bool)
+    warned += alike_classes(classes)
     notes = [layout, f"{next(iter(y))} {next(iter(forms.values()))[1]}"]
     if unused := sorted(arrays.keys() - x.keys() - y.keys() - set(found.others.values())):
         notes.append(f"not used: {', '.join(unused)}")
@@ -223,21 +225,22 @@ def channel_axis(named: str, shape: tuple[int, ...]) -> int:
 
 def value_range(location: str, inputs: Mapping[str, Any]) -> tuple[int, int]:
     """Which of RANGES the values of images are in. Reads all of them. Raises BadInput if it is not certain."""
-    low, high, whole_numbers = np.inf, -np.inf, True
+    ranges: dict[tuple[int, int], str] = {}  # -> what has it
     for key, x in inputs.items():
-        start = 0
+        low, high, whole_numbers, start = np.inf, -np.inf, True, 0
         for chunk in iter_chunks(x):
-            check_finite(f"{location}: {key}", chunk, np.arange(start, start + len(chunk)))
+            check_numbers(f"{location}: {key}", chunk, np.arange(start, start + len(chunk)))
             low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
             whole_numbers &= chunk.dtype.kind != "f" or not (chunk % 1).any()
             start += len(chunk)
-    limits = next(((least, most) for least, most in RANGES if least <= low and high <= most), None)
-    if limits is None or (limits == RANGES[-1] and not whole_numbers and high <= COARSE):
-        raise BadInput(
-            f"{location}: {next(iter(inputs))} has values from {low:g} to {high:g}: scale images to 0 to 1, -1 to 1 "
-            "or 0 to 255."
-        )
-    return limits
+        limits = next(((least, most) for least, most in RANGES if least <= low and high <= most), None)
+        found = f"{key} has values from {low:g} to {high:g}"
+        if limits is None or (limits == RANGES[-1] and not whole_numbers and high <= COARSE):
+            raise BadInput(f"{location}: {found}: scale images to 0 to 1, -1 to 1 or 0 to 255.")
+        ranges.setdefault(limits, found)
+    if len(ranges) > 1:
+        raise BadInput(f"{location}: {', '.join(ranges.values())}: scale all parts alike.")
+    return next(iter(ranges))
 
 
 def to_images(x: Any, axis: int, limits: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """What becomes of each column of a table: a number, a category, or nothing, and why."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,13 +9,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tune_kmixup.core.text import plural
+from tune_kmixup.data.parts import TEST, TRAIN, part_of
 from tune_kmixup.data.preprocess import MAX_LEVELS
 from tune_kmixup.data.table_files import MANY, TYPOS, Cells
 
 Role = Literal["number", "category", "left out", "label", "group", "split"]
 
 ID_NAME = re.compile(r"(?:^|[\W_])(?:[iI][dD]|(?i:uuid|guid|identifier))(?:[\W_]|$)|[a-z](?:Id|ID)$")
-PERSON = re.compile("subject|patient|participant|individual|person|user|customer|client|speaker|writer", re.IGNORECASE)
+PEOPLE = "subject|patient|participant|individual|person|proband|user|customer|client|speaker|writer"
+PERSON = re.compile(f"({PEOPLE})s?", re.IGNORECASE)
+PERSON_NUMBER = re.compile(rf"({PEOPLE})(en)?[\W_]*(no|nr|num|number|nummer|code|key)\.?", re.IGNORECASE)
 TIME_NAME = re.compile(r"date|time|stamp", re.IGNORECASE)
 TIME = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*([ap]\.?m\.?)?"
 MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -64,10 +67,23 @@ def judge(cells: Cells, as_category: bool) -> Column:
         return Column(name, "left out", "date or time")
     if is_index(cells, levels):
         return Column(name, "left out", "index: it numbers the rows")
-    if ID_NAME.search(name) or (PERSON.fullmatch(name) and len(levels) > MANY):
+    person = PERSON.fullmatch(name) is not None
+    if ID_NAME.search(name) or PERSON_NUMBER.fullmatch(name) or (person and len(levels) > MANY):
         return identifier(name, levels, present)
+    column = as_input(cells, levels, missing)
+    if person and len(levels) < len(present) and column.role != "left out":
+        told = f"if rows of one {name} belong together, name it with --group"
+        return replace(column, warning=f"column {name} becomes an input: {told}, else with --drop or --categorical.")
+    if {TRAIN, TEST} <= (parts := {part_of(level) for level in levels}) and None not in parts:
+        return replace(column, warning=f"column {name} becomes an input: name it with --split, or --drop it.")
+    return column
+
+
+def as_input(cells: Cells, levels: NDArray[np.object_], missing: int) -> Column:
+    """A column as a number or a category; left out if it is of text that differs from row to row."""
     if cells.numbers is not None:
         return number(cells)
+    name, present = cells.name, cells.text[cells.text != ""]
     if len(levels) > MANY and len(levels) > len(present) / 2:
         words = pd.Series(levels).str.count(r"\s+").mean() + 1
         return Column(name, "left out", f"{'free text' if words >= 3 else 'text'}: {len(levels):,} different values")

@@ -3,9 +3,12 @@
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
+
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.npz import iter_chunks
 from tune_kmixup.data.registry import DATASETS
+from tune_kmixup.data.validation import check_numbers
 
 READ = (
     "categorical",
@@ -23,7 +26,9 @@ GENERATED = "generated"
 
 
 def fingerprint(name: str, data_dir: Path) -> str:
-    """Hash of the arrays of a data set that training reads. Reads all of them once.
+    """Hash of the arrays of a data set that training reads. Reads all of them once, and checks all inputs.
+
+    So no split finds a wrong number in the middle of a launch.
 
     Args:
         name: name of the data set, which must have been fetched.
@@ -42,6 +47,11 @@ def fingerprint(name: str, data_dir: Path) -> str:
     for key in READ:
         if key in arrays:
             digest.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape};".encode())
+            start = 0
             for chunk in iter_chunks(arrays[key]):
+                if key[0] == "x":
+                    rows = np.arange(start, start + len(chunk))
+                    check_numbers(f"{name}: {key}", chunk, rows, missing="categorical" in arrays)
+                    start += len(chunk)
                 digest.update(chunk.tobytes())
     return digest.hexdigest()

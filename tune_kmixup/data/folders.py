@@ -12,8 +12,9 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, images
+from tune_kmixup.data.labels import alike_classes
 from tune_kmixup.data.npz import Arrays
-from tune_kmixup.data.parts import FITTING, PART_NAMES, PARTS, TRAIN, part_advice, part_arrays
+from tune_kmixup.data.parts import FITTING, PART_NAMES, TRAIN, part_advice, part_arrays, part_of
 from tune_kmixup.data.tables import Table
 
 RECORDINGS = audio.WAV | audio.OTHERS
@@ -65,6 +66,7 @@ def cached_folder(source: Source, files: tuple[Path, ...], newest: int) -> Table
         notes = [f"{plural(len(x), 'image')}, {'grey' if channels == 1 else 'colour'}, {width} x {height} pixels"]
     rows = {part: sum(map(len, classes.values())) for part, classes in parts.items()}
     arrays = part_arrays(x, np.asarray(labels, np.int64), rows) | about
+    warned += alike_classes(about["classes"])
     return Table(arrays, (), (*notes, *left_out(set(files) - set(paths))), tuple(warned))
 
 
@@ -113,8 +115,8 @@ def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFi
     Raises:
         BadInput: if parts do not fit, or a class has no file in a folder of its own or none to train on.
     """
-    folders = [path for path in root.iterdir() if path.is_dir() and path.name.lower() in PARTS]
-    named = sorted((PARTS[path.name.lower()], path) for path in folders)
+    folders = [(part_of(path.name), path) for path in root.iterdir() if path.is_dir()]
+    named = sorted((part, path) for part, path in folders if part is not None)
     parts = dict(named)
     if TRAIN not in parts or len(named) == 1:
         return {TRAIN: by_class(root, files, noun)}

@@ -95,8 +95,8 @@ def read_images(paths: list[Path], mode: str = "RGB", side: int = 0) -> NDArray[
         if pixels.shape != x.shape[1:]:
             size, first = (f"{shape[2]}x{shape[1]}" for shape in (pixels.shape, x.shape[1:]))
             raise BadInput(
-                f"{path} is {size} pixels, {paths[0]} is {first}: resize all images to one size, or name a folder in "
-                "place of a task, with --resize."
+                f"{path} is {size} pixels, {paths[0]} is {first}: resize all images to one size, such as 32x32 with "
+                "--resize 32 where you name the folder."
             )
         x[row] = pixels
     assert x is not None
@@ -143,6 +143,8 @@ def reading(path: Path) -> Iterator[None]:
 def upright(path: Path, mode: str, side: int) -> Image.Image:
     """An image of 8 bits as a viewer shows it: turned as its EXIF says, 16 bits scaled, on white where transparent."""
     with Image.open(path) as opened:
+        if (frames := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":  # a photo and its copies
+            raise BadInput(f"{path} holds {frames} images: save each as a file of its own.")
         image: Image.Image = ImageOps.exif_transpose(opened)
         scaled = opened.format == "PPM"  # to 16 bits, in pixels of 32
     if image.mode == "F" or (image.mode == "I" and not scaled):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tune_kmixup.core.checks import shown
@@ -31,12 +32,26 @@ def check_no_quantity(label: str, values: NDArray[Any], rows: int) -> None:
         )
 
 
-def check_classes(label: str, names: NDArray[np.str_], rows: int) -> None:
-    """Raises BadInput if classes are too many or one alone."""
+def check_classes(label: str, names: NDArray[np.str_], rows: int, missing: int = 0) -> None:
+    """Raises BadInput if classes are too many or one alone. `missing` is the number of rows without a label."""
     if len(names) > max(2, rows / 2):
         raise BadInput(f"{label} has {len(names):,} different values in {rows:,} rows: name a label of fewer classes.")
+    if len(names) < 2 and missing:
+        raise BadInput(
+            f"{label} is {str(names[0])!r} where it is not missing, as in {missing:,} rows (NA, null and ? count as "
+            "missing): write the other class in another word, or name another label."
+        )
     if len(names) < 2:
         raise BadInput(f"{label} is {str(names[0])!r} in every row: name another label, or add another class.")
+
+
+def alike_classes(names: NDArray[np.str_]) -> list[str]:
+    """A warning if names differ in case or blanks alone."""
+    plain = pd.Series(names).str.strip().str.lower()
+    if not plain.duplicated().any():
+        return []
+    same = " and ".join(map(repr, names[(plain == plain[plain.duplicated()].iloc[0]).to_numpy()].tolist()))
+    return [f"classes {same} differ in case or blanks alone: write them alike if they are one."]
 
 
 def names_of(values: NDArray[Any]) -> NDArray[np.str_]:
@@ -81,8 +96,10 @@ def one_per_row(location: str, key: str, y: NDArray[Any]) -> tuple[NDArray[Any],
             )
         return y.argmax(axis=1), f"labels{form}"
     values = text(location, key, y.reshape(len(y)))
-    if values.dtype.kind == "U" and (empty := np.flatnonzero(values == "")).size:
-        raise BadInput(f"{named} row {empty[0]} is empty: label the row, or remove it.")
+    if values.dtype.kind == "U":
+        values = np.char.strip(values)
+        if (empty := np.flatnonzero(np.isin(values, ("", "nan")))).size:  # astype(str) makes nan of a missing one
+            raise BadInput(f"{named} row {empty[0]} is {values[empty[0]] or 'empty'}: label the row, or remove it.")
     if values.dtype.kind == "f" and not (values % 1).any() and (np.abs(values) < 2**53).all():
         return values.astype(np.int64), f"whole numbers{form} as {y.dtype}"
     return values, f"{'text' if values.dtype.kind == 'U' else y.dtype}{form}"

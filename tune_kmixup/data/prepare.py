@@ -320,7 +320,7 @@ def stored_parts(task: Task, data_dir: Path, names: list[str], device: str | tor
             rows = np.arange(len(arrays[y_name])) if rows is None else rows
             x = arrays[x_name][rows]
             if "categorical" not in arrays:
-                validation.check_finite(f"{task.dataset}: {x_name}", x, rows)
+                validation.check_numbers(f"{task.dataset}: {x_name}", x, rows)
             raw_parts[name] = (x, arrays[y_name][rows].astype(np.int64))
     return raw_parts, preprocessing_of(read, own_file(task.dataset, data_dir), raw_parts["train"][0], device)
 

@@ -8,6 +8,7 @@ as text first.
 import csv
 import io
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from tune_kmixup.core.checks import shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import first_line, plural
+from tune_kmixup.data.validation import LARGEST
 
 DELIMITED, PARQUET = (".csv", ".tsv", ".txt", ".data", ".dat", ".tab"), (".parquet", ".pq")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
@@ -30,7 +32,6 @@ SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma", " ": "whi
 SAMPLE_ROWS = 200  # on which separator, header and decimal comma are decided
 TYPOS = 0.05  # largest share of the cells of a column of numbers that may be something else
 MANY = 20  # different values; with no more, such cells make a column one of categories
-LARGEST = 1e100  # of a number: squares of larger ones overflow
 ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Latin-1 (cp1252)", "latin-1": "Latin-1"}
 
 # Spellings of a missing value, in lower case. In a column of numbers these of words are missing too; in one of
@@ -123,8 +124,9 @@ def read_table_file(path: Path, numbers: Collection[str] = (), decimal_comma: bo
 def decode(path: Path) -> tuple[str, str]:
     """The text of a file, decompressed, and the name of its encoding."""
     try:
-        with fsspec.open(str(path), "rb", compression="infer") as file:
-            content = file.read()
+        content = only_member(path) if path.suffix.lower() == ".zip" else decompressed(path)
+    except BadInput:
+        raise
     except Exception as error:  # each compression has errors of its own
         raise BadInput(f"{path} cannot be read ({error}): check the path, or write the file again.") from error
     wide = content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[1:200:2].count(0) > 50
@@ -137,6 +139,23 @@ def decode(path: Path) -> tuple[str, str]:
             break
         return text.replace("\r\n", "\n").replace("\r", "\n"), ENCODINGS[encoding]
     raise BadInput(f"{path} is no text: save it as CSV or Parquet.")
+
+
+def decompressed(path: Path) -> bytes:
+    with fsspec.open(str(path), "rb", compression="infer") as file:
+        content: bytes = file.read()
+        return content
+
+
+def only_member(path: Path) -> bytes:
+    """The content of the file in a .zip. Folders, and what macOS and others add to them, do not count."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        names = [name for name in names if not any(part.startswith((".", "__")) for part in name.split("/"))]
+        if len(names) != 1:
+            listed = f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+            raise BadInput(f"{path} holds {plural(len(names), 'file')}{listed}: unpack it, and name one file.")
+        return archive.read(names[0])
 
 
 def separate(path: Path, text: str) -> tuple[str, str]:
@@ -285,7 +304,9 @@ def number_cells(
 def read_parquet(path: Path, numbers: Collection[str]) -> TableFile:
     """The columns of a Parquet file, whose types are kept: text stays text, even if it is of digits."""
     try:
-        table = pd.read_parquet(path).reset_index(drop=True)
+        table = pd.read_parquet(path)
+        index = [name for name in table.index.names if name is not None]  # pandas keeps it beside the columns
+        table = table.reset_index(level=index).reset_index(drop=True)
     except Exception as error:  # pyarrow raises errors of many types
         raise BadInput(f"{path} cannot be read as Parquet ({first_line(error)}): write it again.") from error
     return typed_table(str(path), table, numbers)

@@ -16,9 +16,9 @@ from tune_kmixup.core.checks import check_choice, shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.data.columns import Column, Role, judge
-from tune_kmixup.data.labels import check_classes, check_no_quantity, names_of
+from tune_kmixup.data.labels import alike_classes, check_classes, check_no_quantity, names_of
 from tune_kmixup.data.npz import Arrays
-from tune_kmixup.data.parts import PARTS, TEST, TRAIN, VAL
+from tune_kmixup.data.parts import TEST, TRAIN, VAL, part_of
 from tune_kmixup.data.table_files import MANY, Cells, read_table_file
 
 FEWEST_ROWS = 20  # five folds, a validation fold and a batch need no fewer
@@ -90,7 +90,7 @@ def cached_table(source: Source, mtime: int, size: int) -> Table:
     labelled = cells[source.label].text != ""
     if not labelled.all():
         cells = {name: rows_of(column, labelled) for name, column in cells.items()}
-    y, classes = class_numbers(source, cells[source.label])
+    y, classes = class_numbers(source, cells[source.label], missing=file.rows - int(labelled.sum()))
     columns = tuple(role_of(source, column) for column in cells.values())
     used = [column for column in columns if column.role in ("number", "category")]
     if not used:
@@ -145,7 +145,7 @@ def rows_of(cells: Cells, rows: NDArray[np.bool_]) -> Cells:
     return Cells(cells.name, cells.text[rows], numbers, cells.odd, cells.is_date)
 
 
-def class_numbers(source: Source, label: Cells) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+def class_numbers(source: Source, label: Cells, missing: int) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
     """The class of each row, from 0, and the names of the classes: in the order of numbers, or of the alphabet."""
     path, rows = Path(source.path).name, len(label.text)
     if rows < FEWEST_ROWS:
@@ -157,7 +157,7 @@ def class_numbers(source: Source, label: Cells) -> tuple[NDArray[np.int64], NDAr
         names = names_of(values)
     else:
         names, y = np.unique(label.text.astype(str), return_inverse=True)
-    check_classes(named, names, rows)
+    check_classes(named, names, rows, missing)
     return y.astype(np.int64), names
 
 
@@ -178,8 +178,7 @@ def group_numbers(source: Source, group: Cells) -> NDArray[np.int64]:
 
 def official_parts(source: Source, arrays: Arrays, split: Cells) -> Arrays:
     """The arrays in the form of a data set with official test rows, and validation rows if the column names some."""
-    words = pd.Series(split.text).str.lower()
-    parts = words.map(PARTS)
+    parts = pd.Series(split.text).map(part_of)
     if parts.isna().any():
         word = split.text[parts.isna().to_numpy()][0]
         raise BadInput(f"split={source.split!r} holds {word!r}: it takes train, validation and test in each row.")
@@ -213,10 +212,7 @@ def table_warnings(
 ) -> Iterable[str]:
     columns = list(columns)
     yield from (column.warning for column in columns if column.warning)
-    lower = pd.Series(classes).str.lower()
-    if lower.duplicated().any():
-        same = classes[(lower == lower[lower.duplicated()].iloc[0]).to_numpy()]
-        yield f"classes {' and '.join(same)} differ in case alone: write them alike if they are one."
+    yield from alike_classes(classes)
     used = [column.name for column in columns if column.role in ("number", "category")]
     for name, values in zip(used, x.T, strict=True):
         if tells_class(values, y, len(classes)):
@@ -228,4 +224,5 @@ def tells_class(values: NDArray[np.float64], y: NDArray[np.int64], classes: int)
     of_one_class = (pd.Series(y).groupby(values, dropna=False).nunique() == 1).to_numpy()
     ordered = y[np.argsort(values, kind="stable")]
     ranges = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
-    return bool(of_one_class.all() and (len(of_one_class) <= max(MANY, classes) or ranges == classes))
+    few = len(of_one_class) <= min(max(MANY, classes), len(y) / 2)
+    return bool(of_one_class.all() and (few or ranges == classes))

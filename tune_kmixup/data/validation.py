@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.parts import TEST, TRAIN, VAL, row_arrays
 
+LARGEST = 1e100  # of a number: squares of larger ones overflow
 INPUT_FORMATS = (
     "numbers N x C x H x W, N x H x W x C or N x H x W for images, N x D for tables, int16 N x samples beside `rate` "
     "for recordings"
@@ -48,9 +49,24 @@ def is_rate(rate: NDArray[Any]) -> bool:
     return rate.shape == () and rate.dtype.kind in "iuf" and bool(100 <= rate < 10**6)
 
 
-def check_finite(location: str, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
-    """Checks that no input is NaN or infinite. `rows` are the numbers of the rows of `x` in the file."""
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        row, *place = np.argwhere(~np.isfinite(x))[0]
+def check_numbers(location: str, x: NDArray[Any], rows: NDArray[np.int64], missing: bool = False) -> None:
+    """Checks that no input is NaN, infinite, or so large that squares overflow.
+
+    Args:
+        location: file and array, for messages.
+        x: some rows of the array.
+        rows: their numbers in the file.
+        missing: whether NaN, a missing value, is allowed.
+
+    Raises:
+        BadInput: naming the first that is.
+    """
+    if x.dtype.kind != "f":
+        return
+    wrong = np.isinf(x) if missing else ~np.isfinite(x)
+    if x.dtype.itemsize > 4:  # smaller types hold no such numbers
+        wrong |= np.abs(x) > LARGEST
+    if wrong.any():
+        row, *place = np.argwhere(wrong)[0]
         where = f"column {place[0]}" if len(place) == 1 else f"pixel {', '.join(map(str, place))}"
-        raise BadInput(f"{location} row {rows[row]}: {where} is {x[row, *place]}: fill it in, or remove the row.")
+        raise BadInput(f"{location} row {rows[row]}: {where} is {x[row, *place]:g}: correct it, or remove the row.")

@@ -27,7 +27,7 @@ def image_shape(shape: Shape, min_side: int = 4) -> Shape:
     if len(shape) != 3 or min(shape[1:]) < min_side:
         raise BadInput(
             f"shape={shape} does not fit this architecture: it needs images of {min_side}x{min_side} pixels or more. "
-            "Choose small_cnn for small images, mlp for tables."
+            "Choose small_cnn for small images, --resize for a folder of smaller ones, mlp for tables."
         )
     return shape
 

@@ -89,7 +89,10 @@ def logits_problem(logits: object, expected: tuple[int, int]) -> str:
         return f"a tensor of shape {tuple(logits.shape)} where {expected} is needed"
     if not logits.is_floating_point():
         return f"a tensor of {logits.dtype}"
-    return "" if logits.isfinite().all() else "NaN or infinity"
+    if not logits.isfinite().all():
+        return "NaN or infinity"
+    sums_to_one = (logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3
+    return "probabilities, to which the loss would apply another softmax," if sums_to_one else ""
 
 
 @torch.no_grad()
