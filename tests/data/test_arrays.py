@@ -328,7 +328,7 @@ def test_a_data_set_that_users_load_may_pass_such_arrays(tmp_path: Path, monkeyp
         return {"data": GREY / 255, "target": NAMES[Y]}
 
     entry = Dataset("image", ROWS, None, 3, (1, 5, 6), "mine", "none", bundled=bundled)
-    monkeypatch.setenv("COLUMNS", "90")
+    monkeypatch.setenv("COLUMNS", "80")
     with registries_restored():
         DATASETS["mine"] = entry
         TASKS.update(task_entry(OUTER_FOLDS, "mine", "small_cnn", TABLE))
@@ -338,7 +338,7 @@ def test_a_data_set_that_users_load_may_pass_such_arrays(tmp_path: Path, monkeyp
 
 def test_a_newcomer_inspects_and_plans_an_npz_of_medmnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "90")
+    monkeypatch.setenv("COLUMNS", "80")
     rows = {"train": 90, "val": 20, "test": 30}
     held: dict[str, Any] = {}
     for part, count in rows.items():
