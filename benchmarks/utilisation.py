@@ -38,8 +38,7 @@ def run_seconds(run: RunDir) -> float:
 
 
 def slot_seconds(run: RunDir) -> float:
-    heartbeat = run.heartbeat()
-    return float(heartbeat["slots"] * (heartbeat["updated"] - heartbeat["since"]))
+    return float(run.heartbeat()["slot_seconds"])
 
 
 if __name__ == "__main__":
