@@ -206,7 +206,7 @@ def read_run_dir(path: Path) -> SourceRuns:
     entries = [Entry(suite.name, row, id(row) in selected) for rows in studies for row in rows]
     published = replace(suite, identity=suite.identity.without_paths())
     launch = Launch(one_line(path.absolute().name), published, busy)
-    command = resume_command(run.display_path, last.get("options", []))
+    command = resume_command(run.display_path, last.options if last else ())
     return entries, [(launch, command)]
 
 

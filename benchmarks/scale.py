@@ -58,7 +58,9 @@ def measure_launch(trials: int) -> None:
         launch_seconds = time.perf_counter() - start
         assert outcome and outcome.finished and not outcome.failures, outcome
         rows = [row for study in suite.studies for row in run.rows(study.name)]
-        slot_seconds = run.heartbeat()["slot_seconds"]
+        beat = run.heartbeat()
+        assert beat is not None
+        slot_seconds = beat.period.available
         peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         start = time.perf_counter()
         assert SuiteSearcher(suite, run, run.results(suite), (), EqualSlots()).finished()

@@ -109,8 +109,9 @@ def overhead(run: RunDir, seconds: float) -> str:
     """Seconds per trial and slot outside runs, with the start of Ray."""
     busy = sum(row.seconds for study in run.suite().studies for row in run.rows(study.name))
     trials = len([*run.path.glob("studies/**/search-*.json"), *run.path.glob("studies/**/final-*.json")])
-    slots = run.heartbeat()["slots"]
-    return f"{(seconds * slots - busy) / trials:.2f}"
+    beat = run.heartbeat()
+    assert beat is not None
+    return f"{(seconds * beat.slots - busy) / trials:.2f}"
 
 
 def compare_batched(quick: bool, data_dir: Path) -> None:

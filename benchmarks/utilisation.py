@@ -38,7 +38,9 @@ def run_seconds(run: RunDir) -> float:
 
 
 def slot_seconds(run: RunDir) -> float:
-    return float(run.heartbeat()["slot_seconds"])
+    beat = run.heartbeat()
+    assert beat is not None
+    return beat.period.available
 
 
 if __name__ == "__main__":

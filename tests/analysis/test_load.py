@@ -14,6 +14,7 @@ from tests.helpers.suites import made_up_rows
 from tune_kmixup.analysis.load import load, save_runs
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store.notes import Heartbeat
 from tune_kmixup.store.run_dir import RunDir
 
 
@@ -34,8 +35,8 @@ def test_rows_are_loaded_with_their_columns_and_the_selected_ones_marked(run_dir
 def test_missing_runs_are_named_with_the_command_that_completes_them(tmp_path: Path, suite: Suite) -> None:
     run_dir = filled(RunDir(tmp_path / "it's mine"), suite, finals=False)
     (run_dir.folder("iris/mlp@1/mixup") / "search-0003.json").unlink()
-    ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
-    run_dir.write_heartbeat(ended | {"options": ["--gpus-per-trial=0.5"]})
+    options = ["--gpus-per-trial=0.5"]
+    run_dir.write_heartbeat(Heartbeat("h", 1, since=1.0, updated=2.0, ended=True, slots=1, options=options))
     missing = load([run_dir.path]).missing.set_index("study")
     assert missing.loc["iris/mlp@1/mixup", "missing"] == "2 search runs, 3 final runs"
     pasted = shlex.split(missing.loc["iris/mlp@0/erm", "command"])

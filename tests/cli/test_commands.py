@@ -27,6 +27,7 @@ from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import repeated_options
 from tune_kmixup.planning.suite import build_suite
 from tune_kmixup.store.files import parse_location
+from tune_kmixup.store.notes import Heartbeat
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import resume_command
 from tune_kmixup.tuning import launch as launch_module
@@ -194,8 +195,8 @@ def test_the_command_to_go_on_can_be_pasted(taken: dict[str, Any], tmp_path: Pat
     run.write_suite(small_suite(identity=Identity(load=(str(loaded),), data_dir=str(data))))
     assert shlex.split(last_line(run)) == ["To", "go", "on:", "tune-kmixup", "resume", str(run.path)]
     options = RunOptions("[::1]:1", TrialOptions(0.1, "auto"), 3, batch_seeds="on", log_to=["mlflow", "wandb"])
-    ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
-    run.write_heartbeat(ended | {"options": repeated_options(options.resources(), options.log_to or ())})
+    repeated = repeated_options(options.resources(), options.log_to or ())
+    run.write_heartbeat(Heartbeat("h", 1, since=1.0, updated=2.0, ended=True, slots=1, options=repeated))
     run_cli_in_process(*shlex.split(last_line(run))[4:])
     assert (taken["out"], taken["options"]) == (run.path, options)
     assert (taken["data_dir"], taken["load"]) == (data, (str(loaded),)), "the suite remembers them"

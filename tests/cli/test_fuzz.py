@@ -27,6 +27,7 @@ from tune_kmixup.analysis.report import render, tables
 from tune_kmixup.core import bitset
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.store.notes import Heartbeat, Period
 from tune_kmixup.store.run_dir import RunDir
 
 MUTATIONS = 500
@@ -139,9 +140,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory, suite: Suite) -> Path:
             bits = bitset.encode([True] * wrong + [False] * (1000 - wrong))
             row |= {"test_error": wrong / 1000, "test_rows": 1000, "test_wrong": bits}
         path.write_text(json.dumps(rows))
-    now = {"host": "another", "pid": 5, "since": 10.0, "updated": 900.0, "ended": True, "slots": 2}
-    now |= {"options": ["--max-concurrent=2"]}
-    run.write_heartbeat(now | {"shares": {}, "running": {}, "earlier": [{"since": 1.0, "updated": 2.0, "slots": 1}]})
+    now: dict[str, Any] = {
+        "since": 10.0,
+        "updated": 900.0,
+        "ended": True,
+        "slots": 2,
+        "options": ["--max-concurrent=2"],
+    }
+    run.write_heartbeat(Heartbeat("another", 5, **now, earlier=[Period(1.0, 2.0, 1)]))
     run.write_memory({2**34: {"iris/mlp": {1: 10**9, 10: None}}})
     (root / "report").mkdir()
     save_runs(load([run.path]), root / "report")

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
 from tune_kmixup.cli.render import PlainConsole, print_status, rough_duration, show_in_place
 from tune_kmixup.store.lock import run_lock
+from tune_kmixup.store.notes import Heartbeat, Running
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import LaunchStatus, StudyStatus, launch_status
 
-BEAT = {"host": "another", "pid": 1, "since": time.time(), "ended": False, "slots": 2}
+BEAT = Heartbeat("another", 1, since=time.time(), updated=0.0, ended=False, slots=2)
 
 
 def launch(splits: int = 1, **changes: Any) -> LaunchStatus:
@@ -77,8 +79,8 @@ def test_json_is_one_object_in_every_state(run_dir: RunDir, tmp_path: Path) -> N
     assert (before["state"], before["slots"], before["trials_running"]) == ("not launched", 0, 0)
     run_dir.rows_path(suite.search_trial(suite.studies[1], 1, {})).unlink()
     run_dir.write_failure(suite.search_trial(suite.studies[1], 1, {}), "RuntimeError: \x1b no")
-    running = {f"{suite.studies[1].name}/search-0001": {"since": 1.0, "seeds": 2}}
-    run_dir.write_heartbeat(BEAT | {"updated": time.time(), "running": running})
+    running = {f"{suite.studies[1].name}/search-0001": Running(1.0, seeds=2)}
+    run_dir.write_heartbeat(replace(BEAT, updated=time.time(), running=running))
     now = json.loads(run_cli_in_process("status", run_dir.path, "--json"))
     assert (now["state"], now["slots"], now["trials_running"], now["trials_failed"]) == ("running", 2, 1, 1)
     assert now["runs_planned"] == before["runs_planned"] == before["runs_done"] == now["runs_done"] + 2
@@ -95,7 +97,7 @@ def test_json_of_nothing_is_refused_with_nothing_on_stdout(tmp_path: Path) -> No
 
 def test_a_launch_that_is_watched_can_be_left(run_dir: RunDir) -> None:
     filled(run_dir, small_suite())
-    run_dir.write_heartbeat(BEAT | {"updated": time.time()})
+    run_dir.write_heartbeat(replace(BEAT, updated=time.time()))
     process = subprocess.Popen(
         command("status", run_dir.path, "--watch", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -108,7 +110,7 @@ def test_a_launch_that_is_watched_can_be_left(run_dir: RunDir) -> None:
 
 def test_watching_what_has_ended_shows_it_once(run_dir: RunDir) -> None:
     filled(run_dir, small_suite())
-    run_dir.write_heartbeat(BEAT | {"updated": time.time(), "ended": True})
+    run_dir.write_heartbeat(replace(BEAT, updated=time.time(), ended=True))
     assert run_cli_in_process("status", run_dir.path, "--watch") == run_cli_in_process("status", run_dir.path)
 
 

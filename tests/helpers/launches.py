@@ -17,6 +17,7 @@ from tests.helpers.suites import without_clock
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models import ARCHITECTURES
+from tune_kmixup.store.notes import Heartbeat, Holder
 from tune_kmixup.store.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,20 @@ def run_cli_in_process(*args: str | Path, code: int = 0) -> str:
             exit_code = end.code if isinstance(end.code, int) else 0
     assert exit_code == code, printed.getvalue()
     return printed.getvalue()
+
+
+def beat_of(run: RunDir) -> Heartbeat:
+    """The last heartbeat of a launch, which has written one."""
+    beat = run.heartbeat()
+    assert beat is not None
+    return beat
+
+
+def holder_of(run: RunDir) -> Holder:
+    """Who holds a run directory, which somebody does."""
+    holder = run.holder()
+    assert holder is not None
+    return holder
 
 
 @contextmanager

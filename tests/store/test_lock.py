@@ -3,14 +3,17 @@
 import os
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.launches import holder_of
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store import lock
 from tune_kmixup.store.lock import run_lock
+from tune_kmixup.store.notes import Holder
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import launch_status
 
@@ -37,7 +40,7 @@ def test_a_launch_that_starts_is_not_an_interrupted_one(run_dir: RunDir, suite: 
     assert launch_status(run_dir).state == "not launched"
     with run_lock(run_dir):
         assert launch_status(run_dir).state == "starting"
-        run_dir.write_holder(run_dir.holder() | {"pid": 2**22 + 1})
+        run_dir.write_holder(replace(holder_of(run_dir), pid=2**22 + 1))
         assert launch_status(run_dir).state == "not launched", "the process that took it is dead"
     assert launch_status(run_dir).state == "not launched"
 
@@ -60,23 +63,23 @@ def test_what_is_refused_leaves_nothing_behind(existing: str, tmp_path: Path, su
 def test_a_launch_on_another_machine_holds_the_directory_as_long_as_it_gives_signs_of_life(tmp_path: Path) -> None:
     """Also while it starts, on a file system whose locks machines do not share."""
     run = RunDir(tmp_path)
-    holder = {"host": "another", "pid": 1234, "since": 0.0, "updated": time.time()}
+    holder = Holder("another", 1234, since=0.0, updated=time.time())
     run.write_holder(holder)
     with pytest.raises(BadInput, match="in use by process 1234 on another since"), run_lock(run):
         pass
     assert run.holder() == holder, "the refused launch took nothing away"
     for minute in (-60, 60):  # a time in the future is no sign of life
-        run.write_holder(holder | {"updated": time.time() + minute})
+        run.write_holder(replace(holder, updated=time.time() + minute))
         with run_lock(run):
-            assert run.holder()["pid"] == os.getpid()
+            assert holder_of(run).pid == os.getpid()
 
 
 def test_the_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
     run = RunDir(tmp_path)
     with run_lock(run):
-        first, until = run.holder(), time.monotonic() + 10
-        while run.holder() == first:
+        first, until = holder_of(run), time.monotonic() + 10
+        while (now := holder_of(run)) == first:
             assert time.monotonic() < until
-        assert run.holder().items() >= {**first, "updated": run.holder()["updated"]}.items()
+        assert now == replace(first, updated=now.updated)
     assert not run.holder()

@@ -20,7 +20,16 @@ from moto.server import ThreadedMotoServer
 from ray.util import get_node_ip_address
 
 from tests.helpers.clusters import a_cluster
-from tests.helpers.launches import LONG, descendants, reproducible, run_cli, run_cli_in_process, workers
+from tests.helpers.launches import (
+    LONG,
+    beat_of,
+    descendants,
+    holder_of,
+    reproducible,
+    run_cli,
+    run_cli_in_process,
+    workers,
+)
 from tests.helpers.suites import made_up_rows
 from tune_kmixup.analysis.load import load
 from tune_kmixup.core.config import Suite
@@ -29,6 +38,7 @@ from tune_kmixup.planning.suite import check_continues
 from tune_kmixup.search.study_queue import StudyQueue
 from tune_kmixup.store import files, lock
 from tune_kmixup.store.lock import run_lock
+from tune_kmixup.store.notes import Heartbeat
 from tune_kmixup.store.run_dir import CorruptFile, Results, RunDir
 from tune_kmixup.store.status import launch_status
 from tune_kmixup.training import checkpoint
@@ -81,7 +91,7 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
     run.write_rows(trial, rows)  # a store may say that what a retry has written exists
     with pytest.raises(FileExistsError, match="other rows"):
         run.write_rows(trial, rows[:1])
-    run.write_heartbeat({"host": "a", "pid": 1, "ended": True, "slots": 2, "since": 0.0, "updated": 1.0})
+    run.write_heartbeat(Heartbeat("a", 1, since=0.0, updated=1.0, ended=True, slots=2))
     run.write_memory({2**34: {"iris/mlp": {2: 10**9}}})
     reopened = RunDir(str(run.path))
     assert reopened.suite() == suite and reopened.memory() == {2**34: {"iris/mlp": {2: 10**9}}}
@@ -183,13 +193,13 @@ def test_a_location_with_other_files_is_refused(run: RunDir, suite: Suite) -> No
 def test_one_launch_at_a_time(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.1)
     with run_lock(run):
-        first = run.holder()
+        first = holder_of(run)
         with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on "), run_lock(run):
             pass
         deadline = time.monotonic() + 10
-        while run.holder()["updated"] == first["updated"] and time.monotonic() < deadline:
+        while holder_of(run).updated == first.updated and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert run.holder()["updated"] > first["updated"], "the lease is renewed"
+        assert holder_of(run).updated > first.updated, "the lease is renewed"
     assert keys(run) == set()
     with run_lock(run):
         pass
@@ -232,7 +242,7 @@ def test_of_many_at_once_one_holds_it(run: RunDir, stale: bool) -> None:
 def test_a_lease_left_by_a_dead_process_is_taken_over(run: RunDir) -> None:
     lease(run, 3)
     with run_lock(run):
-        assert run.holder()["pid"] == os.getpid() and keys(run) == {"launch-4.lock"}
+        assert holder_of(run).pid == os.getpid() and keys(run) == {"launch-4.lock"}
 
 
 def test_a_launch_that_paused_while_others_came_and_went_is_refused(
@@ -374,7 +384,7 @@ def test_nodes_that_share_no_disk(run: RunDir, disk: Path, tmp_path: Path) -> No
         launched.send_signal(signal.SIGINT)
         printed, _ = launched.communicate(timeout=60)
         assert launched.returncode == 130, printed
-        assert run.heartbeat()["slots"] == 2
+        assert beat_of(run).slots == 2
         assert {key for key in keys(run) if key.endswith(".pt")} == {
             f"checkpoints/iris/mlp@0/{method}/search-0000.pt" for method in ("erm", "mixup")
         }

@@ -1,6 +1,7 @@
 """The files of a run directory on disk: what is written, and what is refused when it is read."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store import files
+from tune_kmixup.store.notes import Heartbeat
 from tune_kmixup.store.run_dir import CorruptFile, RunDir, trial_remedy
 
 
@@ -71,7 +73,7 @@ def test_written_rows_are_read_back_and_never_overwritten(run_dir: RunDir, suite
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        RunDir(tmp_path).write_heartbeat({"since": float("nan")})
+        RunDir(tmp_path).write_heartbeat(Heartbeat("h", 1, since=math.nan, updated=1.0, ended=True, slots=1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,7 +125,7 @@ def test_a_run_directory_that_vanished_is_not_created_again(run_dir: RunDir, sui
 def test_notes_that_are_garbled_count_as_none(run_dir: RunDir, suite: Suite, name: str, text: str) -> None:
     run_dir.write_suite(suite)
     (run_dir.path / name).write_text(text)
-    assert run_dir.heartbeat() == run_dir.memory() == {}
+    assert run_dir.heartbeat() is None and run_dir.memory() == {}
 
 
 def test_written_memory_is_read_back(run_dir: RunDir) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.launches import run_cli_in_process
+from tests.helpers.launches import beat_of, run_cli_in_process
 from tests.helpers.reports import filled
 from tests.helpers.searchers import make_searcher
 from tune_kmixup.analysis.load import load, save_runs
@@ -18,6 +18,7 @@ from tune_kmixup.core.config import Identity, Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import printable
 from tune_kmixup.store import schema
+from tune_kmixup.store.notes import Heartbeat
 from tune_kmixup.store.run_dir import CorruptFile, RunDir
 from tune_kmixup.store.status import launch_status
 
@@ -145,18 +146,20 @@ def test_what_can_be_made_anew_counts_as_absent_where_it_does_not_fit(
 ) -> None:
     path = filled(run_dir, suite).path / name
     os.mkfifo(path) if content == "pipe" else path.write_text(content)
-    assert run_dir.heartbeat() == run_dir.holder() == run_dir.memory() == {}
+    assert run_dir.heartbeat() is run_dir.holder() is None and run_dir.memory() == {}
     assert launch_status(run_dir).state == "not launched"
 
 
 @pytest.mark.parametrize("options", ["--max-concurrent=2", [2], ["--load=mine.py"], ["x"], ["--address=a\x1b"]])
 def test_a_heartbeat_with_options_that_no_launch_repeats_counts_as_absent(options: Any, run_dir: RunDir) -> None:
-    ended = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
-    for heartbeat in (ended, ended | {"options": ["--max-concurrent=2", "--address=münchen:1"]}):
-        run_dir.write_heartbeat(heartbeat)
-        assert run_dir.heartbeat() == heartbeat, "early ones have none"
-    run_dir.write_heartbeat(ended | {"options": options})
-    assert run_dir.heartbeat() == {}
+    ended: dict[str, Any] = {"host": "h", "pid": 1, "since": 1.0, "updated": 2.0, "slots": 1, "ended": True}
+    path, good = run_dir.path / "launch.json", ("--max-concurrent=2", "--address=münchen:1")
+    run_dir.write_heartbeat(Heartbeat(**ended, options=good))
+    assert beat_of(run_dir).options == good
+    path.write_text(json.dumps(ended))
+    assert run_dir.heartbeat() == Heartbeat(**ended), "early ones have none"
+    path.write_text(json.dumps(ended | {"options": options}))
+    assert run_dir.heartbeat() is None
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,19 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from tests.helpers.launches import beat_of
 from tests.helpers.reports import filled
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.core.config import Suite
 from tune_kmixup.store.lock import run_lock
+from tune_kmixup.store.notes import Heartbeat, Period
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import (
     HEARTBEAT_SECONDS,
@@ -39,21 +42,23 @@ def test_status_needs_no_ray(run_dir: RunDir, suite: Suite) -> None:
 
 
 def test_busy_share_of_all_launches() -> None:
-    launch = {"since": 100.0, "updated": 150.0, "slots": 2, "earlier": [{"since": 0.0, "updated": 10.0, "slots": 10}]}
-    assert busy_share(launch, [("iris/mlp", 100.0), ("wine/mlp", 50.0)]) == 0.75
-    assert busy_share(launch, [("iris/mlp", 0.0)]) is None, "no run is done"
-    assert busy_share(launch, [("iris/mlp", 201.0)]) is None, "some of the results are not of these launches"
-    assert busy_share({}, [("iris/mlp", 1.0)]) is None
+    beat = Heartbeat("h", 1, since=100.0, updated=150.0, ended=True, slots=2, earlier=[Period(0.0, 10.0, slots=10)])
+    assert busy_share(beat, [("iris/mlp", 100.0), ("wine/mlp", 50.0)]) == 0.75
+    assert busy_share(beat, [("iris/mlp", 0.0)]) is None, "no run is done"
+    assert busy_share(beat, [("iris/mlp", 201.0)]) is None, "some of the results are not of these launches"
+    assert busy_share(None, [("iris/mlp", 1.0)]) is None
+    counted = replace(beat, slot_seconds=50.0)
+    assert busy_share(counted, [("iris/mlp", 75.0)]) == 0.5, "slots came and went"
 
 
 def test_busy_share_of_gpus_that_trials_share() -> None:
     shares = {"iris/mlp": 0.5, "wine/mlp": 0.25}
-    launch = {"since": 0.0, "updated": 100.0, "slots": 2, "shares": shares}
+    beat = Heartbeat("h", 1, since=0.0, updated=100.0, ended=True, slots=2, shares=shares)
     run_seconds = [("iris/mlp", 150.0), ("wine/mlp", 200.0), ("iris/mlp", 50.0)]
-    assert busy_share(launch, run_seconds) == (0.5 * 200 + 0.25 * 200) / 200
-    same_shares = launch | {"earlier": [{"since": 0.0, "updated": 100.0, "slots": 2, "shares": shares}]}
+    assert busy_share(beat, run_seconds) == (0.5 * 200 + 0.25 * 200) / 200
+    same_shares = replace(beat, earlier=[Period(0.0, 100.0, slots=2, shares=shares)])
     assert busy_share(same_shares, run_seconds) == 150 / 400
-    other_shares = launch | {"earlier": [{"since": 0.0, "updated": 100.0, "slots": 2}]}
+    other_shares = replace(beat, earlier=[Period(0.0, 100.0, slots=2)])
     assert busy_share(other_shares, run_seconds) is None, "rows do not say which launch they belong to"
 
 
@@ -103,22 +108,22 @@ def test_a_watched_launch_is_seen_when_something_changes_until_it_ends(
     place: str, pause: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, suite = RunDir(f"{place or tmp_path}/watched-{uuid4()}"), small_suite()
-    beat = {"host": "another", "pid": 1, "since": time.time(), "ended": False, "slots": 2}
     trial = suite.search_trial(suite.studies[0], 0, {})
 
     def first_heartbeat() -> None:
         run.write_suite(suite)
-        run.write_heartbeat(beat | {"since": time.time(), "updated": time.time()})
+        now = time.time()
+        run.write_heartbeat(Heartbeat("another", 1, since=now, updated=now, ended=False, slots=2))
 
     def another_heartbeat() -> None:
-        run.write_heartbeat(run.heartbeat() | {"updated": time.time()})
+        run.write_heartbeat(replace(beat_of(run), updated=time.time()))
 
     def rows() -> None:
         run.write_proposal(trial.study, 0, {})
         run.write_rows(trial, made_up_rows(suite, trial))
 
     def end() -> None:
-        run.write_heartbeat(run.heartbeat() | {"ended": True})
+        run.write_heartbeat(replace(beat_of(run), ended=True))
 
     steps = [first_heartbeat, another_heartbeat, rows, end]
     pauses = []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.clusters import AutoscalingCluster, autoscaling_cluster
-from tests.helpers.launches import ROOT, command, reproducible, result_files, run_cli, workers
+from tests.helpers.launches import ROOT, beat_of, command, reproducible, result_files, run_cli, workers
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
@@ -135,7 +135,7 @@ def test_a_launch_breathes_with_its_cluster(tmp_path: Path) -> None:
         assert process.returncode == 128 + signal.SIGTERM, printed
         assert "Waiting for a node with 1 CPU: the cluster has 1 node, 0 CPUs, 0 GPUs" in printed
         assert f"To go on: tune-kmixup resume {out} --address={cluster.address} --batch-seeds=off" in printed
-        assert "Traceback" not in printed and RunDir(out).heartbeat()["ended"]
+        assert "Traceback" not in printed and beat_of(RunDir(out)).ended
         assert list((out / "checkpoints").rglob("*.pt")), "the trials in progress were saved"
         assert not workers(cluster.pid), "no process of the launch is left"
         wait_until(lambda: not cluster.raylets(), "the nodes are given back")
@@ -150,9 +150,9 @@ def breathe(process: "subprocess.Popen[str]", cluster: AutoscalingCluster, out: 
     wait_until(lambda: len(cluster.raylets()) == 3, "three nodes")
     seconds = wait_until(lambda: len(workers(cluster.pid)) == 3, "a trial on each node, all on this machine")
     print(f"{seconds:.1f} s from the third of three nodes on this machine to a trial on each")
-    wait_until(lambda: RunDir(out).heartbeat().get("slots") == 3, "three slots")
+    wait_until(lambda: (beat := RunDir(out).heartbeat()) is not None and beat.slots == 3, "three slots")
     cluster.kill_node()
-    wait_until(lambda: RunDir(out).heartbeat()["slots"] < 3, "two slots")
+    wait_until(lambda: beat_of(RunDir(out)).slots < 3, "two slots")
     wait_until(lambda: result_files(out) and workers(cluster.pid), "a result, and trials in progress")
     time.sleep(1)  # in the middle of a run
     process.send_signal(signal.SIGTERM)

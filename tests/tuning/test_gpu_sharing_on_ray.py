@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.launches import run_cli_in_process
+from tests.helpers.launches import beat_of, run_cli_in_process
 from tune_kmixup.store.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
@@ -67,8 +67,8 @@ def test_trials_of_unequal_tasks_share_gpus(ray_address: str, stand_in: Path, tm
 
     assert sorted(notes(log, "measured")) == [["iris/large", "1"], ["iris/small", "1"]]
     assert run.memory() == {100: {"iris/large": {1: 60}, "iris/small": {1: 10}}}
-    launch, shares = run.heartbeat(), {"iris/large": 1.0, "iris/small": 0.5}
-    assert (launch["slots"], launch["shares"]) == (2, shares), "a GPU has the CPUs for two"
+    beat, shares = beat_of(run), {"iris/large": 1.0, "iris/small": 0.5}
+    assert (beat.slots, beat.shares) == (2, shares), "a GPU has the CPUs for two"
 
     rows = [row for study in run.suite().studies for row in run.rows(study.name)]
     assert len(rows) == 2 * (3 + 2)

@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.launches import (
     LONG,
+    beat_of,
     begun,
     command,
     descendants,
@@ -62,7 +63,7 @@ def test_ctrl_c_once_saves_what_runs_and_says_how_to_go_on(interrupted: Interrup
     assert interrupted.code == 130, printed
     assert f"To go on: tune-kmixup resume {out}" in printed and "Traceback" not in printed
     assert list((out / "checkpoints").rglob("*.pt")), "the trials in progress were saved"
-    assert RunDir(out).heartbeat()["ended"]
+    assert beat_of(RunDir(out)).ended
 
 
 def test_resumed_elsewhere_on_fewer_slots_it_ends_like_one_left_alone(
@@ -71,12 +72,12 @@ def test_resumed_elsewhere_on_fewer_slots_it_ends_like_one_left_alone(
     """Copied to another place, begun by another machine, named from another folder, one trial at a time."""
     copied = RunDir(tmp_path / "copied")
     shutil.copytree(interrupted.out, copied.path)
-    beat = copied.heartbeat()
-    copied.write_heartbeat(beat | {"host": "another", "ended": False, "updated": time.time() - DEAD_AFTER - 1})
-    assert beat["slots"] > 1 or os.cpu_count() == 1
+    beat = beat_of(copied)
+    copied.write_heartbeat(replace(beat, host="another", ended=False, updated=time.time() - DEAD_AFTER - 1))
+    assert beat.slots > 1 or os.cpu_count() == 1
     (tmp_path / "folder").mkdir()
     run_cli("resume", Path("..") / "copied", "--max-concurrent", "1", cwd=tmp_path / "folder")
-    assert copied.heartbeat()["slots"] == 1
+    assert beat_of(copied).slots == 1
     assert reproducible(copied) == reproducible(alone)
     assert not list((copied.path / "checkpoints").rglob("*.pt"))
 
@@ -113,7 +114,7 @@ def test_sigterm_and_sighup_do_what_ctrl_c_does(number: signal.Signals, tmp_path
     assert process.returncode == 128 + number, printed
     assert printed.endswith(f"Stopped before the end.\nTo go on: tune-kmixup resume {out}\n")
     assert "Traceback" not in printed and "SIGTERM" not in printed
-    assert list((out / "checkpoints").rglob("*.pt")) and RunDir(out).heartbeat()["ended"]
+    assert list((out / "checkpoints").rglob("*.pt")) and beat_of(RunDir(out)).ended
     until = time.monotonic() + 5
     while left := [title(pid) for pid in ours if title(pid)]:
         assert time.monotonic() < until, left

@@ -6,19 +6,20 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread, main_thread
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tune_kmixup.core.errors import BadInput, LaunchError, unwritable_error
 from tune_kmixup.store import files
+from tune_kmixup.store.notes import Holder, holder_of
 from tune_kmixup.store.run_dir import RunDir, encode_json, lease_numbers, lease_path, newest_lease, read_note
-from tune_kmixup.store.schema import check_lease
+from tune_kmixup.store.schema import check_holder
 from tune_kmixup.store.status import DEAD_AFTER, HEARTBEAT_SECONDS, describe_holder, is_alive
 
 
@@ -54,7 +55,7 @@ def file_lock(run: RunDir) -> Iterator[None]:
     try:
         # Some network file systems do not share locks between machines, so a fresh holder on another one counts too.
         other = run.holder()
-        if other and other["host"] != socket.gethostname() and is_alive(other):
+        if other and other.host != socket.gethostname() and is_alive(other):
             raise in_use_error(run, other)
         with holder_note(run):
             yield
@@ -70,11 +71,10 @@ def file_lock(run: RunDir) -> Iterator[None]:
 @contextmanager
 def holder_note(run: RunDir) -> Iterator[None]:
     """Says on disk, and again and again, which launch holds the run directory."""
-    now = time.time()
-    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "updated": now}
+    holder = this_launch()
 
     def renew() -> bool:
-        run.write_holder(holder | {"updated": time.time()})
+        run.write_holder(replace(holder, updated=time.time()))
         return True
 
     try:
@@ -88,12 +88,18 @@ def holder_note(run: RunDir) -> Iterator[None]:
         run.remove_holder()
 
 
-def current_holder(run: RunDir) -> Mapping[str, Any]:
+def this_launch() -> Holder:
+    now = time.time()
+    return Holder(socket.gethostname(), os.getpid(), now, now, by=uuid.uuid4().hex)
+
+
+def current_holder(run: RunDir) -> Holder | None:
     """Who holds a run directory on disk: a launch writes it right after it has taken the lock."""
     until = time.monotonic() + 1
     while not (holder := run.holder()) and time.monotonic() < until:
         time.sleep(0.05)
-    return holder or run.heartbeat()
+    beat = run.heartbeat()
+    return holder or (beat.holder if beat else None)
 
 
 @contextmanager
@@ -103,15 +109,14 @@ def store_lease(run: RunDir) -> Iterator[None]:
     A lease that is not renewed any more is taken over by creating the next number, which only one of several launches
     can do. Nobody removes a lease that may be in use: only its holder does, and the holder of a larger number.
     """
-    now = time.time()
-    lease = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "updated": now, "by": uuid.uuid4().hex}
+    lease = this_launch()
     try:
         last = max(lease_numbers(run.path), default=0)
-        holder = read_note(lease_path(run.path, last), check_lease)
-        if holder and is_alive(holder):
+        note = read_note(lease_path(run.path, last), check_holder)
+        if note and is_alive(holder := holder_of(note)):
             raise in_use_error(run, holder)
         path = lease_path(run.path, last + 1)
-        if not files.create(path, encode_json(lease)):
+        if not files.create(path, encode_json(asdict(lease))):
             raise in_use_error(run, run.holder())
         numbers = lease_numbers(run.path)
         if max(numbers) > last + 1:  # several launches came and went since `last` was read
@@ -130,7 +135,7 @@ def store_lease(run: RunDir) -> Iterator[None]:
             files.remove(path)
 
 
-def renew_lease(path: Path, lease: Mapping[str, Any]) -> bool:
+def renew_lease(path: Path, lease: Holder) -> bool:
     """Renews a lease. If another launch has taken it over, stops this launch like Ctrl-C, and returns False.
 
     That happens to a launch that could not renew for long, e.g. because it was suspended.
@@ -140,7 +145,7 @@ def renew_lease(path: Path, lease: Mapping[str, Any]) -> bool:
         signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # interrupts a blocking call
         return False
     with files.atomic_write(path) as file:
-        file.write(encode_json({**lease, "updated": time.time()}))
+        file.write(encode_json(asdict(replace(lease, updated=time.time()))))
     return True
 
 
@@ -164,7 +169,7 @@ def renewal(renew: Callable[[], bool]) -> Iterator[None]:
         thread.join()
 
 
-def in_use_error(run: RunDir, holder: Mapping[str, Any]) -> BadInput:
+def in_use_error(run: RunDir, holder: Holder | None) -> BadInput:
     by = f" by {describe_holder(holder)}" if holder else ""
     return BadInput(
         f"out={str(run.path)!r} is in use{by}: stop it, wait for it ({DEAD_AFTER:.0f} s from its last heartbeat if it "

@@ -26,7 +26,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -34,6 +34,7 @@ from tune_kmixup.core.config import Phase, Study, Suite, Trial, from_json, to_js
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
 from tune_kmixup.store import files, schema
+from tune_kmixup.store.notes import Heartbeat, Holder, heartbeat_of, holder_of
 
 LONGEST_MESSAGE = 300  # characters
 TRIAL_FILE = re.compile(r"(search|shortlist|final)-([0-9]{4,7})(?:-(-?[0-9]{1,19}))?")
@@ -323,19 +324,24 @@ class RunDir:
         suite = self.suite()
         return self.study_results(suite, suite.study(study)).failures
 
-    def heartbeat(self) -> dict[str, Any]:
-        """The last heartbeat (pid, host, since, updated, slots, running, earlier launches); empty if there is none."""
-        return self._read_note("launch.json", schema.check_heartbeat)
+    def heartbeat(self) -> Heartbeat | None:
+        """The last heartbeat of a launch; None if there is none."""
+        content = self._read_note("launch.json", schema.check_heartbeat)
+        return heartbeat_of(content) if content else None
 
-    def holder(self) -> dict[str, Any]:
-        """The launch that holds the run directory (pid, host, since, updated); empty if none does."""
+    def holder(self) -> Holder | None:
+        """The launch that holds the run directory; None if none does."""
+        name = "holder.json"
         if files.is_remote(self.path):
             try:
                 lease = newest_lease(self.path)
             except OSError as error:
                 raise unreadable_error(self.path, error) from error
-            return self._read_note(lease.name, schema.check_lease) if lease else {}
-        return self._read_note("holder.json", schema.check_holder)
+            if lease is None:
+                return None
+            name = lease.name
+        content = self._read_note(name, schema.check_holder)
+        return holder_of(content) if content else None
 
     def memory(self) -> dict[int, dict[str, dict[int, int | None]]]:
         """The measured GPU memory of trials so far.
@@ -415,18 +421,18 @@ class RunDir:
         """Writes what `memory` reads."""
         self._write(self.path / "memory.json", memory)
 
-    def write_holder(self, holder: Mapping[str, Any]) -> None:
+    def write_holder(self, holder: Holder) -> None:
         """Writes what `holder` reads, on disk."""
-        self._write(self.path / "holder.json", dict(holder))
+        self._write(self.path / "holder.json", asdict(holder))
 
     def remove_holder(self) -> None:
         """Removes what `write_holder` wrote, if it can."""
         with suppress(OSError):
             files.remove(self.path / "holder.json")
 
-    def write_heartbeat(self, heartbeat: Mapping[str, Any]) -> None:
+    def write_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Writes what `heartbeat` reads."""
-        self._write(self.path / "launch.json", dict(heartbeat))
+        self._write(self.path / "launch.json", asdict(heartbeat))
 
     def _write(self, path: Path, value: object) -> None:
         self._check_exists()

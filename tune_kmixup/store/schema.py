@@ -74,7 +74,6 @@ def check_record(content: Any, schema: Mapping[str, Field]) -> None:
 
 TIME = Field(float, 0, MAX_TIME)
 HOLDER = {"host": Field(str), "pid": Field(int, 1, 2**31 - 1), "since": TIME, "updated": TIME}
-LEASE = HOLDER | {"by": Field(str, optional=True)}
 PERIOD = {
     "since": TIME,
     "updated": TIME,
@@ -87,13 +86,8 @@ RUNNING = {"since": TIME, "seeds": Field(int, 1, MOST), "share": Field(float, 0,
 
 
 def check_holder(content: Any) -> None:
-    """holder.json: the launch that holds a directory on disk."""
-    check_record(content, HOLDER)
-
-
-def check_lease(content: Any) -> None:
-    """launch-N.lock in an object store."""
-    check_record(content, LEASE)
+    """holder.json on disk, and launch-N.lock in an object store."""
+    check_record(content, HOLDER | {"by": Field(str, optional=True)})
 
 
 def check_heartbeat(content: Any) -> None:

@@ -15,6 +15,7 @@ from tune_kmixup.core.progress import left
 from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, ranking, stopped_configurations, validation_score
 from tune_kmixup.store import files
+from tune_kmixup.store.notes import Heartbeat, Holder
 from tune_kmixup.store.run_dir import RunDir
 
 State = Literal["starting", "running", "ended", "interrupted", "not launched"]
@@ -288,25 +289,25 @@ def follow(run: RunDir) -> Iterator[LaunchStatus]:
         time.sleep(pause)
 
 
-def describe_holder(holder: Mapping[str, Any]) -> str:
+def describe_holder(holder: Holder) -> str:
     """A launch in words: `process 1234 on node1 since 2026-01-31 12:00:00`."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
-    return f"process {holder['pid']} on {holder['host']} since {since}"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+    return f"process {holder.pid} on {holder.host} since {since}"
 
 
-def is_starting(holder: Mapping[str, Any], launch: Mapping[str, Any]) -> bool:
+def is_starting(holder: Holder | None, beat: Heartbeat | None) -> bool:
     """Whether a launch has taken the run directory, and has not written its first heartbeat."""
-    if not holder or is_dead(holder) or holder["since"] > time.time() + DEAD_AFTER:
+    if holder is None or is_dead(holder) or holder.since > time.time() + DEAD_AFTER:
         return False
-    return bool(holder["since"] > launch.get("since", 0.0))
+    return beat is None or holder.since > beat.since
 
 
-def is_dead(holder: Mapping[str, Any]) -> bool:
+def is_dead(holder: Holder) -> bool:
     """Whether a process of this machine has ended; of another machine that is not known."""
-    if holder["host"] != socket.gethostname():
+    if holder.host != socket.gethostname():
         return False
     try:
-        os.kill(holder["pid"], 0)
+        os.kill(holder.pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:  # it runs as another user
@@ -314,36 +315,37 @@ def is_dead(holder: Mapping[str, Any]) -> bool:
     return False
 
 
-def local_launch_status(run: RunDir, holder: Mapping[str, Any]) -> LaunchStatus:
-    launch = run.heartbeat()
-    starting = is_starting(holder, launch)
-    state = "starting" if starting else launch_state(launch)
+def local_launch_status(run: RunDir, holder: Holder | None) -> LaunchStatus:
+    beat = run.heartbeat()
+    starting = is_starting(holder, beat)
+    state = "starting" if starting else launch_state(beat)
     running: dict[str, list[RunningTrial]] = {}  # by study
-    for name, trial in (launch.get("running", {}) if state == "running" else {}).items():
-        part = RunningTrial(trial["seeds"], trial.get("share", 0.0), launch["updated"] - trial["since"])
-        running.setdefault(name.rpartition("/")[0], []).append(part)
+    if beat and state == "running":
+        for name, trial in beat.running.items():
+            part = RunningTrial(trial.seeds, trial.share, beat.updated - trial.since)
+            running.setdefault(name.rpartition("/")[0], []).append(part)
     suite = None if starting and not run.exists() else run.suite()
     studies = study_statuses(run, suite, running) if suite else []
     return LaunchStatus(
         studies=studies,
-        slots=launch.get("slots", 0),
-        shares=launch.get("shares", {}),
+        slots=beat.slots if beat else 0,
+        shares=beat.shares if beat else {},
         state=state,
         trials_running=sum(map(len, running.values())),
-        busy=busy_share(launch, [(study.task, study.seconds) for study in studies]),
-        options=launch.get("options", []),
+        busy=busy_share(beat, [(study.task, study.seconds) for study in studies]),
+        options=beat.options if beat else (),
         select_by=suite.select_by if suite else "error",
-        holder=describe_holder(holder) if starting else "",
+        holder=describe_holder(holder) if holder and starting else "",
     )
 
 
-def launch_state(launch: Mapping[str, Any]) -> State:
+def launch_state(beat: Heartbeat | None) -> State:
     """The state of the launch that wrote this heartbeat."""
-    if not launch:
+    if beat is None:
         return "not launched"
-    if launch["ended"]:
+    if beat.ended:
         return "ended"
-    return "running" if is_alive(launch) else "interrupted"
+    return "running" if is_alive(beat) else "interrupted"
 
 
 def study_statuses(run: RunDir, suite: Suite, running: Mapping[str, Collection[RunningTrial]]) -> list[StudyStatus]:
@@ -372,19 +374,19 @@ def resume_command(run_dir: Path, options: Iterable[str]) -> str:
     return shlex.join(["tune-kmixup", "resume", str(run_dir), *options])
 
 
-def is_alive(launch: Mapping[str, Any]) -> bool:
-    """Whether the heartbeat of a launch, or the renewal of its lease, is recent. One from the future does not count."""
-    return abs(time.time() - float(launch["updated"])) < DEAD_AFTER
+def is_alive(note: Holder | Heartbeat) -> bool:
+    """Whether the last sign of life of a launch is recent. One from the future does not count."""
+    return abs(time.time() - note.updated) < DEAD_AFTER
 
 
-def busy_share(launch: Mapping[str, Any], run_seconds: Iterable[tuple[str, float]]) -> float | None:
+def busy_share(beat: Heartbeat | None, run_seconds: Iterable[tuple[str, float]]) -> float | None:
     """The share of the slots' time in which finished runs were trained and evaluated, over all launches so far.
 
     The rest of the time went to start-up, to handing out trials, and to work that was lost. If trials have shares of
     GPUs, a slot is a GPU, and a trial keeps its share of it busy.
 
     Args:
-        launch: the last heartbeat, see `RunDir.heartbeat`.
+        beat: the last heartbeat.
         run_seconds: pairs of a task without its split and the seconds spent on finished runs of this task.
 
     Returns:
@@ -392,8 +394,9 @@ def busy_share(launch: Mapping[str, Any], run_seconds: Iterable[tuple[str, float
         because the directory holds results of others; or if launches gave a task different shares, because rows do not
         say which launch they belong to.
     """
-    launches = [*launch.get("earlier", []), launch] if launch else []
-    shares = [one.get("shares", {}) for one in launches]
-    available = sum(one.get("slot_seconds", one["slots"] * (one["updated"] - one["since"])) for one in launches)
-    busy = sum(shares[-1].get(task, 1.0) * seconds for task, seconds in run_seconds) if shares else 0.0
-    return busy / available if 0 < busy <= available and all(one == shares[-1] for one in shares) else None
+    if beat is None:
+        return None
+    launches = [*beat.earlier, beat.period]
+    available = sum(launch.available for launch in launches)
+    busy = sum(beat.shares.get(task, 1.0) * seconds for task, seconds in run_seconds)
+    return busy / available if 0 < busy <= available and all(one.shares == beat.shares for one in launches) else None

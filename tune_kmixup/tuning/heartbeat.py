@@ -12,6 +12,7 @@ from ray.exceptions import RayError
 from ray.tune.experiment import Trial as RayTrial
 
 from tune_kmixup.core.errors import LaunchError
+from tune_kmixup.store import notes
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import HEARTBEAT_SECONDS
 from tune_kmixup.tuning.capacity import POLL_SECONDS, Capacity, misfit
@@ -50,9 +51,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         self.error: LaunchError | None = None
         self.launched = time.time()
         previous = run.heartbeat()
-        names = ("since", "updated", "slots", "slot_seconds", "shares")
-        summary = {name: previous[name] for name in names if name in previous}
-        self.earlier = [*previous.get("earlier", []), summary] if previous else []
+        self.earlier = (*previous.earlier, previous.period) if previous else ()
         self.slot_seconds = 0.0  # that were there so far
         self.beaten = self.last_written = self.last_slot = time.monotonic()
 
@@ -98,23 +97,23 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         """
         now = time.time()
         running = {
-            f"{queue.study.name}/{name}": {"since": now - trial.seconds, "seeds": trial.seeds, "share": trial.share}
+            f"{queue.study.name}/{name}": notes.Running(now - trial.seconds, trial.seeds, trial.share)
             for queue in self.searcher.queues.values()
             for name, trial in self.searcher.running(queue).items()
         }
-        heartbeat = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "since": self.launched,
-            "updated": now,
-            "ended": ended,
-            "options": self.options,
-            "slots": self.searcher.slots.slots,
-            "slot_seconds": self.slot_seconds,
-            "shares": dict(self.searcher.slots.shares),
-            "earlier": self.earlier,
-            "running": {} if ended else running,
-        }
+        heartbeat = notes.Heartbeat(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            since=self.launched,
+            updated=now,
+            ended=ended,
+            slots=self.searcher.slots.slots,
+            slot_seconds=self.slot_seconds,
+            shares=dict(self.searcher.slots.shares),
+            options=self.options,
+            earlier=self.earlier,
+            running={} if ended else running,
+        )
         with self.searcher.stop_on_disk_error():
             self.run.write_heartbeat(heartbeat)
         self.last_written = time.monotonic()
