@@ -158,9 +158,9 @@ def selected_values(values: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 def gain_estimates(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Every gain as numbers, for `gains.csv`: fractions of error, one row per task and pair of methods."""
-    records = []
+    records, pairs = [], gains.compared(rows)
     for task in gains.tasks(rows):
-        for method, reference in gains.compared(rows):
+        for method, reference in pairs:
             estimate = gains.gain(rows, task, method, reference, level)
             if estimate.units:
                 records.append(
@@ -263,8 +263,9 @@ def gain_details(rows: pd.DataFrame, claims: Claims, level: float = LEVEL) -> pd
 
 def compared_tasks(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Task, method and reference of every gain that was measured."""
+    pairs = gains.compared(rows)
     for task in gains.tasks(rows):
-        for method, reference in gains.compared(rows):
+        for method, reference in pairs:
             if len(gains.paired_differences(rows, task, method, reference)):
                 yield task, method, reference
 
