@@ -1,6 +1,6 @@
 """`methods.md`: how the comparison was made, as text for a paper, from the suites."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -97,59 +97,64 @@ def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
         suite: what was run.
         stopped: number of configurations that were stopped early.
     """
+    final = (
+        f"The selected configuration was then trained again with {plural(suite.final_seeds, 'seed')} that no search "
+        "had used, the same for every method. Equal seeds share initial weights and the order of clean batches, so "
+        "gains are paired. Search runs did not receive the test rows."
+    )
+    return " ".join((*split_sentences(suite), *search_sentences(suite, stopped), final))
+
+
+def split_sentences(suite: Suite) -> Iterator[str]:
+    """What was compared, and on which outer splits."""
     tasks = suite.studies_by_task()
-    methods = list(dict.fromkeys(study.method for study in suite.studies))
-    studies = {method: [study for study in suite.studies if study.method == method] for method in methods}
-    searched = [method for method in methods if studies[method][0].space]
-    fixed = ", ".join(method_label(method) for method in methods if method not in searched)
+    methods = dict.fromkeys(study.method for study in suite.studies)
+    yield (
+        f"We compared {', '.join(map(method_label, methods))} (mixup [1], k-mixup [2]) on "
+        f"{plural(len(tasks), 'task')}: {', '.join(tasks)}."
+    )
     splits = {base: len({study.task for study in of_task}) for base, of_task in tasks.items()}
     repeated = {base: of_task[0].task for base, of_task in tasks.items() if of_task[0].task.overlap is not None}
-    sentences = [
-        f"We compared {', '.join(method_label(method) for method in methods)} (mixup [1], k-mixup [2]) on "
-        f"{plural(len(tasks), 'task')}: {', '.join(tasks)}."
-    ]
     if several := sum(count > 1 for base, count in splits.items() if base not in repeated):
-        sentences.append(f"{plural(several, 'task')} had several outer splits, with disjoint or fresh test rows.")
+        yield f"{plural(several, 'task')} had several outer splits, with disjoint or fresh test rows."
     for base, task in repeated.items():
-        count = splits[base]
         test_set = "half of the rows held out as test data" if task.holdout else "an official test set"
-        if count == 1:
-            sentences.append(
-                f"On {base}, with {test_set}, the procedure ran once, with {task.val_rows:,} validation rows."
+        if splits[base] == 1:
+            yield f"On {base}, with {test_set}, the procedure ran once, with {task.val_rows:,} validation rows."
+        else:
+            yield (
+                f"On {base}, with {test_set}, the whole procedure was repeated {plural(splits[base], 'time')}, each "
+                f"with its own training rows, {task.val_rows:,} validation rows, search and seeds; two repeats shared "
+                f"{task.overlap:.1%} of their training rows, and all repeats the test rows."
             )
-            continue
-        sentences.append(
-            f"On {base}, with {test_set}, the whole procedure was repeated {plural(count, 'time')}, each "
-            f"with its own training rows, {task.val_rows:,} validation rows, search and seeds; two repeats shared "
-            f"{task.overlap:.1%} of their training rows, and all repeats the test rows."
-        )
+
+
+def search_sentences(suite: Suite, stopped: int) -> Iterator[str]:
+    """What was searched, and how a configuration was selected."""
+    studies: dict[str, list[Study]] = {}
+    for study in suite.studies:
+        studies.setdefault(study.method, []).append(study)
+    searched = [of_method for of_method in studies.values() if of_method[0].space]
     if searched:
         # Optuna hands out the points of a Sobol sequence and of a grid, but this package computes them.
         by = "handed out by" if suite.sampler in ("qmc", "grid") else "as implemented in"
         ties = "" if suite.select_by == "nll" else "to the lower negative log-likelihood, then "
-        searched_spaces = "; ".join(search_text(suite, studies[method]) for method in searched)
-        sentences.append(
+        yield (
             f"For each task, method and outer split, {SAMPLERS[suite.sampler]} {by} Optuna [3] and run by "
-            f"Ray Tune [4] proposed {searched_spaces}. Each was trained with "
-            f"{plural(suite.search_seeds, 'seed')}{shortlist_text(suite)}, and the one with the smallest "
+            f"Ray Tune [4] proposed {'; '.join(search_text(suite, of_method) for of_method in searched)}. Each was "
+            f"trained with {plural(suite.search_seeds, 'seed')}{shortlist_text(suite)}, and the one with the smallest "
             f"{SELECTED_BY[suite.select_by]} after the last epoch, averaged over seeds, was selected; ties went {ties}"
             "to the milder regulariser."
         )
     if searched and suite.scheduler == "asha":
-        sentences.append(
+        yield (
             f"Asynchronous successive halving [7] stopped {plural(stopped, 'configuration')} early, which could not be "
             f"selected: after a ninth and a third of the epochs, a configuration continued if the "
             f"{SELECTED_BY[suite.select_by]} of its first seed was among the best third of those recorded so far, or "
             "tied with them."
         )
-    if fixed:
-        sentences.append(f"{fixed} had nothing to search.")
-    sentences.append(
-        f"The selected configuration was then trained again with {plural(suite.final_seeds, 'seed')} that no search "
-        "had used, the same for every method. Equal seeds share initial weights and the order of clean batches, so "
-        "gains are paired. Search runs did not receive the test rows."
-    )
-    return " ".join(sentences)
+    if fixed := [method_label(method) for method, of_method in studies.items() if not of_method[0].space]:
+        yield f"{', '.join(fixed)} had nothing to search."
 
 
 def shortlist_text(suite: Suite) -> str:
