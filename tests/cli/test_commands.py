@@ -57,7 +57,10 @@ BAD = [
     (["plan", "mnist/lenet@" + "9" * 5000], "names no repeat"),
     *[(["plan", "iris/mlp", "--cpus-per-trial", x], "is out of range: choose 0 <") for x in ("1e30", "0")],
     *[(["plan", "iris/mlp", "--cpus-per-trial", x], f"={x} is not allowed: choose a finite") for x in ("nan", "inf")],
-    (["launch", "cifar10/vit_tiny", "--epochs", "5", "--out", "x"], "epochs=5 does not fit warmup_epochs=10: choose"),
+    (
+        ["launch", "cifar10/vit_tiny", "--epochs", "5", "--out", "x"],
+        "epochs=5 does not fit warmup_epochs=10 of",
+    ),
     (["plan", "iris/mlp", "--gpus-per-trial", "1e30"], "is not a number ≥ 0"),
     *[(["plan", "iris/mlp", "--gpus-per-trial", x], f"={x} is not allowed: choose a finite") for x in ("nan", "inf")],
     (["launch", "iris/mlp", "--out", "x", "--log-to", "nowhere"], "log_to='nowhere' is unknown"),

@@ -175,12 +175,27 @@ def test_labels_of_text_name_themselves(tmp_path: Path) -> None:
 
 def test_labels_of_text_may_have_blanks_and_are_warned_of_if_they_differ_in_case(tmp_path: Path) -> None:
     y = np.asarray(["fox ", "Dog", "dog"])[Y]
-    np.savez(tmp_path / "mine.npz", x=X, y=y)
+    np.savez(tmp_path / "mine.npz", x=X, y=y, classes=["fox ", "Dog", " dog"])
     table = read_npz(Source(str(tmp_path / "mine.npz")))
     assert table.arrays["classes"].tolist() == ["Dog", "dog", "fox"]
     assert table.warnings == (
         "classes 'Dog' and 'dog' differ in case or blanks alone: write them alike if they are one.",
     )
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "limits"),
+    [((-1, 1), (0, 1), (-1, 1)), ((0, 255), (0, 0), (0, 255)), ((0, 255), (0, 1), (0, 255))],
+    ids=["bright test images", "black ones", "nearly black ones"],
+)
+def test_a_part_may_have_a_part_of_the_range(
+    train: tuple[int, int], test: tuple[int, int], limits: tuple[int, int], tmp_path: Path
+) -> None:
+    def images(rows: int, ends: tuple[int, int]) -> Any:
+        return np.resize(np.asarray(ends, float), (rows, 5, 6))
+
+    np.savez(tmp_path / "mine.npz", x_train=images(60, train), y_train=Y, x_test=images(9, test), y_test=Y[:9])
+    assert read_npz(Source(str(tmp_path / "mine.npz"))).form.image_range == limits
 
 
 def test_a_class_of_rows_without_a_label_is_warned_of(tmp_path: Path) -> None:
@@ -236,13 +251,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "infinite image": ({"x": with_value(GREY, (7, 2, 3), np.inf), "y": Y}, "x row 7: pixel 2, 3 is inf: correct it"),
     "standardised images": (
         {"x": RNG.normal(size=(ROWS, 5, 5)), "y": Y},
-        "scale images to 0 to 1, -1 to 1 or 0 to 255",
+        "scale all images to 0 to 1, -1 to 1 or 0 to 255",
     ),
-    "12 bits": ({"x": GREY.astype(np.uint16) * 16, "y": Y}, "values from 0 to 4080: scale images to 0 to 1"),
-    "fractions of 16": ({"x": GREY / 16, "y": Y}, "values from 0 to 15.9375: scale images to 0 to 1"),
+    "12 bits": ({"x": GREY.astype(np.uint16) * 16, "y": Y}, "values of x from 0 to 4080: scale all images to 0 to 1"),
+    "fractions of 16": ({"x": GREY / 16, "y": Y}, "values of x from 0 to 15.9375: scale all images to 0 to 1"),
     "parts of other ranges": (
         parts(x_train=GREY / 255, x_test=GREY[:9].astype(float)),
-        r"x_train has values from 0 to 1, x_test has values from 0 to \d+: scale all parts alike",
+        r"x_train from 0 to 1, x_test from 0 to \d+: scale all images to 0 to 1",
     ),
     "no certain channels": (
         {"x": PIXELS[:, :, :3, :3], "y": Y},
@@ -274,7 +289,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "missing label": ({"x": X, "y": with_value(Y, (3,), np.nan)}, "y row 3 is nan: label the row, or remove it"),
     "blank label": ({"x": X, "y": np.where(Y == 2, " ", NAMES[Y])}, "y row 2 is empty: label the row, or remove it"),
-    "nan as text": ({"x": X, "y": np.where(Y == 2, "nan", NAMES[Y])}, "y row 2 is nan: label the row, or remove it"),
+    "nan as text": (
+        {"x": X, "y": np.where(Y == 2, "nan", NAMES[Y])},
+        "y row 2 is nan: label the row, in another word if",
+    ),
     "empty label": ({"x": X, "y": np.where(Y == 2, "", NAMES[Y])}, "y row 2 is empty: label the row, or remove it"),
     "dates": ({"x": X, "y": Y.astype("datetime64[D]")}, r"y is datetime64\[D\] of shape \(60,\): store one label per"),
     "bytes that are no text": ({"x": X, "y": np.asarray([b"\xff", b"a"])[Y % 2]}, "y holds bytes that are no UTF-8"),

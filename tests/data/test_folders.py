@@ -243,6 +243,15 @@ def test_colour_is_kept_if_any_image_has_it(tmp_path: Path) -> None:
     assert read(tmp_path).arrays["x"][:, :, 0, 0].tolist() == [[7, 7, 7], [1, 2, 3]]
 
 
+def test_smaller_copies_in_a_tiff_are_no_images(tmp_path: Path) -> None:
+    small = Image.new("RGB", (2, 2), "red")
+    small.encoderinfo = {"tiffinfo": {254: 1}}  # type: ignore[attr-defined]
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / folder / "1.tiff", save_all=True, append_images=[small])
+    assert np.array_equal(read(tmp_path).arrays["x"][0], colour(1, 2, 3))
+
+
 def test_16_bits_are_judged_by_the_files_that_have_them(tmp_path: Path) -> None:
     """Resizing makes a bright spot dark, and images of 8 bits say nothing about those of 16."""
     spot = np.zeros((128, 128), np.uint16)

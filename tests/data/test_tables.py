@@ -145,6 +145,7 @@ CASES = {
         PLAIN.replace("blue", "grün").encode("latin-1"), ROLES, notes="Latin-1", first=(0.0, 2.0)
     ),
     "zip": Case(zipped({"mine.csv": PLAIN}), ROLES, name="mine.zip"),
+    "zip of tar": Case(zipped({"./__mine.csv": PLAIN}), ROLES, name="mine.zip"),
     "zip of macOS": Case(
         zipped({"__MACOSX/._mine.csv": "x", "data/": "", "data/mine.csv": PLAIN, "data/.DS_Store": "x"}),
         ROLES,
@@ -155,7 +156,7 @@ CASES = {
         name="mine.zip",
         refused=r"mine.zip holds 2 files (test.csv, train.csv): unpack it, and name one file",
     ),
-    "zip of nothing": Case(zipped({}), name="mine.zip", refused="mine.zip holds 0 files: unpack it"),
+    "zip of nothing": Case(zipped({}), name="mine.zip", refused="mine.zip holds no file: put a table into it"),
     "gzip": Case(gzip.compress(PLAIN.encode()), ROLES, name="mine.csv.gz"),
     "quoted separators": headed("size,colour,kind", size, lambda i: f'"x, {colour(i)}"', kind, columns=ROLES),
     "quoted line ends": headed("size,colour,kind", size, lambda i: f'"x\n{colour(i)}"', kind, columns=ROLES),
@@ -282,8 +283,9 @@ CASES = {
     # Groups and official parts
     "few persons": with_column("subject", lambda i: i // 4, "number", warning="name it with --group, else"),
     "few persons by name": with_column("Patient", lambda i: f"P{i // 4}", "category", warning="name it with --group"),
-    "numbers of persons": with_column("patient_nr", lambda i: i // 2, "left out", warning="name it with --group, else"),
+    "numbers of few persons": with_column("patient_nr", lambda i: i // 2, "number", warning="with --group, else"),
     "numbers of persons in German": with_column("Patientennummer", lambda i: i * 7, "left out"),
+    "a number of persons": with_column("Customers", lambda i: i * i, "number"),
     "official parts without --split": with_column(
         "set", lambda i: ("Train", "test", "train")[i % 3], "category", warning="name it with --split, or --drop it"
     ),
@@ -394,6 +396,8 @@ def test_the_index_of_a_parquet_file_of_pandas_is_a_column(tmp_path: Path) -> No
     frame.set_index("patient").to_parquet(tmp_path / "named.parquet")
     table = read_table(Source(str(tmp_path / "named.parquet"), label="kind", group="patient"))
     assert table.arrays["group"].tolist() == (np.arange(ROWS) // 4).tolist()
+    frame.set_index("patient", drop=False).to_parquet(tmp_path / "twice.parquet")
+    assert len(read_table(Source(str(tmp_path / "twice.parquet"), label="kind")).columns) == 4
     frame.drop(columns="patient").set_index(np.arange(ROWS) // 2).to_parquet(tmp_path / "left.parquet")
     table = read_table(Source(str(tmp_path / "left.parquet"), label="kind"))
     assert [column.name for column in table.columns] == ["size", "colour", "kind"]

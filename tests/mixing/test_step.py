@@ -124,6 +124,9 @@ def test_bad_arguments() -> None:
     x, partner = batch(4, 3)
     with pytest.raises(BadInput, match="k=0 is not a whole number"):
         pair(x, partner, 0)
+    assert pair(x, partner, np.int64(2)).tolist() == pair(x, partner, 2).tolist()  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"k=True is not a whole number"):
+        pair(x, partner, True)
     with pytest.raises(BadInput, match=r"k=2\.0 is not a whole number"):
         pair(x, partner, 2.0)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="x is a list: give a tensor"):

@@ -13,7 +13,7 @@ from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.store import lock
 from tune_kmixup.store.lock import run_lock
-from tune_kmixup.store.notes import Holder
+from tune_kmixup.store.notes import Heartbeat, Holder
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import launch_status
 
@@ -68,6 +68,12 @@ def test_a_launch_on_another_machine_holds_the_directory_as_long_as_it_gives_sig
     with pytest.raises(BadInput, match="in use by process 1234 on another since"), run_lock(run):
         pass
     assert run.holder() == holder, "the refused launch took nothing away"
+    run.remove_holder()
+    beat = Heartbeat("another", 1234, since=0.0, updated=time.time(), ended=False, slots=2)  # as of an earlier version
+    run.write_heartbeat(beat)
+    with pytest.raises(BadInput, match="in use by process 1234 on another since"), run_lock(run):
+        pass
+    run.write_heartbeat(replace(beat, ended=True))
     for minute in (-60, 60):  # a time in the future is no sign of life
         run.write_holder(replace(holder, updated=time.time() + minute))
         with run_lock(run):

@@ -20,7 +20,7 @@ from tune_kmixup.training import batches, loop, prefetch, profile
 from tune_kmixup.tuning import worker
 from tune_kmixup.tuning.gpu_sharing import MEMORY_MARGIN
 
-TASK = Task("iris", "mlp", Recipe(epochs=300, batch_size=30, lr=0.05, warmup_epochs=10), outer_split=0)
+TASK = Task("iris", "mlp", Recipe(epochs=300, batch_size=30, lr=0.05), outer_split=0)
 
 
 def test_the_short_trial_is_a_final_trial_of_k_mixup_that_sees_no_test_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ class Recipe:
         weight_decay: ≥ 0.
         optimizer: `sgd` or `adamw`.
         momentum: momentum of SGD, 0 to 1; AdamW ignores it.
-        warmup_epochs: epochs of warm-up, ≥ 0 and less than `epochs`.
+        warmup_epochs: epochs of warm-up, ≥ 0; of a suite less than `epochs`.
         augment: name of the augmentation.
         precision: number format of the forward pass.
         cost: cost of a pair in the pairing of k-mixup, from the distance between its inputs.
@@ -83,8 +83,6 @@ class Recipe:
         )
         if self.lr == 0:
             raise BadInput(f"lr={self.lr} is not positive: choose lr > 0.")
-        if self.warmup_epochs >= self.epochs:
-            raise BadInput(f"epochs={self.epochs} does not fit warmup_epochs={self.warmup_epochs}: choose more epochs.")
 
 
 @dataclass(frozen=True)

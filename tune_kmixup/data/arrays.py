@@ -225,7 +225,7 @@ def channel_axis(named: str, shape: tuple[int, ...]) -> int:
 
 def value_range(location: str, inputs: Mapping[str, Any]) -> tuple[int, int]:
     """Which of RANGES the values of images are in. Reads all of them. Raises BadInput if it is not certain."""
-    ranges: dict[tuple[int, int], str] = {}  # -> what has it
+    lows, highs, coarse = [], [], False
     for key, x in inputs.items():
         low, high, whole_numbers, start = np.inf, -np.inf, True, 0
         for chunk in iter_chunks(x):
@@ -233,14 +233,14 @@ def value_range(location: str, inputs: Mapping[str, Any]) -> tuple[int, int]:
             low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
             whole_numbers &= chunk.dtype.kind != "f" or not (chunk % 1).any()
             start += len(chunk)
-        limits = next(((least, most) for least, most in RANGES if least <= low and high <= most), None)
-        found = f"{key} has values from {low:g} to {high:g}"
-        if limits is None or (limits == RANGES[-1] and not whole_numbers and high <= COARSE):
-            raise BadInput(f"{location}: {found}: scale images to 0 to 1, -1 to 1 or 0 to 255.")
-        ranges.setdefault(limits, found)
-    if len(ranges) > 1:
-        raise BadInput(f"{location}: {', '.join(ranges.values())}: scale all parts alike.")
-    return next(iter(ranges))
+        lows.append(low)
+        highs.append(high)
+        coarse |= not whole_numbers and high <= COARSE
+    limits = next(((least, most) for least, most in RANGES if least <= min(lows) and max(highs) <= most), None)
+    if limits is None or (limits == RANGES[-1] and coarse):
+        found = ", ".join(f"{key} from {low:g} to {high:g}" for key, low, high in zip(inputs, lows, highs, strict=True))
+        raise BadInput(f"{location} has values of {found}: scale all images to 0 to 1, -1 to 1 or 0 to 255.")
+    return limits
 
 
 def to_images(x: Any, axis: int, limits: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -17,8 +17,7 @@ Role = Literal["number", "category", "left out", "label", "group", "split"]
 
 ID_NAME = re.compile(r"(?:^|[\W_])(?:[iI][dD]|(?i:uuid|guid|identifier))(?:[\W_]|$)|[a-z](?:Id|ID)$")
 PEOPLE = "subject|patient|participant|individual|person|proband|user|customer|client|speaker|writer"
-PERSON = re.compile(f"({PEOPLE})s?", re.IGNORECASE)
-PERSON_NUMBER = re.compile(rf"({PEOPLE})(en)?[\W_]*(no|nr|num|number|nummer|code|key)\.?", re.IGNORECASE)
+PERSON = re.compile(rf"({PEOPLE})((en)?[\W_]*(no|nr|nummer|code|key)\.?)?", re.IGNORECASE)
 TIME_NAME = re.compile(r"date|time|stamp", re.IGNORECASE)
 TIME = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*([ap]\.?m\.?)?"
 MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -68,13 +67,13 @@ def judge(cells: Cells, as_category: bool) -> Column:
     if is_index(cells, levels):
         return Column(name, "left out", "index: it numbers the rows")
     person = PERSON.fullmatch(name) is not None
-    if ID_NAME.search(name) or PERSON_NUMBER.fullmatch(name) or (person and len(levels) > MANY):
+    if ID_NAME.search(name) or (person and len(levels) > MANY):
         return identifier(name, levels, present)
     column = as_input(cells, levels, missing)
     if person and len(levels) < len(present) and column.role != "left out":
         told = f"if rows of one {name} belong together, name it with --group"
         return replace(column, warning=f"column {name} becomes an input: {told}, else with --drop or --categorical.")
-    if {TRAIN, TEST} <= (parts := {part_of(level) for level in levels}) and None not in parts:
+    if len(levels) <= MANY and {TRAIN, TEST} <= (parts := set(map(part_of, levels))) and None not in parts:
         return replace(column, warning=f"column {name} becomes an input: name it with --split, or --drop it.")
     return column
 

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
+from PIL.TiffImagePlugin import TiffImageFile
 
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.npz import Arrays
 
 TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+NEW_SUBFILE_TYPE = 254  # tag of TIFF, whose first bit says that an image is a smaller copy of another one
 DARK = 64  # of 256: what 14 of 16 bits come to
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".pbm", ".tif", ".tiff"}
 
@@ -143,8 +145,8 @@ def reading(path: Path) -> Iterator[None]:
 def upright(path: Path, mode: str, side: int) -> Image.Image:
     """An image of 8 bits as a viewer shows it: turned as its EXIF says, 16 bits scaled, on white where transparent."""
     with Image.open(path) as opened:
-        if (frames := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":  # a photo and its copies
-            raise BadInput(f"{path} holds {frames} images: save each as a file of its own.")
+        if (count := image_count(opened)) > 1:
+            raise BadInput(f"{path} holds {count} images: save each as a file of its own.")
         image: Image.Image = ImageOps.exif_transpose(opened)
         scaled = opened.format == "PPM"  # to 16 bits, in pixels of 32
     if image.mode == "F" or (image.mode == "I" and not scaled):
@@ -158,6 +160,18 @@ def upright(path: Path, mode: str, side: int) -> Image.Image:
         image = Image.alpha_composite(white, image.convert("RGBA"))
     image = image.convert(mode)
     return image.resize((side, side), Image.Resampling.BILINEAR) if side else image
+
+
+def image_count(opened: Image.Image) -> int:
+    """The number of images in a file. Smaller copies of one, as in TIFF and in photos of some cameras, do not count."""
+    count: int = getattr(opened, "n_frames", 1)
+    if count == 1 or opened.format == "MPO":
+        return 1
+    if isinstance(opened, TiffImageFile):
+        frames = [opened.tag_v2.get(NEW_SUBFILE_TYPE, 0) for _ in ImageSequence.Iterator(opened)]
+        opened.seek(0)
+        return sum(not kind & 1 for kind in frames)
+    return count
 
 
 def has_colour(path: Path) -> bool:

@@ -99,7 +99,8 @@ def one_per_row(location: str, key: str, y: NDArray[Any]) -> tuple[NDArray[Any],
     if values.dtype.kind == "U":
         values = np.char.strip(values)
         if (empty := np.flatnonzero(np.isin(values, ("", "nan")))).size:  # astype(str) makes nan of a missing one
-            raise BadInput(f"{named} row {empty[0]} is {values[empty[0]] or 'empty'}: label the row, or remove it.")
+            found, how = values[empty[0]] or "empty", ", in another word if that is its class" * bool(values[empty[0]])
+            raise BadInput(f"{named} row {empty[0]} is {found}: label the row{how}, or remove it.")
     if values.dtype.kind == "f" and not (values % 1).any() and (np.abs(values) < 2**53).all():
         return values.astype(np.int64), f"whole numbers{form} as {y.dtype}"
     return values, f"{'text' if values.dtype.kind == 'U' else y.dtype}{form}"
@@ -166,7 +167,7 @@ def given_names(
     Raises:
         BadInput: if they do not fit the labels.
     """
-    names = text(location, "classes", given).astype(str)
+    names = np.char.strip(text(location, "classes", given).astype(str))
     if values.dtype.kind == "U":
         if extra := sorted({*values.tolist()} - {*names.tolist()}):
             raise BadInput(

@@ -27,7 +27,8 @@ def read_errors(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist: put it back, or fetch it again.") from None
     except Exception as error:  # a truncated or damaged zip raises errors of many types
-        reason = "it is no .npz" if "pickle" in str(error) else error  # NumPy advises to load it unsafely
+        unknown = isinstance(error, ValueError) and "pickle" in str(error)  # NumPy advises to load it unsafely
+        reason = "it is no .npz" if unknown else error
         raise BadInput(f"{path} cannot be read ({reason}): write it again, or delete a download.") from error
 
 

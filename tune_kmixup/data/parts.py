@@ -1,6 +1,5 @@
 """The parts of a data set, the names that people give them, and the arrays that hold them."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,14 +12,14 @@ PARTS = {
     **dict.fromkeys(("validation", "val", "valid", "dev"), VAL),
     **dict.fromkeys(("test", "testing"), TEST),
 }  # names of files, folders and arrays, in lower case -> part
-SUFFIX = re.compile(r"[\W_]*(set|data)$")  # training_set, test-data
 PART_NAMES = {TRAIN: "train", VAL: "validation", TEST: "test"}
 FITTING = ({TRAIN, TEST}, {TRAIN, VAL, TEST})  # parts that a data set may be divided into
 
 
 def part_of(name: str) -> int | None:
     """The part that a folder or a word means, in any case; None if it means none."""
-    return PARTS.get(SUFFIX.sub("", name.lower()))
+    word = name.lower().removesuffix("set").removesuffix("data")  # training_set, test-data
+    return PARTS.get(word.rstrip(" _-."))
 
 
 def part_advice(parts: Iterable[int | None]) -> str:

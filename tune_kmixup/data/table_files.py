@@ -147,14 +147,20 @@ def decompressed(path: Path) -> bytes:
         return content
 
 
+def is_hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part != ".")
+
+
 def only_member(path: Path) -> bytes:
     """The content of the file in a .zip. Folders, and what macOS and others add to them, do not count."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
-        names = [name for name in names if not any(part.startswith((".", "__")) for part in name.split("/"))]
-        if len(names) != 1:
-            listed = f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
-            raise BadInput(f"{path} holds {plural(len(names), 'file')}{listed}: unpack it, and name one file.")
+        names = [name for name in names if not any(is_hidden(part) for part in name.split("/"))]
+        if not names:
+            raise BadInput(f"{path} holds no file: put a table into it.")
+        if len(names) > 1:
+            listed = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+            raise BadInput(f"{path} holds {len(names)} files ({listed}): unpack it, and name one file.")
         return archive.read(names[0])
 
 
@@ -305,7 +311,8 @@ def read_parquet(path: Path, numbers: Collection[str]) -> TableFile:
     """The columns of a Parquet file, whose types are kept: text stays text, even if it is of digits."""
     try:
         table = pd.read_parquet(path)
-        index = [name for name in table.index.names if name is not None]  # pandas keeps it beside the columns
+        # pandas keeps it beside the columns
+        index = [name for name in table.index.names if name is not None and name not in table.columns]
         table = table.reset_index(level=index).reset_index(drop=True)
     except Exception as error:  # pyarrow raises errors of many types
         raise BadInput(f"{path} cannot be read as Parquet ({first_line(error)}): write it again.") from error

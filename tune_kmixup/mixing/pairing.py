@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
@@ -86,7 +87,7 @@ def pair_runs(
     if x.shape != partner.shape:
         shapes = tuple(x.shape[1:]), tuple(partner.shape[1:])
         raise BadInput(f"x and partner have shapes {shapes[0]} and {shapes[1]}: give two of one shape.")
-    if not (isinstance(k, int) and k >= 1):
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
         raise BadInput(f"k={k!r} is not a whole number ≥ 1: choose 1 for mixup, or more.")
     for name, value, choices in (("cost", cost, get_args(Cost)), ("solver", solver, get_args(Solver))):
         if value not in choices:

@@ -5,6 +5,7 @@ batch is always an independent draw: the batch before, or the other half of the 
 """
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import torch
@@ -63,7 +64,7 @@ class KMixup(nn.Module):
         check_alpha(alpha)
         for name, value, least in (("k", k, 1), ("num_classes", num_classes, 1), ("off_epoch", off_epoch, 0)):
             optional = value is None and name != "k"
-            if not (optional or (isinstance(value, int) and value >= least)):
+            if not optional and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
                 raise BadInput(f"{name}={value!r} is not a whole number ≥ {least}: choose one.")
         for name, choice, choices in (("partner", partner, Partner), ("per", per, Per), ("cost", cost, Cost)):
             if choice not in get_args(choices):

@@ -154,6 +154,9 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
                 f"scheduler='asha' has nothing to judge at epochs={task.recipe.epochs} of {task.name}: "
                 "choose epochs ≥ 2, or scheduler none."
             )
+        if task.recipe.warmup_epochs >= task.recipe.epochs:
+            warmup = f"warmup_epochs={task.recipe.warmup_epochs} of {task.name}"
+            raise BadInput(f"epochs={task.recipe.epochs} does not fit {warmup}: choose more epochs.")
         check_choice("architecture", task.architecture, ARCHITECTURES)
         rows = count_rows(task, data_dir)
         if rows.overlap is not None:

@@ -53,10 +53,11 @@ def file_lock(run: RunDir) -> Iterator[None]:
     except OSError as error:
         raise unwritable_error(run.path, error) from error
     try:
-        # Some network file systems do not share locks between machines, so a fresh holder on another one counts too.
-        other = run.holder()
-        if other and other.host != socket.gethostname() and is_alive(other):
-            raise in_use_error(run, other)
+        # Some network file systems do not share locks between machines, so a sign of life of another one counts too.
+        beat = run.heartbeat()
+        for other in (run.holder(), beat.holder if beat and not beat.ended else None):
+            if other and other.host != socket.gethostname() and is_alive(other):
+                raise in_use_error(run, other)
         with holder_note(run):
             yield
     except (BadInput, LaunchError):  # what is refused or does not start leaves nothing behind

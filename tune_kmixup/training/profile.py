@@ -55,7 +55,7 @@ def short_trial(task: Task, data: Data, seeds: int) -> None:
     indices = torch.arange(min(len(test.y), EVAL_BATCH["cuda"]), device=data.val.y.device) % len(data.val.y)
     evaluated = Part(*(rows[indices] for rows in data.val))
     epochs = math.ceil(measured / (len(train.y) // batch))
-    short_task = replace(task, recipe=replace(task.recipe, epochs=epochs, warmup_epochs=0))
+    short_task = replace(task, recipe=replace(task.recipe, epochs=epochs))
     trial = Trial(f"{task.name}/kmixup", 0, "final", {"alpha": 1.0, "k": batch}, tuple(range(seeds)), batched=True)
     train_to_end(short_task, trial, replace(data, train=train, val=evaluated, test=evaluated))
 

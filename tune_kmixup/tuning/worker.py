@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -13,7 +13,7 @@ from ray import tune
 from tune_kmixup.core.config import Identity, Task, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.rows import Row
-from tune_kmixup.data.download import fetch, own_file
+from tune_kmixup.data.download import data_stamp, fetch, own_file
 from tune_kmixup.data.fingerprint import fingerprint
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.data.tensors import Data
@@ -83,13 +83,15 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         """Saves nothing: `Training` keeps its own checkpoint in the run directory, which outlives this experiment."""
 
 
-def check_copy(dataset: str, data_dir: Path, identity: Identity) -> None:
+@lru_cache(maxsize=64)  # it reads all of a data set
+def check_copy(dataset: str, data_dir: Path, identity: Identity, stamp: tuple[int, int]) -> None:
     """Checks that a node reads the data that the launch has read. It may have a copy, or a file may have changed since.
 
     Args:
         dataset: name of the data set.
         data_dir: folder of the data sets.
         identity: of the suite.
+        stamp: see `data_stamp`.
 
     Raises:
         BadInput: if they are others.
@@ -134,7 +136,7 @@ def cached_data(task: Task, data_dir: Path, test: bool, device: str, identity: I
         fetch(task.dataset, data_dir)
         data = prepare(task, data_dir, test=test, device=device)
         if identity:
-            check_copy(task.dataset, data_dir, identity)
+            check_copy(task.dataset, data_dir, identity, data_stamp(task.dataset, data_dir))
     data_cache[key] = data
     return data
 
