@@ -291,7 +291,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "blank label": ({"x": X, "y": np.where(Y == 2, " ", NAMES[Y])}, "y row 2 is empty: label the row, or remove it"),
     "nan as text": (
         {"x": X, "y": np.where(Y == 2, "nan", NAMES[Y])},
-        "y row 2 is nan: label the row, in another word if",
+        "y row 2 is nan: label the row, in another",
     ),
     "empty label": ({"x": X, "y": np.where(Y == 2, "", NAMES[Y])}, "y row 2 is empty: label the row, or remove it"),
     "dates": ({"x": X, "y": Y.astype("datetime64[D]")}, r"y is datetime64\[D\] of shape \(60,\): store one label per"),

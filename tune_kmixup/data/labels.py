@@ -99,8 +99,9 @@ def one_per_row(location: str, key: str, y: NDArray[Any]) -> tuple[NDArray[Any],
     if values.dtype.kind == "U":
         values = np.char.strip(values)
         if (empty := np.flatnonzero(np.isin(values, ("", "nan")))).size:  # astype(str) makes nan of a missing one
-            found, how = values[empty[0]] or "empty", ", in another word if that is its class" * bool(values[empty[0]])
-            raise BadInput(f"{named} row {empty[0]} is {found}: label the row{how}, or remove it.")
+            found = values[empty[0]]
+            how = ", in another word if that is its class" if found else ""
+            raise BadInput(f"{named} row {empty[0]} is {found or 'empty'}: label the row{how}, or remove it.")
     if values.dtype.kind == "f" and not (values % 1).any() and (np.abs(values) < 2**53).all():
         return values.astype(np.int64), f"whole numbers{form} as {y.dtype}"
     return values, f"{'text' if values.dtype.kind == 'U' else y.dtype}{form}"
