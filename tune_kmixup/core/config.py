@@ -197,8 +197,7 @@ class Study:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name, distribution in self.space.items():
-            parse(name, distribution)
+        _ = self.distributions  # refuses a space that cannot be read
         if not NAME_PATTERN.fullmatch(self.method):
             raise BadInput(f"method={self.method!r} is not allowed: use lower-case letters, digits, '_', '-' and '.'.")
 
