@@ -57,7 +57,7 @@ def measure_launch(trials: int) -> None:
             outcome = launch.launch(suite, run, Path(folder), Resources(batch_seeds="off"), plugins)
         launch_seconds = time.perf_counter() - start
         assert outcome and outcome.finished and not outcome.failures, outcome
-        rows = [row for study in suite.studies for row in run.rows(study.name)]
+        rows = [row for results in run.results(suite).values() for row in results.rows]
         beat = run.heartbeat()
         assert beat is not None
         slot_seconds = beat.period.available

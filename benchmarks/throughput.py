@@ -87,7 +87,7 @@ def compare_suites(quick: bool) -> None:
             run = RunDir(Path(folder) / batch_seeds)
             budget = budget_options(QUICK_BUDGET if quick else BUDGET)
             seconds = time_command([*launch, *budget, "--batch-seeds", batch_seeds, "--out", str(run.path)])
-            runs = sum(len(run.rows(study.name)) for study in run.suite().studies)
+            runs = sum(len(results.rows) for results in run.results(run.suite()).values())
             rate = runs / seconds
             print_row(
                 *(f"--batch-seeds {batch_seeds}", runs, f"{seconds:.0f}", f"{60 * rate:.0f}"),
@@ -107,7 +107,7 @@ def time_command(command: list[str]) -> float:
 
 def overhead(run: RunDir, seconds: float) -> str:
     """Seconds per trial and slot outside runs, with the start of Ray."""
-    busy = sum(row.seconds for study in run.suite().studies for row in run.rows(study.name))
+    busy = sum(row.seconds for results in run.results(run.suite()).values() for row in results.rows)
     trials = len([*run.path.glob("studies/**/search-*.json"), *run.path.glob("studies/**/final-*.json")])
     beat = run.heartbeat()
     assert beat is not None

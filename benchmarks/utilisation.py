@@ -34,7 +34,7 @@ def launch(address: str, out: Path, tasks: tuple[str, ...], methods: tuple[str, 
 
 
 def run_seconds(run: RunDir) -> float:
-    return sum(row.seconds for study in run.suite().studies for row in run.rows(study.name))
+    return sum(row.seconds for results in run.results(run.suite()).values() for row in results.rows)
 
 
 def slot_seconds(run: RunDir) -> float:

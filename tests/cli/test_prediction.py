@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tune_kmixup
-from tests.helpers.launches import registries_restored, run_cli_in_process
+from tests.helpers.launches import registries_restored, results_of, run_cli_in_process
 from tests.helpers.models import RECIPE, customers, customers_task, run_with_models, suite_of
 from tune_kmixup.analysis.best import best, validation_scores
 from tune_kmixup.analysis.load import load
@@ -172,7 +172,7 @@ def test_a_table_is_tuned_and_new_rows_are_classified(
     run_cli_in_process(*given, *cluster, "--save-models", "--out", "run")
     run_cli_in_process("resume", "run", "--final-seeds", "3", *cluster)
     run = RunDir("run")
-    rows = [row for study in run.suite().studies for row in run.rows(study.name) if row.phase == "final"]
+    rows = [row for study in run.suite().studies for row in results_of(run, study.name).rows if row.phase == "final"]
     assert len(rows) == 2 * 5 * 3 == len(list(Path("run").glob("models/**/*.npz")))
     assert not list(Path("run").glob("checkpoints/**/*.*"))
     run_cli_in_process("predict", "run", "new.csv")

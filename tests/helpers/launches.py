@@ -18,7 +18,7 @@ from tune_kmixup.core.rows import Row
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models import ARCHITECTURES
 from tune_kmixup.store.notes import Heartbeat, Holder
-from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.store.run_dir import Results, RunDir
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,12 +89,18 @@ def registries_restored() -> Iterator[None]:
                 del sys.modules[name]
 
 
+def results_of(run: RunDir, study: str) -> Results:
+    """What a study of the run directory has proposed and finished."""
+    suite = run.suite()
+    return run.study_results(suite, suite.study(study))
+
+
 def reproducible(run: RunDir) -> dict[tuple[object, ...], Row]:
     """Every run by its key, without the columns that a clock fills."""
     runs: dict[tuple[object, ...], Row] = {}
-    for study in run.suite().studies:
-        for row in run.rows(study.name):
-            key = (study.name, row.phase, row.trial, row.seed)
+    for study, results in run.results(run.suite()).items():
+        for row in results.rows:
+            key = (study, row.phase, row.trial, row.seed)
             assert key not in runs, "a run was done twice"
             (runs[key],) = without_clock([row])
     return runs

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.helpers.launches import run_cli_in_process
+from tests.helpers.launches import results_of, run_cli_in_process
 from tests.helpers.suites import made_up_rows, one_row, small_suite
 from tune_kmixup.analysis.load import read_report
 from tune_kmixup.core.config import Study, Suite
@@ -55,7 +55,7 @@ def test_states_values_and_attributes(half_done: RunDir, tmp_path: Path) -> None
     study = optuna.load_study(study_name="iris/mlp@0/kmixup", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
-    rows = half_done.rows("iris/mlp@0/kmixup")
+    rows = results_of(half_done, "iris/mlp@0/kmixup").rows
     assert study.best_trial.user_attrs["index"] == ranking(rows, "error")[0]
     assert study.best_value == validation_score((r for r in rows if r.trial == ranking(rows, "error")[0]), "error")[0]
     assert study.trials[1].params == {"alpha": 2.0, "log2_k": 3}

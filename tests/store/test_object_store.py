@@ -26,6 +26,7 @@ from tests.helpers.launches import (
     descendants,
     holder_of,
     reproducible,
+    results_of,
     run_cli,
     run_cli_in_process,
     workers,
@@ -86,7 +87,7 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
     run.write_proposal(study.name, 0, {"alpha": 0.5})
     run.write_failure(trial, "went wrong")
     with run.local_copy() as local:
-        assert local.failures(study.name) == {"search-0000": "went wrong"}
+        assert results_of(local, study.name).failures == {"search-0000": "went wrong"}
     run.write_rows(trial, rows)
     run.write_rows(trial, rows)  # a store may say that what a retry has written exists
     with pytest.raises(FileExistsError, match="other rows"):
@@ -96,8 +97,8 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
     reopened = RunDir(str(run.path))
     assert reopened.suite() == suite and reopened.memory() == {2**34: {"iris/mlp": {2: 10**9}}}
     with reopened.local_copy() as local:
-        assert local.rows(study.name) == rows and local.failures(study.name) == {}
-        assert local.proposals(study.name) == {0: {"alpha": 0.5}}
+        assert results_of(local, study.name).rows == rows and results_of(local, study.name).failures == {}
+        assert results_of(local, study.name).proposals == {0: {"alpha": 0.5}}
         copy_path = local.path
     assert not copy_path.exists(), "the copy is removed"
     assert keys(run) == {
@@ -143,7 +144,7 @@ def test_models_are_kept_and_not_copied(run: RunDir, suite: Suite) -> None:
     assert not [key for key in keys(run) if key.startswith("checkpoints")]
     run.write_proposal(study.name, 0, {})
     with run.local_copy() as local:
-        assert len(local.rows(study.name)) == 3 and not (local.path / "models").exists()
+        assert len(results_of(local, study.name).rows) == 3 and not (local.path / "models").exists()
 
 
 def test_a_write_that_fails_leaves_nothing(run: RunDir) -> None:

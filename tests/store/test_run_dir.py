@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.launches import results_of
 from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
@@ -68,7 +69,7 @@ def test_written_rows_are_read_back_and_never_overwritten(run_dir: RunDir, suite
     run_dir.write_rows(trial, rows)
     with pytest.raises(FileExistsError, match="other rows"):
         run_dir.write_rows(trial, rows[:1])
-    assert run_dir.rows(study.name) == rows
+    assert results_of(run_dir, study.name).rows == rows
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_a_corrupt_result_is_refused_with_its_path(run_dir: RunDir, suite: Suite
     run_dir.write_proposal(trial.study, 0, {"alpha": 1.0})
     run_dir.rows_path(trial).write_text(text)
     with pytest.raises(CorruptFile, match=r"search-0000\.json.*delete it"):
-        run_dir.rows(trial.study)
+        results_of(run_dir, trial.study)
 
 
 def test_a_note_of_a_failure_that_cannot_be_read_is_bad_input(run_dir: RunDir, suite: Suite) -> None:
@@ -109,7 +110,7 @@ def test_a_file_that_is_still_being_written_is_not_read(run_dir: RunDir, suite: 
     run_dir.write_suite(suite)
     run_dir.write_proposal(trial.study, 0, {"alpha": 1.0})
     run_dir.rows_path(trial).with_name(".search-0000.json.1.part").write_text("[{")
-    assert run_dir.rows(trial.study) == []
+    assert results_of(run_dir, trial.study).rows == []
 
 
 def test_a_run_directory_that_vanished_is_not_created_again(run_dir: RunDir, suite: Suite) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.launches import registries_restored
+from tests.helpers.launches import registries_restored, results_of
 from tests.helpers.models import RECIPE, customers_task, final_trials, run_with_models, suite_of, train_with_models
 from tests.helpers.suites import dropout_network, without_clock
 from tests.helpers.trainings import interrupt
@@ -73,7 +73,7 @@ def test_a_model_has_the_test_error_of_its_row(kind: str, batched: bool, run_dir
     suite, data = suite_of(task, methods=("mixup",)), prepare(task, tmp_path, test=True)
     run_with_models(run_dir, suite, tmp_path, batched)
     (study,) = suite.studies
-    rows = [row for row in run_dir.rows(study.name) if row.phase == "final"]
+    rows = [row for row in results_of(run_dir, study.name).rows if row.phase == "final"]
     assert len(rows) == 3 and {row.batched for row in rows} == {3 if batched else 1}
     for row in rows:
         assert test_error(loaded(run_dir, study.name, row), data) == row.test_error
@@ -102,7 +102,7 @@ def test_what_a_network_draws_is_drawn_again(
     task = dataclasses.replace(TASKS["array"], architecture="drawing")
     suite, data = suite_of(task, methods=("erm",)), prepare(task, tmp_path, test=True)
     run_with_models(run_dir, suite, tmp_path)
-    for row in (row for row in run_dir.rows(suite.studies[0].name) if row.phase == "final"):
+    for row in (row for row in results_of(run_dir, suite.studies[0].name).rows if row.phase == "final"):
         errors = {test_error(loaded(run_dir, suite.studies[0].name, row), data) for _ in range(2)}
         assert len(errors) == 1 if always else errors == {row.test_error}
 
@@ -112,7 +112,7 @@ def kept(run_dir: RunDir, tmp_path: Path) -> tuple[Path, Row]:
     """The file of a model, and its row."""
     suite = suite_of(TASKS["array"], methods=("erm",))
     run_with_models(run_dir, suite, tmp_path)
-    row = run_dir.rows(suite.studies[0].name)[-1]
+    row = results_of(run_dir, suite.studies[0].name).rows[-1]
     return run_dir.model(suite.studies[0].name, row.trial, row.seed), row
 
 

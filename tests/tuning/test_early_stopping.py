@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
-from tests.helpers.launches import run_cli_in_process
+from tests.helpers.launches import results_of, run_cli_in_process
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.analysis.load import load
@@ -122,7 +122,7 @@ def test_every_configuration_is_done_once_however_often_the_launch_is_killed(
     searcher = play(suite, run.path, slots, chance)
     assert searcher.finished() and make_searcher(suite, run).finished() and searcher.failures() == {}
     for study in suite.studies:
-        rows = run.rows(study.name)
+        rows = results_of(run, study.name).rows
         configurations, early = by_configuration(rows), stopped_configurations(rows)
         assert len(configurations) == suite.trial_count(study)
         assert all(len(runs) == (1 if index in early else 2) for index, runs in configurations.items())
@@ -165,7 +165,7 @@ def test_a_larger_budget_extends_and_stopped_trials_stay_stopped(tmp_path: Path)
     before = contents(tmp_path)
     searcher = play(asha_suite(trials=20), tmp_path, 2, random.Random(1))
     assert searcher.finished() and before.items() <= contents(tmp_path).items()
-    assert len(by_configuration(RunDir(tmp_path).rows("iris/mlp@0/mixup"))) == 20
+    assert len(by_configuration(results_of(RunDir(tmp_path), "iris/mlp@0/mixup").rows)) == 20
 
 
 def start_trial_with_rungs(searcher: SuiteSearcher) -> tuple[str, Trial]:
@@ -194,7 +194,7 @@ def test_a_trial_that_passed_a_rung_passes_it_again_after_its_worker_is_lost(run
     better, worse = [item for item in others if item[1].study == trial.study][:2]
     assert goes_on(*better, 0.4) and not goes_on(*worse, 0.6)
     searcher.on_trial_complete(worse[0], {"rung": [{}], "done": True})
-    assert [row.status for row in run_dir.rows(trial.study)] == ["stopped"]
+    assert [row.status for row in results_of(run_dir, trial.study).rows] == ["stopped"]
     assert searcher.failures() == {} and not searcher.queues[trial.study].retries.waiting
     searcher.on_trial_complete(ray_id, error=True)
     searcher.on_error(ray_id, "its worker died")
@@ -211,7 +211,7 @@ def test_a_trial_whose_last_report_is_a_passed_rung_is_lost_and_not_stopped(run_
     row = rung_row(suite, trial, 5).to_json()
     assert SuiteScheduler(searcher).on_trial_result(None, RayTrial(ray_id), {"rung": [row]}) == TrialScheduler.CONTINUE
     searcher.on_trial_complete(ray_id, {"rung": [row]})
-    assert run_dir.rows(trial.study) == []
+    assert results_of(run_dir, trial.study).rows == []
     assert [lost.name for lost in searcher.queues[trial.study].retries.waiting] == [trial.name]
 
 
@@ -221,7 +221,7 @@ def test_stopped_trials_are_exported_as_pruned_with_their_errors_at_rungs(run_di
     searcher = play(suite, run_dir.path, 2, random.Random(0))
     export(run_dir, str(tmp_path / "optuna.db"))
     for study in suite.studies[1:3]:
-        rows, optuna_study = run_dir.rows(study.name), searcher.queues[study.name].search.optuna_study
+        rows, optuna_study = results_of(run_dir, study.name).rows, searcher.queues[study.name].search.optuna_study
         exported = optuna.load_study(study_name=study.name, storage=f"sqlite:///{tmp_path / 'optuna.db'}")
         pruned = {t.user_attrs["index"] for t in exported.trials if t.state == TrialState.PRUNED}
         assert pruned == stopped_configurations(rows)
@@ -287,8 +287,8 @@ def test_a_launch_that_stops_trials_early(ray_address: str, tmp_path: Path, batc
     assert not list(run.path.rglob("*.pt")), "no checkpoint is left"
     early = 0
     for study in run.suite().studies:
-        rows = run.rows(study.name)
-        assert len(by_configuration(rows)) == 18 and run.failures(study.name) == {}
+        rows = results_of(run, study.name).rows
+        assert len(by_configuration(rows)) == 18 and results_of(run, study.name).failures == {}
         early += len(stopped_configurations(rows))
         first_seed = run.suite().seeds(study, "search")[0]
         for row in rows:

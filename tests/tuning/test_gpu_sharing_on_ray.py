@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.launches import beat_of, run_cli_in_process
+from tests.helpers.launches import beat_of, results_of, run_cli_in_process
 from tune_kmixup.store.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ def test_trials_of_unequal_tasks_share_gpus(ray_address: str, stand_in: Path, tm
     beat, shares = beat_of(run), {"iris/large": 1.0, "iris/small": 0.5}
     assert (beat.slots, beat.shares) == (2, shares), "a GPU has the CPUs for two"
 
-    rows = [row for study in run.suite().studies for row in run.rows(study.name)]
+    rows = [row for study in run.suite().studies for row in results_of(run, study.name).rows]
     assert len(rows) == 2 * (3 + 2)
     taken = [sum(shares[b.task] for b in rows if b.started <= a.started < b.started + b.seconds)
              for a in rows]  # fmt: skip
@@ -79,7 +79,7 @@ def test_trials_of_unequal_tasks_share_gpus(ray_address: str, stand_in: Path, tm
 
     run_cli_in_process("resume", run.path, "--final-seeds", "8", *given)
     assert len(notes(log, "measured")) == 2, "what was measured is remembered"
-    assert len(run.rows("iris/small@0/mixup")) == 3 + 8
+    assert len(results_of(run, "iris/small@0/mixup").rows) == 3 + 8
     trained = notes(log, "trained")
     assert {(name, gpus) for name, gpus, _ in trained} == {("large", "1.0"), ("small", "0.5")}, "and no worker for both"
     assert len({worker for *_, worker in trained}) < len(trained) == 2 * (3 + 8), "workers are reused"

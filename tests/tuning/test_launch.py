@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.launches import command, descendants, reproducible, result_files, run_cli, run_cli_in_process
+from tests.helpers.launches import (
+    command,
+    descendants,
+    reproducible,
+    result_files,
+    results_of,
+    run_cli,
+    run_cli_in_process,
+)
 from tune_kmixup.core.numerics import NUMERICS
 from tune_kmixup.core.selection import by_configuration, final_rows, ranking, selected
 from tune_kmixup.search import retries
@@ -56,7 +64,7 @@ def test_a_launch_does_what_plan_announced(whole: RunDir) -> None:
     assert f"6 studies, 14 configurations, {RUNS} runs; sampler qmc" in planned
     assert len(reproducible(whole)) == RUNS
     for study in whole.suite().studies:
-        rows = whole.rows(study.name)
+        rows = results_of(whole, study.name).rows
         assert len(by_configuration(rows)) == (1 if study.method == "erm" else 3)
         finals = final_rows(rows, 2, "error")
         chosen = selected(rows, 2, "error")
@@ -119,13 +127,13 @@ def test_resume_extends_and_goes_on_where_an_earlier_version_measured(cli: Cli, 
     cli("launch", "iris/mlp@0", *budget, "--out", run.path)
     before = reproducible(run)
     for study in run.suite().studies:
-        assert {row.batched for row in final_rows(run.rows(study.name), 1, "error")} == {10, 2}
+        assert {row.batched for row in final_rows(results_of(run, study.name).rows, 1, "error")} == {10, 2}
     (run.path / "speedups.json").write_text('{"iris/mlp": {"2": 0.5, "10": 0.5}}')
     cli("resume", run.path, "--trials", "4", "--final-seeds", "15")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ray Tune's handler of Ctrl-C is gone"
     assert before.items() <= reproducible(run).items()
     for study in run.suite().studies:
-        rows = run.rows(study.name)
+        rows = results_of(run, study.name).rows
         assert len(by_configuration(rows)) == (1 if study.method == "erm" else 4)
         assert len(final_rows(rows, 1, "error")) == 15
     assert all(row.batched > 1 for row in rows), "what was measured then is ignored"
@@ -176,7 +184,7 @@ def test_a_trial_that_fails_fails_alone(cli: Cli, tmp_path: Path, monkeypatch: p
     (go_on,) = [line for line in printed.splitlines() if line.startswith("To go on: ")]
     assert go_on in status.splitlines(), "both have the options of the launch"
     assert re.fullmatch(r"To go on: tune-kmixup resume \S+ --address=\S+ --max-concurrent=1", go_on)
-    assert len(RunDir(tmp_path / "run").rows("iris/fine@0/mixup")) == 2
+    assert len(results_of(RunDir(tmp_path / "run"), "iris/fine@0/mixup").rows) == 2
 
 
 MINE = """
@@ -211,7 +219,7 @@ def test_own_data_and_files_may_be_named_from_the_working_directory(
     again = ["resume", "../runs/mine", "--final-seeds", "2", "--address", ray_address]
     run_cli(*again, cwd=tmp_path / "elsewhere")
     run = RunDir(tmp_path / "runs" / "mine")
-    rows, identity = run.rows("mine/mlp@0/erm"), run.suite().identity
+    rows, identity = results_of(run, "mine/mlp@0/erm").rows, run.suite().identity
     assert len(rows) == 3, "the directory remembers data and files"
     expected = (identity.data["mine"], identity.loaded, NUMERICS)
     assert {(row.data, row.loaded, row.numerics) for row in rows} == {expected}
@@ -244,9 +252,10 @@ def test_a_data_directory_that_vanishes_stops_what_needs_it_alone(on_ray: list[s
     printed = run_cli_in_process("launch", "mine/mlp", "iris/mlp@0", *budget, *args, "--out", run, code=1)
     gone = f"there is no mine.npz, mine.csv or folder mine in {data}: put one there"
     assert gone in printed and gone in run_cli_in_process("status", run)
-    assert len(RunDir(run).rows("iris/mlp@0/erm")) == 2 and not RunDir(run).rows("mine/mlp@0/erm")
+    runs = {study: len(results.rows) for study, results in RunDir(run).results(RunDir(run).suite()).items()}
+    assert runs == {"iris/mlp@0/erm": 2, "mine/mlp@0/erm": 0}
     refused = run_cli_in_process("resume", run, *args, code=2)
     assert gone in refused and "Traceback" not in refused and len(refused.splitlines()) == 1
     shutil.copytree(tmp_path / "vanished", data)
     run_cli_in_process("resume", run, *args)
-    assert len(RunDir(run).rows("mine/mlp@0/erm")) == 2
+    assert len(results_of(RunDir(run), "mine/mlp@0/erm").rows) == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.launches import run_cli_in_process
+from tests.helpers.launches import results_of, run_cli_in_process
 from tests.helpers.suites import made_up_rows, ray_result
 from tune_kmixup.core.config import Suite, Trial
 from tune_kmixup.core.errors import BadInput
@@ -65,8 +65,11 @@ def test_every_logger_is_told_the_means_of_a_trial(
         run.path,
     )
     study = run.suite().studies[0].name
-    rows = {name: [r for r in run.rows(study) if f"{r.phase}-{r.trial}" == name] for name in ("search-0", "search-1")}
-    final = [row for row in run.rows(study) if row.phase == "final"]
+    rows = {
+        name: [r for r in results_of(run, study).rows if f"{r.phase}-{r.trial}" == name]
+        for name in ("search-0", "search-1")
+    }
+    final = [row for row in results_of(run, study).rows if row.phase == "final"]
     told = scalars(run.path / "tensorboard" / study / "search-0001")
     assert told["ray/tune/val_error@3"] == pytest.approx(mean(rows["search-1"], "val_error"))
     assert told["ray/tune/val_nll@3"] == pytest.approx(mean(rows["search-1"], "val_nll"))

@@ -17,6 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ray.tune.search import Searcher
 
 from search_spaces.methods import ALPHA, to_json_dict
+from tests.helpers.launches import results_of
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.analysis.load import load
@@ -74,7 +75,7 @@ def contents(path: Path) -> dict[str, str]:
 def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
     simulate(suite, run_dir.path, slots=3, rng=random.Random(0))
     for study in suite.studies:
-        rows = run_dir.rows(study.name)
+        rows = results_of(run_dir, study.name).rows
         search_runs = by_configuration(rows)
         assert len(search_runs) == (1 if study.method == "erm" else suite.trials)
         assert all(len(runs) == suite.search_seeds for runs in search_runs.values())
@@ -104,7 +105,7 @@ def test_everything_follows_the_score_by_which_the_suite_selects(run_dir: RunDir
     export(run_dir, str(tmp_path / "optuna.db"))
     final = load([run_dir.path]).final
     for study, status in zip(suite.studies, launch_status(run_dir).studies, strict=True):
-        rows = run_dir.rows(study.name)
+        rows = results_of(run_dir, study.name).rows
         scores = {i: fmean(1 - row.val_error for row in runs) for i, runs in by_configuration(rows).items()}
         assert status.best == pytest.approx(min(scores.values()))
         assert {row.trial for row in rows if row.phase == "final"} == {selected(rows, 2, "balanced_error")}
@@ -165,7 +166,7 @@ def test_the_shortlist_runs_between_search_and_final_trials(run_dir: RunDir) -> 
     suite = small_suite(shortlist=2)
     simulate(suite, run_dir.path, slots=3, rng=random.Random(0))
     for study in suite.studies:
-        rows = run_dir.rows(study.name)
+        rows = results_of(run_dir, study.name).rows
         assert len(rows) == suite.run_count(study)
         compared = [row for row in rows if row.phase == "shortlist"]
         assert {row.trial for row in compared} == (set(ranking(rows, "error")[:2]) if study.space else set())
@@ -183,7 +184,7 @@ def test_a_larger_search_makes_another_shortlist_and_keeps_what_was_compared(run
     assert before.items() <= contents(run_dir.path).items()
     changed = 0
     for study in larger.studies:
-        rows = run_dir.rows(study.name)
+        rows = results_of(run_dir, study.name).rows
         compared = {row.trial for row in rows if row.phase == "shortlist"}
         assert not study.space or set(ranking(rows, "error")[:2]) <= compared
         changed += len(compared) > 2
@@ -203,7 +204,7 @@ def test_where_comparing_again_fails_the_rest_is_selected_from(run_dir: RunDir) 
             fail(searcher, ray_id)
         else:
             searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
-    finals = {row.trial for row in run_dir.rows(suite.studies[0].name) if row.phase == "final"}
+    finals = {row.trial for row in results_of(run_dir, suite.studies[0].name).rows if row.phase == "final"}
     assert len(finals) == 1 and broken not in finals
     assert searcher.failures().keys() == {f"{suite.studies[0].name}/shortlist-{broken:04d}"}
     assert not make_searcher(suite, run_dir).finished(), "the next launch tries it again"
@@ -223,7 +224,7 @@ def test_what_is_missing_of_a_search_is_run_again_whatever_its_number(sampler: s
     simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
     assert make_searcher(suite, run_dir).finished()
     for study in suite.studies:
-        assert study_status(suite, study, run_dir.rows(study.name), {}, []).missing == 0
+        assert study_status(suite, study, results_of(run_dir, study.name).rows, {}, []).missing == 0
     again = contents(run_dir.path)
     assert before.keys() <= again.keys()
     if sampler != "tpe":  # which learns from what is there
@@ -242,16 +243,17 @@ def test_a_rebuilt_sampler_proposes_the_same(sampler: str, trials: int, tmp_path
     simulate(suite, interrupted, slots=1, rng=random.Random(0))
     assert contents(interrupted) == contents(whole)
     for study in suite.studies:
-        values = [tuple(sorted(v.items())) for v in RunDir(whole).proposals(study.name).values()]
+        values = [tuple(sorted(v.items())) for v in results_of(RunDir(whole), study.name).proposals.values()]
         assert len(set(values)) == len(values), "a configuration was proposed twice"
 
 
 def test_a_grid_is_proposed_point_by_point(run_dir: RunDir) -> None:
     suite = small_suite(sampler="grid", trials=24)
     simulate(suite, run_dir.path, slots=3, rng=random.Random(0))
-    alphas = [values["alpha"] for values in run_dir.proposals("iris/mlp@0/mixup").values()]
+    alphas = [values["alpha"] for values in results_of(run_dir, "iris/mlp@0/mixup").proposals.values()]
     assert alphas == pytest.approx([0.0001 * 640_000 ** (i / 23) for i in range(24)])
-    points = [(values["log2_k"], values["alpha"]) for values in run_dir.proposals("iris/mlp@1/kmixup").values()]
+    proposals = results_of(run_dir, "iris/mlp@1/kmixup").proposals
+    points = [(values["log2_k"], values["alpha"]) for values in proposals.values()]
     levels = pytest.approx([0.0001 * 640_000 ** (i / 5) for i in range(6)])
     assert all(sorted(a for k, a in points if k == log2_k) == levels for log2_k in (1, 2, 3, 4)) and len(points) == 24
 
@@ -318,7 +320,7 @@ def test_a_finite_space_is_tried_once_and_no_configuration_twice(
         whole, interrupted = RunDir(tmp_path / f"whole-{trials}"), tmp_path / f"interrupted-{trials}"
         suite = small_suite(studies=(study,), trials=trials, sampler=sampler)
         simulate(suite, whole.path, slots=1, rng=random.Random(0))
-        values = [tuple(sorted(values.items())) for values in whole.proposals(study.name).values()]
+        values = [tuple(sorted(values.items())) for values in results_of(whole, study.name).proposals.values()]
         assert len(values) == len(set(values)) == min(trials, points) == suite.trial_count(study)
         assert all(d._contains(d.to_internal_repr(dict(v)[name])) for v in values for name, d in space.items())
         for after in (2, 1, 9):
@@ -335,7 +337,7 @@ def test_a_larger_budget_extends_a_finished_suite(run_dir: RunDir) -> None:
     after = contents(run_dir.path)
     assert before.items() <= after.items(), "no finished run is lost or overwritten"
     for study in larger.studies:
-        rows = run_dir.rows(study.name)
+        rows = results_of(run_dir, study.name).rows
         assert len(by_configuration(rows)) == larger.trial_count(study)
         assert len(final_rows(rows, 1, "error")) == 7
         keys = [(row.phase, row.trial, row.seed) for row in rows]
@@ -361,11 +363,11 @@ def test_a_failed_trial_stops_no_other_and_runs_again_in_the_next_launch(suite: 
         else:
             searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert searcher.failures() == {failing: "RuntimeError: out of luck"}
-    assert run_dir.failures("iris/mlp@0/mixup") == {"search-0001": "RuntimeError: out of luck"}
-    assert len(final_rows(run_dir.rows("iris/mlp@0/mixup"), 1, "error")) == suite.final_seeds
+    assert results_of(run_dir, "iris/mlp@0/mixup").failures == {"search-0001": "RuntimeError: out of luck"}
+    assert len(final_rows(results_of(run_dir, "iris/mlp@0/mixup").rows, 1, "error")) == suite.final_seeds
     simulate(suite, run_dir.path, slots=1, rng=random.Random(0))
-    assert run_dir.failures("iris/mlp@0/mixup") == {}
-    assert len(by_configuration(run_dir.rows("iris/mlp@0/mixup"))) == suite.trials
+    assert results_of(run_dir, "iris/mlp@0/mixup").failures == {}
+    assert len(by_configuration(results_of(run_dir, "iris/mlp@0/mixup").rows)) == suite.trials
 
 
 def test_a_trial_whose_worker_is_lost_is_run_again_and_the_rest_is_the_same(suite: Suite, tmp_path: Path) -> None:

@@ -309,21 +309,6 @@ class RunDir:
                 failures[trial] = note["error"]
         return failures
 
-    def proposals(self, study: str) -> dict[int, dict[str, Any]]:
-        """The configurations that were proposed in a study of the suite: number -> free coordinate -> value."""
-        suite = self.suite()
-        return self.study_results(suite, suite.study(study)).proposals
-
-    def rows(self, study: str) -> list[Row]:
-        """The rows of all finished runs of a study of the suite, search runs first."""
-        suite = self.suite()
-        return self.study_results(suite, suite.study(study)).rows
-
-    def failures(self, study: str) -> dict[str, str]:
-        """The trials of a study of the suite that failed: trial -> last line of its error."""
-        suite = self.suite()
-        return self.study_results(suite, suite.study(study)).failures
-
     def heartbeat(self) -> Heartbeat | None:
         """The last heartbeat of a launch; None if there is none."""
         content = self._read_note("launch.json", schema.check_heartbeat)
