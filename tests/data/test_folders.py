@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 import struct
 import sys
 import zlib
@@ -235,6 +236,15 @@ def test_a_folder_per_class_and_what_is_left_out(tmp_path: Path) -> None:
     assert table.arrays["x"].shape == (3, 3, 4, 4) and table.arrays["y"].tolist() == [0, 1, 1]
     assert table.arrays["classes"].tolist() == ["a", "b"]
     assert table.notes[0] == "3 images, colour, 4 x 4 pixels" and table.notes[1].startswith("4 other files left out (")
+
+
+def test_an_image_that_is_replaced_by_an_older_one_is_read_again(tmp_path: Path) -> None:
+    for folder in "ab":
+        save(tmp_path / folder / "1.png", 7, "L")
+    before = read(tmp_path).arrays["x"]
+    save(tmp_path / "a" / "1.png", 8, "L")
+    os.utime(tmp_path / "a" / "1.png", (1, 1))
+    assert before[:, 0, 0, 0].tolist() == [7, 7] and read(tmp_path).arrays["x"][:, 0, 0, 0].tolist() == [8, 7]
 
 
 def test_colour_is_kept_if_any_image_has_it(tmp_path: Path) -> None:

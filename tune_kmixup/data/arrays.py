@@ -18,8 +18,9 @@ from tune_kmixup.core.source import Source
 from tune_kmixup.data.labels import alike_classes, encode, one_per_row
 from tune_kmixup.data.npz import StoredArray, iter_chunks, open_npz, whole
 from tune_kmixup.data.parts import FITTING, PARTS, TEST, TRAIN, VAL, part_advice, part_arrays
-from tune_kmixup.data.tables import Form, Table, file_stamp
+from tune_kmixup.data.tables import Form, Table
 from tune_kmixup.data.validation import check_companions, check_inputs, check_numbers
+from tune_kmixup.data.visible import Stamp, stamp_of
 
 INPUTS = ("x", "data", "images", "image", "features", "inputs")
 LABELS = ("y", "labels", "label", "target", "targets")
@@ -56,11 +57,11 @@ class Found:
 
 def read_npz(source: Source) -> Table:
     """A user's .npz. One that has not changed is read once per process. Raises BadInput if it cannot be used."""
-    return cached_npz(source.path, *file_stamp(source))
+    return cached_npz(source.path, stamp_of(Path(source.path)))
 
 
 @lru_cache(maxsize=2)
-def cached_npz(path: str, mtime: int, size: int) -> Table:
+def cached_npz(path: str, stamp: Stamp) -> Table:
     return understand(path, open_npz(Path(path)))
 
 

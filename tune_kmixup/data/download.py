@@ -12,9 +12,10 @@ from tune_kmixup.core.errors import BadInput, LaunchError, is_disk_failure
 from tune_kmixup.core.source import Source
 from tune_kmixup.data import npz
 from tune_kmixup.data.arrays import read_npz, understand
-from tune_kmixup.data.folders import read_folder, visible_files
+from tune_kmixup.data.folders import read_folder
 from tune_kmixup.data.registry import DATASETS, Dataset
 from tune_kmixup.data.tables import Table, read_table
+from tune_kmixup.data.visible import Stamp, stamp_of
 
 
 def cache_dir() -> Path:
@@ -179,12 +180,11 @@ def own_file(name: str, data_dir: Path) -> Source | None:
     return Source(str(path)) if path else None
 
 
-def data_stamp(name: str, data_dir: Path) -> tuple[int, int]:
-    """What tells that the files of a data set have changed: the newest time, and their size. 0 if it has none."""
+def data_stamp(name: str, data_dir: Path) -> Stamp:
+    """What tells that the files of a data set have changed; empty if it has none."""
     source = own_file(name, data_dir)
     path = Path(source.path) if source else npz_path(name, data_dir)
-    found = [file.stat() for file in (visible_files(path) if path.is_dir() else [path]) if file.exists()]
-    return max((stat.st_mtime_ns for stat in found), default=0), sum(stat.st_size for stat in found)
+    return stamp_of(path) if path.exists() else ()
 
 
 def read_source(source: Source) -> Table:

@@ -16,6 +16,7 @@ from tune_kmixup.data.labels import alike_classes
 from tune_kmixup.data.npz import Arrays
 from tune_kmixup.data.parts import FITTING, PART_NAMES, TRAIN, part_advice, part_arrays, part_of
 from tune_kmixup.data.tables import Table
+from tune_kmixup.data.visible import Stamp, is_hidden, stamp_of
 
 RECORDINGS = audio.WAV | audio.OTHERS
 
@@ -35,15 +36,12 @@ def read_folder(source: Source) -> Table:
     Raises:
         BadInput: if it holds both kinds or none, a class has no file, a file cannot be read, or sizes differ.
     """
-    root = Path(source.path)
-    files = visible_files(root)
-    newest = max((path.stat().st_mtime_ns for path in files), default=0)
-    return cached_folder(source, tuple(files), newest)
+    return cached_folder(source, stamp_of(Path(source.path)))
 
 
 @lru_cache(maxsize=2)
-def cached_folder(source: Source, files: tuple[Path, ...], newest: int) -> Table:
-    root = Path(source.path)
+def cached_folder(source: Source, stamp: Stamp) -> Table:
+    root, files = Path(source.path), [path for path, *_ in stamp]
     found, recorded = files_of_a_kind(root, files)
     if recorded and source.resize:
         raise BadInput(f"resize={source.resize} does not fit {root}: it resizes images, not recordings. Leave it out.")
@@ -70,16 +68,7 @@ def cached_folder(source: Source, files: tuple[Path, ...], newest: int) -> Table
     return Table(arrays, (), (*notes, *left_out(set(files) - set(paths))), tuple(warned))
 
 
-def visible_files(root: Path) -> list[Path]:
-    """The files of a folder and of those below, sorted."""
-    return [path for path in sorted(root.rglob("*")) if path.is_file() and not is_hidden(path, root)]
-
-
-def is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
-
-
-def files_of_a_kind(root: Path, files: tuple[Path, ...]) -> tuple[list[Path], bool]:
+def files_of_a_kind(root: Path, files: list[Path]) -> tuple[list[Path], bool]:
     """The images in the folders of `root`, or the recordings, and whether it is the latter."""
     inside = [path for path in files if path.parent != root]
     pictures, recordings = (
@@ -137,7 +126,7 @@ def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFi
 
 def by_class(root: Path, files: list[Path], noun: str) -> ClassFiles:
     """Class -> its files, in its folder and those below. Raises BadInput for a class without files."""
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path, root))
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
     classes: ClassFiles = {name: [] for name in folders}
     for path in files:
         if path.is_relative_to(root) and (name := path.relative_to(root).parts[0]) in classes:

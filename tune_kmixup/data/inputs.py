@@ -17,12 +17,12 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, images, npz
 from tune_kmixup.data.arrays import channel_axis, find_new, to_images
-from tune_kmixup.data.folders import visible_files
 from tune_kmixup.data.labels import names_of, one_per_row
 from tune_kmixup.data.npz import whole
 from tune_kmixup.data.preprocess import Levels, TableScaling
 from tune_kmixup.data.table_files import TableFile, read_table_file, typed_table
 from tune_kmixup.data.tables import Form
+from tune_kmixup.data.visible import visible_files
 
 Transform = Callable[[Tensor], Tensor]
 UNKNOWN, UNLABELLED = -1, -2  # in place of the number of a class

@@ -25,6 +25,7 @@ from tune_kmixup.core.checks import shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import first_line, plural
 from tune_kmixup.data.validation import LARGEST
+from tune_kmixup.data.visible import is_hidden
 
 DELIMITED, PARQUET = (".csv", ".tsv", ".txt", ".data", ".dat", ".tab"), (".parquet", ".pq")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
@@ -147,15 +148,11 @@ def decompressed(path: Path) -> bytes:
         return content
 
 
-def is_hidden(part: str) -> bool:
-    return part == "__MACOSX" or (part.startswith(".") and part != ".")
-
-
 def only_member(path: Path) -> bytes:
     """The content of the file in a .zip. Folders, and what macOS and others add to them, do not count."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
-        names = [name for name in names if not any(is_hidden(part) for part in name.split("/"))]
+        names = [name for name in names if not any(map(is_hidden, name.split("/")))]
         if not names:
             raise BadInput(f"{path} holds no file: put a table into it.")
         if len(names) > 1:

@@ -20,6 +20,7 @@ from tune_kmixup.data.labels import alike_classes, check_classes, check_no_quant
 from tune_kmixup.data.npz import Arrays
 from tune_kmixup.data.parts import TEST, TRAIN, VAL, part_of
 from tune_kmixup.data.table_files import MANY, Cells, read_table_file
+from tune_kmixup.data.visible import Stamp, stamp_of
 
 FEWEST_ROWS = 20  # five folds, a validation fold and a batch need no fewer
 
@@ -67,23 +68,11 @@ def read_table(source: Source) -> Table:
     Raises:
         BadInput: if the file is no table that can be learned from, in one line with the remedy.
     """
-    return cached_table(source, *file_stamp(source))
-
-
-def file_stamp(source: Source) -> tuple[int, int]:
-    """What tells that a file has changed: time and size. Raises BadInput if it is not there."""
-    try:
-        stat = Path(source.path).stat()
-    except OSError as error:
-        reason = error.strerror or error
-        raise BadInput(
-            f"path={source.path!r} cannot be read ({reason}): put it back, or name it where it is."
-        ) from error
-    return stat.st_mtime_ns, stat.st_size
+    return cached_table(source, stamp_of(Path(source.path)))
 
 
 @lru_cache(maxsize=4)
-def cached_table(source: Source, mtime: int, size: int) -> Table:
+def cached_table(source: Source, stamp: Stamp) -> Table:
     file = read_table_file(Path(source.path))
     cells = {column.name: column for column in file.columns}
     source = with_columns(source, cells)

@@ -17,6 +17,7 @@ from tune_kmixup.data.download import data_stamp, fetch, own_file
 from tune_kmixup.data.fingerprint import fingerprint
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.data.tensors import Data
+from tune_kmixup.data.visible import Stamp
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
@@ -84,7 +85,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
 
 @lru_cache(maxsize=64)  # it reads all of a data set
-def check_copy(dataset: str, data_dir: Path, identity: Identity, stamp: tuple[int, int]) -> None:
+def check_copy(dataset: str, data_dir: Path, identity: Identity, stamp: Stamp) -> None:
     """Checks that a node reads the data that the launch has read. It may have a copy, or a file may have changed since.
 
     Args:
