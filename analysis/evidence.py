@@ -205,8 +205,8 @@ class TaskErrors:
         """Interval of the gain divided by ERM's error, as Fieller has it (JRSS B 1954).
 
         It holds every ratio ρ for which gain - ρ x ERM's error is not shown to differ from 0. So it excludes 0 where
-        the interval of the gain itself does, and lies within ± δ where `is_small` says so; an interval by the delta
-        method may disagree with both.
+        the interval of the gain itself does, and lies within ± δ where `p_small` is below 1 - level; an interval by
+        the delta method may disagree with both.
 
         Returns:
             Lower and upper end, each of shape (...); NaN where ERM's error is not shown to be above 0.
@@ -234,20 +234,19 @@ class TaskErrors:
 
         return end(-1.0), end(1.0)
 
-    def is_small(self, weights: Weights, delta: float = DELTA, level: float = LEVEL) -> NDArray[np.bool_]:
-        """Whether a gain is shown to be small: two one-sided tests (Schuirmann 1987) of gain ± δ x ERM's error.
+    def p_small(self, weights: Weights, delta: float = DELTA) -> Array:
+        """p-value of H0: a gain is not small. Two one-sided tests (Schuirmann 1987) of gain ± δ x ERM's error.
 
         Args:
             weights: of the gain.
             delta: margin of equivalence, a share of ERM's error, above 0.
-            level: 0.95 asks whether the 90 % interval lies within the margin.
 
         Returns:
-            Shape (...); False where there is no interval.
+            Shape (...), below 0.05 where the 90 % interval lies within the margin, and at most 0.5; NaN where there is
+            no interval.
         """
-        inner = 2 * level - 1
-        above = self.mean(minus_share_of_erm(weights, -delta)).low(inner) > 0
-        return np.asarray(above & (self.mean(minus_share_of_erm(weights, delta)).high(inner) < 0))
+        above = self.mean(minus_share_of_erm(weights, -delta)).p_above()
+        return np.asarray(np.maximum(above, self.mean(minus_share_of_erm(weights, delta)).p_below()) / 2)
 
 
 def gain_of(method: str, reference: str) -> dict[str, float]:

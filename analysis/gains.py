@@ -22,21 +22,14 @@ import numpy as np
 import pandas as pd
 
 from tune_kmixup.core import bitset
-from tune_kmixup.core.config import Claims
 from tune_kmixup.core.methods import KNOWN
 
 from .evidence import FEWEST_UNITS, LEVEL, TaskErrors, covariance, gain_of
 from .stats import Estimate, estimate
 from .variances import VarianceSplit, split_variances
-from .verdicts import holm, in_words
 
 STUDY_KEY = ["task", "outer_split", "method"]  # the columns that identify a study
 SATURATED = 1e-4  # test error below which nothing can be gained: the last digit that tables show
-SATURATED_WORDS = "saturated (both errors below 0.01 %)"
-BEFORE_CORRECTION = {
-    **{words: f"{words} before correction only" for words in ("shown", "loss shown")},
-    **{f"{words}, and shown to be small": "shown to be small" for words in ("shown", "loss shown")},
-}  # words of a gain whose interval leaves out 0 -> those of one that Holm's correction takes away
 MORE_IS_BETTER = ("test_macro_f1", "test_auroc")
 COMPARED = (("mixup", "erm"), ("kmixup", "mixup"), ("kmixup", "erm"))  # (method, reference)
 
@@ -221,62 +214,6 @@ def paired_differences(rows: pd.DataFrame, task: str, method: str, reference: st
     """
     difference = final_test_errors(rows, task, reference) - final_test_errors(rows, task, method)
     return difference.dropna()
-
-
-def corrected_p(
-    rows: pd.DataFrame, method: str, reference: str, claims: Claims, metric: str = "test_error"
-) -> dict[str, float]:
-    """`p_value` after Holm's correction, of every task on which both methods have an outer split.
-
-    Args:
-        rows: runs, as in `load.Runs`.
-        method: name of the method.
-        reference: name of the method that it is compared with.
-        claims: see `over_tasks`.
-        metric: column of `rows`.
-
-    Returns:
-        Task -> p-value; NaN without an interval.
-    """
-    compared = [task for task in tasks(rows) if len(final_errors(rows, task, [reference, method], metric).by_unit)]
-    return over_tasks({task: p_value(rows, task, method, reference, metric) for task in compared}, claims)
-
-
-def over_tasks(p: Mapping[str, float], claims: Claims) -> dict[str, float]:
-    """p-values by task after Holm's correction over these tasks, and those of claim 1 that are still to come."""
-    to_come = [task for task in claims.families.get("1", ()) if task not in p]
-    return dict(zip(p, holm([*p.values(), *[math.nan] * len(to_come)]).tolist(), strict=False))
-
-
-def words(rows: pd.DataFrame, method: str, reference: str, claims: Claims) -> dict[str, str]:
-    """What is known of the gain on every task on which both methods have an outer split.
-
-    Args:
-        rows: runs, as in `load.Runs`.
-        method: name of the method.
-        reference: name of the method that it is compared with.
-        claims: δ, level, and the tasks for whose number p-values are corrected.
-
-    Returns:
-        Task -> shown, loss shown, shown to be small, or not known (`verdicts.in_words`). Of what is not shown after
-        correction, that it is shown before it only. Of too few outer splits for an interval, their number: one search.
-        Or that the task is saturated.
-    """
-    p = corrected_p(rows, method, reference, claims)
-    found = {}
-    for task in p:
-        errors = final_errors(rows, task, [reference, method]).task_errors()
-        if is_saturated(rows, task, (reference, method)):
-            found[task] = SATURATED_WORDS
-        elif errors.units < FEWEST_UNITS:
-            found[task] = searches(errors.units)
-        else:
-            weights = gain_of(method, reference)
-            with_erm = final_errors(rows, task, [reference, method, "erm"]).task_errors()
-            small = with_erm.is_small(weights, claims.delta, claims.level)
-            said = str(in_words(errors.mean(weights), small, claims.level))
-            found[task] = said if p[task] < 1 - claims.level else BEFORE_CORRECTION.get(said, said)
-    return found
 
 
 def variance_split(rows: pd.DataFrame, task: str, method: str, reference: str) -> VarianceSplit:

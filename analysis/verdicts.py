@@ -27,26 +27,28 @@ KMIXUP_OVER_MIXUP = gain_of("kmixup", "mixup")
 AT_LEAST_HALF = {"erm": -0.5, "mixup": 1.5, "kmixup": -1.0}  # k-mixup's gain minus half of mixup's
 
 
-def is_small(gain: MeanGain, delta: float = DELTA, level: float = LEVEL) -> NDArray[np.bool_]:
-    """Whether a gain that is relative already, as a mean over data sets is, has its 90 % interval within ± δ."""
-    inner = 2 * level - 1
-    return np.asarray((gain.low(inner) > -delta) & (gain.high(inner) < delta))
+def p_small(gain: MeanGain, delta: float = DELTA) -> Array:
+    """`TaskErrors.p_small` of a gain that is relative already, as a mean over data sets is."""
+    above, below = (MeanGain(gain.mean + shift, gain.variance, gain.df) for shift in (delta, -delta))
+    return np.asarray(np.maximum(above.p_above(), below.p_below()) / 2)
 
 
-def in_words(gain: MeanGain, small: ArrayLike, level: float = LEVEL) -> Words:
+def in_words(gain: ArrayLike, p: ArrayLike, p_small: ArrayLike, level: float = LEVEL) -> Words:
     """What is known of a gain.
 
     Args:
-        gain: shape (...).
-        small: whether it is shown to be small, shape (...).
-        level: of the two-sided interval.
+        gain: its mean, shape (...).
+        p: two-sided, of no gain, shape (...).
+        p_small: that it is not small, shape (...).
+        level: p-values below 1 - level show something.
 
     Returns:
-        "shown" where the interval lies above 0, "loss shown" where it lies below, else "not known"; or "shown to be
-        small", which is said beside "shown" where both hold. Shape (...).
+        "shown" or "loss shown" where there is a gain or a loss, else "not known"; or "shown to be small", which is said
+        beside "shown" where both hold. Shape (...).
     """
-    small = np.asarray(small, dtype=bool)
-    shown, lost = gain.low(level) > 0, gain.high(level) < 0
+    with np.errstate(invalid="ignore"):
+        significant, small = as_array(p) < 1 - level, as_array(p_small) < 1 - level
+    shown, lost = significant & (as_array(gain) > 0), significant & (as_array(gain) < 0)
     cases = [
         (shown & small, "shown, and shown to be small"),
         (lost & small, "loss shown, and shown to be small"),

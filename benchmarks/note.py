@@ -10,6 +10,7 @@ launches of the comparison, or with `LAUNCH: ` before it of one launch.
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -21,12 +22,14 @@ from search_spaces.comparison import COMPARISON
 from search_spaces.tasks import TASKS
 from tune_kmixup.analysis import claims, cross_task, gains, search_budget
 from tune_kmixup.analysis.evidence import LEVEL
+from tune_kmixup.analysis.findings import WORDS, findings, over_tasks
 from tune_kmixup.analysis.load import Runs, load
 from tune_kmixup.analysis.report import conclusions, figures, style, tables
 from tune_kmixup.analysis.report.formats import (
     comparison_label,
     format_estimate,
     format_gain,
+    format_p,
     format_percent,
     format_value,
 )
@@ -34,13 +37,14 @@ from tune_kmixup.analysis.report.render import markdown_table
 from tune_kmixup.analysis.stats import t_interval
 from tune_kmixup.analysis.verdicts import holm
 from tune_kmixup.core.config import Claims
+from tune_kmixup.training.metrics import FGSM
 
 ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "docs" / "results" / "comparison"
 WITH_CONCLUSIONS = (ROOT / "README.md", ROOT / "docs" / "results" / "README.md")
 PAGES = (*WITH_CONCLUSIONS, ROOT / "docs" / "results" / "details.md")
 METHODS = ["mixup", "kmixup"]
-NEAR = 1.25  # perturbations that differ by a larger factor are not compared
+NEAR = {"perturbation": 1.25, "lr": 1.5}  # configurations that differ by a larger factor are not compared
 BANDS = {"to 1 %": (0, 0.01), "1 to 10 %": (0.01, 0.1), "above 10 %": (0.1, np.inf)}  # of perturbation
 SHIFTS = {"noise": "Gaussian noise", "fgsm": "FGSM"}
 CLAIMS = {
@@ -69,9 +73,9 @@ def known(runs: Runs) -> pd.DataFrame:
     columns = {}
     for pair in gains.COMPARED[:2]:
         found = conclusions.tasks_in_words(runs.final, *pair, runs.claims)
-        columns[comparison_label(*pair)] = [by_network(found.get(words, [])) for words in conclusions.WORDS]
+        columns[comparison_label(*pair)] = [by_network(found.get(words, [])) for words in WORDS]
     table = pd.DataFrame(columns)
-    table.insert(0, "gain in test error", [words.replace(", and shown to be", " and") for words in conclusions.WORDS])
+    table.insert(0, "gain in test error", [words.replace(", and shown to be", " and") for words in WORDS])
     return table[(table.iloc[:, 1:] != "").any(axis=1)]
 
 
@@ -185,7 +189,7 @@ def at_equal_perturbation(runs: Runs) -> pd.DataFrame:
     """k-mixup's gain over mixup in validation error at equal perturbation, by how large that is.
 
     Each searched configuration of k-mixup is compared with that of mixup in the same repeat whose perturbation is
-    nearest, if the two differ by a factor of at most `NEAR`; then the median of a repeat.
+    nearest, among those that are `NEAR`; then the median of a repeat.
     """
     rows = with_perturbation(runs)
     search = rows[(rows["phase"] == "search") & rows["method"].isin(METHODS) & (rows["perturbation"] > 0)]
@@ -205,36 +209,45 @@ def at_equal_perturbation(runs: Runs) -> pd.DataFrame:
 def matched(repeat: pd.DataFrame) -> pd.DataFrame:
     """Perturbation and gain of each configuration of k-mixup that has one of mixup near enough."""
     mixup, kmixup = (repeat[repeat["method"] == method] for method in METHODS)
-    logs = [np.log(part["perturbation"].to_numpy()) for part in (kmixup, mixup)]
-    apart = np.abs(np.subtract.outer(*logs))
-    gain = mixup["val_error"].to_numpy()[apart.argmin(1)] - kmixup["val_error"].to_numpy()
+    apart = {
+        name: np.abs(np.subtract.outer(*(np.log(part[name].to_numpy()) for part in (kmixup, mixup)))) for name in NEAR
+    }
+    near = np.all([apart[name] <= np.log(factor) for name, factor in NEAR.items()], axis=0)
+    nearest = np.where(near, apart["perturbation"], np.inf).argmin(1)
+    gain = mixup["val_error"].to_numpy()[nearest] - kmixup["val_error"].to_numpy()
     pairs = pd.DataFrame({"perturbation": kmixup["perturbation"].to_numpy(), "gain": gain})
-    return pairs[apart.min(1) <= np.log(NEAR)]
+    return pairs[near.any(1)]
 
 
 def without_any_repeat(runs: Runs) -> pd.DataFrame:
-    """The gains and losses that are shown, and what would be left of each without any one of its repeats."""
+    """What is shown of each gain, and what would be left of it without any one of its repeats."""
     records = []
     for pair in gains.COMPARED[:2]:
-        raw = {task: gains.p_value(runs.final, task, *pair) for task in gains.tasks(runs.final)}
-        p = gains.over_tasks(raw, runs.claims)
-        for task in (task for task in p if p[task] < 1 - LEVEL):
-            errors = gains.final_errors(runs.final, task, pair).by_unit
-            gain = errors[pair[1]] - errors[pair[0]]
-            left_out = (gain.sum() - gain) / (len(gain) - 1)
-            without = [gains.p_value(rows, task, *pair) for rows in leaving_one_out(runs.final, task)]
-            largest = gains.over_tasks(raw | {task: max(without)}, runs.claims)[task]
-            records.append(
-                {
-                    "task": task,
-                    "gain of": comparison_label(*pair),
-                    "points": f"{100 * gain.mean():+.2f}",
-                    "positive in": f"{int((gain > 0).sum())} of {len(gain)}",
-                    "without any one repeat": f"{100 * left_out.min():+.2f} to {100 * left_out.max():+.2f}",
-                    "p, all": f"{p[task]:.2g}",
-                    "p, without any one repeat": f"up to {largest:.2g}",
-                }
-            )
+        known = findings(runs.final, *pair, runs.claims, LEVEL)
+        gain_p = {task: finding.p for task, finding in known.items()}
+        small_p = {task: finding.p_small for task, finding in known.items()}
+        for task, finding in known.items():
+            others = [findings(rows, *pair, runs.claims, LEVEL)[task] for rows in leaving_one_out(runs.final, task)]
+            shown = "gain" if finding.gain.mean > 0 else "loss"
+            for what, p, of_all, without in (
+                (shown, finding.p_holm, gain_p, max(other.p for other in others)),
+                ("small", finding.p_small_holm, small_p, max(other.p_small for other in others)),
+            ):
+                if not p < 1 - LEVEL:
+                    continue
+                largest = over_tasks(of_all | {task: without}, runs.claims)[task]
+                left = [100 * other.gain.mean for other in others]
+                records.append(
+                    {
+                        "task": task,
+                        "gain of": comparison_label(*pair),
+                        "points": f"{100 * finding.gain.mean:+.2f}",
+                        "without any one repeat": f"{min(left):+.2f} to {max(left):+.2f}",
+                        "shown": what,
+                        "p, all": format_p(p),
+                        "p, without any one repeat": f"up to {format_p(largest)}",
+                    }
+                )
     return pd.DataFrame(records)
 
 
@@ -325,6 +338,57 @@ def under_shift(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame([record for record in records if any(list(record.values())[1:])])
 
 
+def by_fgsm_step(runs: Runs) -> pd.DataFrame:
+    """mixup's error after a step of FGSM of each size, and k-mixup's gain over it."""
+    records = []
+    for task in gains.tasks(runs.final):
+        record = {"task": task}
+        for size in FGSM:
+            metric = f"test_error_fgsm_{size:g}"
+            error = gains.mean_metric(runs.final, task, "mixup", metric=metric).mean
+            gain = gains.gain(runs.final, task, "kmixup", "mixup", metric=metric)
+            record[f"{size:g}: mixup, %"] = format_percent(error, 1)
+            record[f"{size:g}: k-mixup over mixup"] = format_gain(gain)
+        records.append(record)
+    return pd.DataFrame([record for record in records if any(list(record.values())[1:])])
+
+
+def without_largest_step(runs: Runs) -> pd.DataFrame:
+    """The verdicts on claim 4 that the largest step of FGSM changes, and those over all data sets."""
+    without = replace(runs, rows=runs.rows.drop(columns=f"test_error_fgsm_{max(FGSM):g}"))
+    (judged,), (others,) = claims.judge_runs(runs), claims.judge_runs(without)
+    other = {(verdict.claim, verdict.task): verdict for verdict in others.verdicts}
+    records = []
+    for verdict in judged.verdicts:
+        if not verdict.claim.startswith("4"):
+            continue
+        left = other[verdict.claim, verdict.task]
+        decided = {verdict.outcome, left.outcome} & {"supported", "contradicted"}
+        if verdict.task == claims.OVERALL or (decided and verdict.outcome != left.outcome):
+            records.append(
+                {
+                    "claim": CLAIMS[verdict.claim],
+                    "task": verdict.task,
+                    "all five shifts": verdict.outcome,
+                    "p": format_p(verdict.p),
+                    "without the largest step": left.outcome,
+                    "p, without": format_p(left.p),
+                }
+            )
+    return pd.DataFrame(records)
+
+
+def could_have_shown(runs: Runs) -> pd.DataFrame:
+    """The gain that each task shows with 80 % power, after correction."""
+    found = tables.detectable_gains(runs.final, runs.claims).set_index(["gain of", "task"])
+    table = pd.DataFrame({"task": gains.tasks(runs.final)})
+    for label in (comparison_label(*pair) for pair in gains.COMPARED[:2]):
+        of_pair = found.loc[label].reindex(table["task"])
+        table[f"{label}, points"] = of_pair["detectable, points"].tolist()
+        table[f"{label}, % of ERM's error"] = of_pair["% of ERM's error"].tolist()
+    return table
+
+
 TABLES: dict[str, Callable[[Runs], pd.DataFrame]] = {
     "known": known,
     "headline": headline,
@@ -338,6 +402,9 @@ TABLES: dict[str, Callable[[Runs], pd.DataFrame]] = {
     "near the ends of ranges": near_ends,
     "by learning rate": by_learning_rate,
     "under shift": under_shift,
+    "by FGSM step": by_fgsm_step,
+    "without the largest FGSM step": without_largest_step,
+    "could have been shown": could_have_shown,
 }
 
 

@@ -12,15 +12,10 @@ from tune_kmixup.core.text import plural
 from .. import gains
 from ..cross_task import DataSetGains, compared_gains
 from ..evidence import LEVEL
-from ..gains import SATURATED_WORDS
+from ..findings import WORDS, findings
 from ..load import Runs
 from .formats import comparison_label, display_unit, format_gain, format_range, format_relative, method_label
 
-WORDS = (
-    *("shown", "shown, and shown to be small", "shown before correction only"),
-    *("loss shown", "loss shown, and shown to be small", "loss shown before correction only"),
-    *("shown to be small", "not known", SATURATED_WORDS, "one search", "2 searches"),
-)  # what is known of a gain, in the order in which it is said
 Over = Mapping[tuple[str, str], DataSetGains]  # from `cross_task.compared_gains`
 
 
@@ -147,8 +142,8 @@ def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:
 
 
 def tasks_in_words(rows: pd.DataFrame, method: str, reference: str, claims: Claims) -> Mapping[str, Sequence[str]]:
-    """Names of the tasks by what is known of the gain, see `gains.words`."""
+    """Names of the tasks by what is known of the gain, in the order of `findings.WORDS`."""
     tasks: dict[str, list[str]] = {words: [] for words in WORDS}
-    for task, words in gains.words(rows, method, reference, claims).items():
-        tasks[words].append(task)
+    for task, finding in findings(rows, method, reference, claims, claims.level).items():
+        tasks[finding.words].append(task)
     return {words: names for words, names in tasks.items() if names}

@@ -64,6 +64,10 @@ def format_percent(fraction: float, digits: int = 2) -> str:
     return "" if math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
 
 
+def format_p(p: float) -> str:
+    return "" if math.isnan(p) else f"{p:.2g}"
+
+
 def score_label(by: SelectBy) -> str:
     """The score by which configurations were selected, with its unit, as the head of a column."""
     return SELECTED_BY[by].replace("validation", "val.") + (" %" if by != "nll" else "")

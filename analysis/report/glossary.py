@@ -22,6 +22,6 @@ def terms(claims: Claims, level: float) -> dict[str, str]:
         "shown": f"The {claims.level:.0%} interval lies above 0 (▲), or below for a loss (▼), also after "
         "Holm's correction for the number of tasks. △ and ▽: before correction only.",
         "shown to be small": f"The {2 * claims.level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error "
-        "(≈). Not known: neither shown nor shown to be small.",
+        "(≈), also after correction. ∼: before it only. Not known: neither shown nor shown to be small.",
         "placebo": "mixup with a coordinate that does nothing: what the pipeline finds where there is nothing to find.",
     }

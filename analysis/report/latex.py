@@ -24,7 +24,7 @@ PREAMBLE = r"""\documentclass{article}
 }
 \usepackage{graphicx}
 """
-MEASURED = re.compile(r"(?P<mark>[▲△▼▽≈]*) ?(?P<mean>[-+]?[\d.]+)(?: ± (?P<half>[\d.]+))?")
+MEASURED = re.compile(r"(?P<mark>[▲△▼▽≈∼]*) ?(?P<mean>[-+]?[\d.]+)(?: ± (?P<half>[\d.]+))?")
 
 
 def document(report: Report, paragraphs: Sequence[str], level: float) -> str:
@@ -150,6 +150,7 @@ def escape(text: str) -> str:
     special |= {"±": r"$\pm$", "–": "--", "·": r"$\cdot$", "α": r"$\alpha$", "δ": r"$\delta$", "≤": r"$\leq$"}
     special |= {"≥": r"$\geq$", "<": r"$<$", ">": r"$>$", "σ": r"$\sigma$", "ε": r"$\varepsilon$", "×": r"$\times$"}
     special |= {"²": r"$^2$", "▲": r"$\blacktriangle$", "△": r"$\vartriangle$", "▼": r"$\blacktriangledown$"}
-    special |= {"▽": r"$\triangledown$", "≈": r"$\approx$", "✓": r"\checkmark{}", "✗": r"$\times$", "é": r"\'e"}
+    special |= {"▽": r"$\triangledown$", "≈": r"$\approx$", "∼": r"$\sim$", "✓": r"\checkmark{}", "✗": r"$\times$"}
+    special |= {"é": r"\'e"}
     text = "".join(special.get(c, c) for c in one_line(text))
     return re.sub(r"(?<![\w.)])-(?=\d)", "$-$", text)

@@ -25,7 +25,7 @@ from .sections import Report, make_report
 FORMATS = ("html", "md", "tex", "csv")
 CLASS_METRICS = ("test_balanced_error", "test_macro_f1", "test_auroc")  # earlier versions recorded none
 METRICS = ("test_error", "test_nll", "test_brier", "test_ece", *CLASS_METRICS)
-NUMBER = re.compile(r"[▲△▼▽≈ ]*[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+|, (one|2) search(es)?)?( ?\[[-+\d., ]+\])?")
+NUMBER = re.compile(r"[▲△▼▽≈∼ ]*[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+|, (one|2) search(es)?)?( ?\[[-+\d., ]+\])?")
 TITLE = "ERM, mixup and k-mixup, each tuned with the same budget"
 
 

@@ -112,7 +112,7 @@ def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | N
         selected(final, values),
         verdicts(runs),
         over_data_sets(final, over, claims, level),
-        precision(final, level),
+        precision(final, claims, level),
         ends_of_ranges(values),
     ]
     if earlier is not None:
@@ -141,9 +141,10 @@ def section(title: str, notes: list[str], candidates: Sequence[Table]) -> Sectio
 
 def marks_in_words(claims: Claims, level: float) -> str:
     return (
-        f"▲ gain shown, ▼ loss shown: the {level:.0%} interval leaves out 0, also after Holm's correction over the "
-        "tasks of the column and those that are still to come (△ ▽: only before it). ≈ shown to be small: the "
-        f"{2 * claims.level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error. No mark: not known."
+        f"▲ gain shown, ▼ loss shown: the {level:.0%} interval leaves out 0. ≈ shown to be small: the "
+        f"{2 * level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error. Both after Holm's "
+        "correction over the tasks of the column and those that are still to come (△ ▽ ∼: only before it). No mark: "
+        "not known."
     )
 
 
@@ -233,12 +234,12 @@ def over_data_sets(
     return section("Over data sets", notes, [*found, Table("Signed-rank tests.", tables.signed_ranks(tests))])
 
 
-def precision(rows: pd.DataFrame, level: float) -> Section:
+def precision(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
     notes = [
         f"The detectable gain is the true gain that these outer splits, seeds and test rows show with {POWER:.0%} "
-        f"power: the {level:.0%} interval then lies above 0. A smaller gain may well exist and stay unseen."
+        f"power, after correction, if no other task gains. A smaller gain may well exist and stay unseen."
     ]
-    found = tables.detectable_gains(rows, level)
+    found = tables.detectable_gains(rows, claims, level)
     return section("What could have been shown", notes, [Table("Detectable gains.", found, folded=True)])
 
 

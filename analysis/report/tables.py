@@ -14,9 +14,10 @@ from .. import cross_task, gains, stats
 from ..claims import OVERALL, Verdict
 from ..cross_task import DataSetGains
 from ..evidence import FEWEST_UNITS, LEVEL, gain_of
+from ..findings import family_size, findings
 from ..gains import COMPARED
 from ..variances import VarianceSplit, detectable_gain
-from ..verdicts import in_words, is_small
+from ..verdicts import in_words, p_small
 from .formats import (
     comparison_label,
     display_scale,
@@ -24,6 +25,7 @@ from .formats import (
     format_estimate,
     format_gain,
     format_interval,
+    format_p,
     format_percent,
     format_range,
     format_relative,
@@ -43,7 +45,7 @@ def headline(rows: pd.DataFrame, claims: Claims, level: float = LEVEL, metric: s
     Args:
         rows: runs, as in `load.Runs`.
         claims: δ of the mark ≈, and the tasks for whose number marks are corrected.
-        level: confidence level of the intervals and of the marks of `gain_marks`, between 0 and 1.
+        level: confidence level of the intervals and marks, between 0 and 1.
         metric: column of `rows`.
 
     Returns:
@@ -59,28 +61,11 @@ def headline(rows: pd.DataFrame, claims: Claims, level: float = LEVEL, metric: s
     for method, found in means.items():
         table[f"{method_label(method)}, {unit}"] = [format_estimate(e, metric=metric) for e in found]
     for method, reference in gains.comparisons(rows, list(means)):
-        marks = gain_marks(rows, method, reference, level, metric, claims)
-        found = [gains.gain(rows, task, method, reference, level, metric) for task in gains.tasks(rows)]
-        texts = [f"{mark} {format_gain(e, metric)}".strip() for mark, e in zip(marks, found, strict=True)]
-        table[f"{comparison_label(method, reference)}, {points}"] = texts
+        known = findings(rows, method, reference, claims, level, metric)
+        texts = {task: f"{finding.mark} {format_gain(finding.gain, metric)}" for task, finding in known.items()}
+        cells = [texts.get(task, "").strip() for task in gains.tasks(rows)]
+        table[f"{comparison_label(method, reference)}, {points}"] = cells
     return table
-
-
-def gain_marks(rows: pd.DataFrame, method: str, reference: str, level: float, metric: str, claims: Claims) -> list[str]:
-    """One mark per task; empty where the gain was not measured.
-
-    ▲ a gain is shown, ▼ a loss: the interval leaves out 0, also after Holm's correction (`gains.corrected_p`); △ and ▽
-    where it does so only before. ≈ where a gain in test error is shown to be small (`evidence.TaskErrors.is_small`).
-    """
-    words = gains.words(rows, method, reference, claims) if metric == "test_error" else {}
-    marks = dict.fromkeys(gains.tasks(rows), "")
-    for task, corrected in gains.corrected_p(rows, method, reference, claims, metric).items():
-        if gains.p_value(rows, task, method, reference, metric) < 1 - level:
-            positive = gains.gain(rows, task, method, reference, level, metric).mean > 0
-            marks[task] = "▲△▼▽"[(0 if positive else 2) + int(corrected >= 1 - level)]
-        if "small" in words.get(task, ""):
-            marks[task] += "≈"
-    return list(marks.values())
 
 
 def selected_alpha_and_k(final: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
@@ -230,11 +215,10 @@ def error_means(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
 def gain_details(rows: pd.DataFrame, claims: Claims, level: float = LEVEL) -> pd.DataFrame:
     """All gains of every task, with a median, a second interval, a share of pairs and a permutation test."""
     rng = np.random.default_rng(0)
-    corrected = {pair: gains.corrected_p(rows, *pair, claims) for pair in gains.compared(rows)}
-    words = {pair: gains.words(rows, *pair, claims) for pair in corrected}
+    known = {pair: findings(rows, *pair, claims, claims.level) for pair in gains.compared(rows)}
     records = []
     for task, method, reference in compared_tasks(rows):
-        p, p_holm = gains.p_value(rows, task, method, reference), corrected[method, reference][task]
+        finding = known[method, reference][task]
         pairs = gains.paired_differences(rows, task, method, reference)
         units = pairs.groupby(level=0).mean().to_numpy()
         bootstrap, (flip_p, smallest_p) = stats.bootstrap_t(units, rng, level), stats.sign_flip(units, rng)
@@ -248,9 +232,11 @@ def gain_details(rows: pd.DataFrame, claims: Claims, level: float = LEVEL) -> pd
                 "points": format_gain(gains.gain(rows, task, method, reference, level)),
                 "median of pairs": f"{100 * pairs.median():+.2f}",
                 "% of ERM's error": "" if math.isnan(relative.low) else format_relative(relative),
-                "in words": words[method, reference][task],
-                "p": "" if math.isnan(p) else f"{p:.2g}",
-                "p, Holm": "" if math.isnan(p_holm) else f"{p_holm:.2g}",
+                "in words": finding.words,
+                "p": format_p(finding.p),
+                "p, Holm": format_p(finding.p_holm),
+                "p, small": format_p(finding.p_small),
+                "p, small, Holm": format_p(finding.p_small_holm),
                 "share of pairs better": f"{gains.share_better(rows, task, method, reference):.2f}",
                 "bootstrap-t": format_interval(bootstrap) if checked else "",
                 "sign-flip p": f"{flip_p:.3g}" if checked else "",
@@ -270,21 +256,26 @@ def compared_tasks(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
                 yield task, method, reference
 
 
-def detectable_gains(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
-    """What each task could have shown: the true gain whose interval lies above 0 with 80 % power.
+def detectable_gains(rows: pd.DataFrame, claims: Claims, level: float = LEVEL) -> pd.DataFrame:
+    """What each task could have shown: the true gain that is shown with 80 % power, after correction.
 
     Args:
         rows: runs, as in `load.Runs`.
+        claims: the tasks for whose number p-values are corrected.
         level: confidence level of the intervals, between 0 and 1.
 
     Returns:
-        Text; tasks without an interval are left out. In the last column the detectable gain is divided by mixup's gain
-        over ERM, where that is shown.
+        Text; tasks without an interval are left out. The correction is that of a task that is the only one to gain;
+        where others do, Holm's is milder. In the last column the detectable gain is divided by mixup's gain over ERM,
+        where its interval lies above 0.
     """
     records = []
-    for task, method, reference in compared_tasks(rows):
+    compared = list(compared_tasks(rows))
+    for task, method, reference in compared:
         mean = gains.final_errors(rows, task, [reference, method]).task_errors().mean(gain_of(method, reference))
-        detectable = float(detectable_gain(mean.variance, mean.df, level))
+        measured = [other for other, *pair in compared if pair == [method, reference]]
+        corrected = 1 - (1 - level) / family_size(measured, claims)
+        detectable = float(detectable_gain(mean.variance, mean.df, corrected))
         if math.isnan(detectable) or gains.is_saturated(rows, task, (method, reference)):
             continue
         erm, mixup = gains.mean_metric(rows, task, "erm"), gains.gain(rows, task, "mixup", "erm", level)
@@ -362,6 +353,7 @@ def over_data_sets(
     for (method, reference), found in gains_of.items():
         counts = cross_task.count_outcomes(rows, method, reference, level)
         mean, (low, high) = found.over.deciding, found.prediction(level)
+        p = np.minimum(mean.p_above(), mean.p_below())
         measured = found.gains.mean[found.over.weights > 0]
         other = found.weighted_mean(level) if found.over.plain_decides else found.plain_mean(level)
         records.append(
@@ -369,7 +361,7 @@ def over_data_sets(
                 "gain of": comparison_label(method, reference),
                 "data sets": found.count,
                 "mean": format_relative(found.mean(level)),
-                "in words": str(in_words(mean, is_small(mean, claims.delta, claims.level), claims.level)),
+                "in words": str(in_words(mean.mean, p, p_small(mean, claims.delta), claims.level)),
                 "median": f"{100 * float(np.median(measured)):+.1f}" if len(measured) else "",
                 "decided by": "plain mean" if found.over.plain_decides else "random effects",
                 "the other mean": format_relative(other),

@@ -100,7 +100,7 @@ def test_points_shares_and_smallness_agree(seed: int, gain: float, folds: bool) 
     low, high = one.relative_interval(KMIXUP_OVER_MIXUP)
     assert np.sign(low) == np.sign(points.low()) and np.sign(high) == np.sign(points.high())
     inner = one.relative_interval(KMIXUP_OVER_MIXUP, level=0.9)
-    assert one.is_small(KMIXUP_OVER_MIXUP) == (inner[0] > -0.03 and inner[1] < 0.03)
+    assert (one.p_small(KMIXUP_OVER_MIXUP) < 0.05) == (inner[0] > -0.03 and inner[1] < 0.03)
     assert low < one.relative(KMIXUP_OVER_MIXUP).mean < high
     assert high - low == pytest.approx(2 * one.relative(KMIXUP_OVER_MIXUP).half_width(), rel=0.1)
 

@@ -7,6 +7,7 @@ import scipy.stats
 
 from benchmarks.report import made_up
 from tune_kmixup.analysis import gains
+from tune_kmixup.analysis.findings import findings
 from tune_kmixup.core.config import Claims
 
 
@@ -28,29 +29,7 @@ def test_known_effects_are_estimated() -> None:
     mixup, kmixup = (gains.gain(rows, "a/mlp", *pair) for pair in gains.COMPARED[:2])
     assert mixup.low < 0.02 < mixup.high and kmixup.low < 0.03 < kmixup.high
     assert gains.share_better(rows, "a/mlp", "kmixup", "erm") > 0.9
-    assert gains.words(rows, "mixup", "erm", Claims()) == {"a/mlp": "shown"}
-
-
-def test_a_gain_is_shown_after_correction_for_finished_and_planned_tasks() -> None:
-    rows = made_up(np.random.default_rng(6), {"erm": 0.0, "mixup": 0.02}, tasks=["a/mlp", "b/mlp"], splits=8)
-    p = {task: gains.p_value(rows, task, "mixup", "erm") for task in ("a/mlp", "b/mlp")}
-    first = min(p, key=lambda task: p[task])
-    planned = int(0.05 / p[first]) + 2  # the smallest p is no longer below 0.05 after correction
-    few, many = (Claims(families={"1": tuple(f"{n}/mlp" for n in range(count))}) for count in (0, planned))
-    assert gains.corrected_p(rows, "mixup", "erm", few)[first] == pytest.approx(2 * p[first])
-    assert gains.words(rows, "mixup", "erm", few)[first] == "shown"
-    assert gains.corrected_p(rows, "mixup", "erm", many)[first] == pytest.approx(min(1.0, (2 + planned) * p[first]))
-    assert gains.words(rows, "mixup", "erm", many)[first] == "shown before correction only"
-    small = Claims(delta=0.9, families=many.families)
-    assert gains.words(rows, "mixup", "erm", small)[first] == "shown to be small"
-
-
-def test_tasks_without_the_method_are_not_corrected_for() -> None:
-    rows = made_up(np.random.default_rng(6), tasks=["a/mlp", "b/mlp"])
-    some = rows[(rows["task"] == "a/mlp") | (rows["method"] != "kmixup")]
-    assert gains.corrected_p(some, "kmixup", "mixup", Claims()) == {
-        "a/mlp": gains.p_value(rows, "a/mlp", "kmixup", "mixup")
-    }
+    assert findings(rows, "mixup", "erm", Claims(), 0.95)["a/mlp"].words == "shown"
 
 
 @pytest.mark.parametrize("metric", ["test_macro_f1", "test_auroc"])
@@ -80,7 +59,7 @@ def test_fewer_than_three_searches_have_no_interval(splits: int, words: str) -> 
     rows = made_up(np.random.default_rng(9), {"erm": 0.0, "mixup": 0.05}, tasks=["a/mlp"], splits=splits, seeds=50)
     gain = gains.gain(rows, "a/mlp", "mixup", "erm")
     assert gain.mean > 0.02 and np.isnan(gain.low) and gain.units == splits
-    assert gains.words(rows, "mixup", "erm", Claims()) == {"a/mlp": words} and gains.one_search(rows, "a/mlp")
+    assert findings(rows, "mixup", "erm", Claims(), 0.95)["a/mlp"].words == words and gains.one_search(rows, "a/mlp")
 
 
 def test_the_variance_of_a_gain_is_split_by_outer_split_and_seed() -> None:

@@ -58,7 +58,7 @@ def terminal_rows(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
         yield tuple(cell.replace(", one search", " *") for cell in cells)
 
 
-MARKS = "▲ gain, ▼ loss (△ ▽: not after Holm's correction), ≈ small, * one search"
+MARKS = "▲ gain, ▼ loss, ≈ small (△ ▽ ∼: not after Holm's correction), * one search"
 
 
 def show_best(console: Console, found: Sequence[Best], format: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.report import made_up
-from tune_kmixup.analysis.gains import SATURATED_WORDS
+from tune_kmixup.analysis.findings import SATURATED
 from tune_kmixup.analysis.load import Launch, Runs
 from tune_kmixup.analysis.report.conclusions import answer, budget, caveats, tasks_in_words
 from tune_kmixup.core.config import Claims, Suite
@@ -29,7 +29,7 @@ def test_saturated_tasks_are_marked() -> None:
     rows.loc[(rows["task"] == "a/mlp") & (rows["phase"] == "final"), "test_error"] = 0.0
     rows.loc[(rows["task"] == "b/mlp") & (rows["phase"] == "final") & (rows["method"] == "erm"), "test_error"] = 0.0
     tasks = tasks_in_words(rows, "mixup", "erm", Claims())
-    assert tasks[SATURATED_WORDS] == ["a/mlp"] and tasks["loss shown"] == ["b/mlp"]
+    assert tasks[SATURATED] == ["a/mlp"] and tasks["loss shown"] == ["b/mlp"]
     assert "saturated (both errors below 0.01 %) on 1" in answer(Runs(rows))[0]
 
 
