@@ -1,7 +1,7 @@
 """What a search selected, for use: one configuration per task and method."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,8 @@ class Best:
         method: name of the method.
         alpha: α ≥ 0; 0 is ERM.
         k: rows per pairing block; 1 is mixup.
-        recipe: everything else that it is trained with.
+        recipe: everything else that it is trained with, but for what is `unrecorded`.
+        unrecorded: values that were tuned and that results do not hold.
         outer_split: the outer split that selected it; None where the task has no numbered splits.
         splits: number of outer splits, each of which selected a configuration.
         val_error: mean validation error of its final runs, 0 to 1.
@@ -42,6 +43,7 @@ class Best:
     alpha: float
     k: int
     recipe: Recipe
+    unrecorded: tuple[str, ...]
     outer_split: int | None
     splits: int
     val_error: float
@@ -98,6 +100,7 @@ def one_best(runs: Runs, final: pd.DataFrame, task: str, method: str) -> Best:
         float(first["alpha"]),
         int(first["k"]),
         trained_recipe(study, first),
+        tuple(sorted(study.space.keys() - {*TUNED, LOG2_K, DUMMY, "cost"})),
         outer_split,
         len(by_split),
         float(chosen["val_error"].mean()),
@@ -161,14 +164,7 @@ def find_study(runs: Runs, name: str) -> Study:
 
 
 def trained_recipe(study: Study, row: pd.Series) -> Recipe:
-    """The recipe of a task with the values that were tuned.
-
-    Raises:
-        BadInput: if a value was tuned that rows do not hold.
-    """
-    known: Sequence[str] = (*TUNED, LOG2_K, DUMMY, "cost")
-    if unknown := sorted(study.space.keys() - set(known)):
-        raise BadInput(f"{study.name} tunes {', '.join(unknown)}, which results do not hold: read its proposals.")
+    """The recipe of a task with the tuned values that rows hold."""
     kinds = {"lr": float, "weight_decay": float, "epochs": int, "batch_size": int, "cost": str}
     values: dict[str, Any] = {name: kind(row[name]) for name, kind in kinds.items() if not pd.isna(row[name])}
     return replace(study.task.recipe, **values)

@@ -47,11 +47,16 @@ def script(found: Sequence[Best]) -> str:
         found: what was selected, for one task and method.
 
     Raises:
-        BadInput: if there are several.
+        BadInput: if there are several, or a value was tuned that results do not hold.
     """
     if len(found) > 1:
         raise BadInput(f"a script is of one task and method, not of {len(found)}: name the task and the method.")
     (best,) = found
+    if best.unrecorded:
+        raise BadInput(
+            f"{best.method} of {best.task} tunes {', '.join(best.unrecorded)}, which results do not hold: read its "
+            "proposals."
+        )
     mixes = best.alpha > 0
     expected = format_estimate(best.expected)
     cost = "" if best.recipe.cost == "sqeuclidean" else f", cost={best.recipe.cost!r}"

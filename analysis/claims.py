@@ -21,6 +21,7 @@ import pandas as pd
 
 from tune_kmixup.core.config import Claims
 from tune_kmixup.core.methods import CLAIM_METHODS
+from tune_kmixup.core.rows import COLUMNS
 from tune_kmixup.core.text import plural
 
 from . import cross_task, gains
@@ -113,7 +114,7 @@ def judge_launches(final: pd.DataFrame, launches: Sequence[Launch]) -> Judgement
     studies = {study.name for launch in launches for study in launch.suite.studies}
     theirs = [study_name(*key) in studies for key in final[gains.STUDY_KEY].itertuples(index=False, name=None)]
     names = tuple(dict.fromkeys(launch.name for launch in launches))
-    return Judgement(names, claims, bool(claims.families), judge(final[theirs], claims))
+    return Judgement(names, claims, bool(claims.families), judge(final[np.array(theirs, dtype=bool)], claims))
 
 
 def judge(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
@@ -135,7 +136,7 @@ def judge(rows: pd.DataFrame, claims: Claims) -> list[Verdict]:
 
 def with_shifted(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with the endpoint of claim 4: the mean error under noise and FGSM, in the column `SHIFTED`."""
-    columns = [c for c in rows.columns if c.startswith(("test_error_noise_", "test_error_fgsm_"))]
+    columns = [c for c in COLUMNS if c.startswith(("test_error_noise_", "test_error_fgsm_")) and c in rows]
     return rows.assign(**{SHIFTED: rows[columns].mean(axis=1, skipna=False)})
 
 

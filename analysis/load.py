@@ -309,20 +309,23 @@ def save_runs(runs: Runs, folder: Path) -> None:
     """Writes the rows and the launches, from which `load` reads the same runs again."""
     known = pa.schema([(name, arrow_type(column.allowed)) for name, column in TABLE_COLUMNS.items()])
     other = pa.Schema.from_pandas(runs.rows.drop(columns=known.names), preserve_index=False)
-    schema = pa.unify_schemas([known, other])
-    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
-    runs.rows.to_parquet(
-        folder / ROWS_FILE,
-        schema=schema,
-        index=False,
-        compression="zstd",
-        compression_level=9,
-        use_byte_stream_split=floats,  # a tenth smaller
-        use_dictionary=[name for name in schema.names if name not in floats],
-        write_page_checksum=True,
-    )
+    columns = pa.unify_schemas([known, other])
+    floats = [field.name for field in columns if pa.types.is_floating(field.type)]
     launches = json.dumps([asdict(launch) for launch in runs.launches], separators=(",", ":"))
-    (folder / LAUNCHES_FILE).write_text(f"{launches}\n", encoding="utf-8")
+    # What is read again is replaced whole: the folder may be one that these runs come from.
+    with files.atomic_write(folder / ROWS_FILE) as file:
+        runs.rows.to_parquet(
+            file,
+            schema=columns,
+            index=False,
+            compression="zstd",
+            compression_level=9,
+            use_byte_stream_split=floats,  # a tenth smaller
+            use_dictionary=[name for name in columns.names if name not in floats],
+            write_page_checksum=True,
+        )
+    with files.atomic_write(folder / LAUNCHES_FILE) as file:
+        file.write(f"{launches}\n".encode())
 
 
 def missing_runs(suite: Suite, rows: Mapping[str, list[Row]], command: str) -> list[dict[str, str]]:

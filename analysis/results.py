@@ -69,12 +69,13 @@ class Results:
 
         Args:
             out: its folder.
-            formats: any of html, md, tex, csv; empty: all.
+            formats: any of html, md, tex, csv, or one of them; empty: all.
 
         Returns:
             Path of the HTML file, or else of the folder.
         """
-        return render.write(self.runs, Path(out), [*formats]).get("html", Path(out))
+        names = [formats] if isinstance(formats, str) else [*formats]
+        return render.write(self.runs, Path(out), names).paths.get("html", Path(out))
 
     def level(self, level: float | None = None) -> float:
         return self.runs.claims.level if level is None else level

@@ -14,7 +14,15 @@ from ..cross_task import DataSetGains, compared_gains
 from ..evidence import LEVEL
 from ..findings import WORDS, findings
 from ..load import Runs
-from .formats import comparison_label, display_unit, format_gain, format_range, format_relative, method_label
+from .formats import (
+    comparison_label,
+    display_unit,
+    format_gain,
+    format_range,
+    format_relative,
+    in_percent,
+    method_label,
+)
 
 Over = Mapping[tuple[str, str], DataSetGains]  # from `cross_task.compared_gains`
 
@@ -81,9 +89,9 @@ def numbers(values: Sequence[int] | pd.Series, noun: str) -> str:
 
 def forest_caption(level: float) -> str:
     return (
-        f"Gain of each task with its {level:.0%} interval. Filled marks: the interval leaves out 0, before correction. "
-        "Arrows: the interval is cut off. No interval: one search. No mark: ERM errs less than 0.01 %. Diamond: the "
-        "mean over data sets; dashed: where the gain on one more data set would lie."
+        f"Gain of each task with its {in_percent(level)} interval. Filled marks: the interval leaves out 0, before "
+        "correction. Arrows: the interval is cut off. No interval: one search. No mark: ERM errs less than 0.01 %. "
+        "Diamond: the mean over data sets; dashed: where the gain on one more data set would lie."
     )
 
 
@@ -97,7 +105,7 @@ def caveats(runs: Runs, level: float = LEVEL, metric: str = "test_error") -> lis
     """
     sentences = [interval_sentence(runs.final, level, metric)]
     if level != runs.claims.level or metric != "test_error":
-        sentences.append(f"The answer in words is about the test error, at {runs.claims.level:.0%}.")
+        sentences.append(f"The answer in words is about the test error, at {in_percent(runs.claims.level)}.")
     sentences += placebo_sentences(runs.final, level, metric)
     sentences += direction_sentences(runs, metric)
     diverged = int((runs.rows["status"] == "diverged").sum())
@@ -133,8 +141,8 @@ def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:
             luck = ", conditional on the test rows where repeats share them"
     runs = f"; {numbers(seeds, 'final run')} per split and method" if len(seeds) else ""
     sentence = (
-        f"Intervals are Student's t at {level:.0%} over the means of outer splits{luck}, per task, not corrected for "
-        f"the number of comparisons{runs}."
+        f"Intervals are Student's t at {in_percent(level)} over the means of outer splits{luck}, per task, not "
+        f"corrected for the number of comparisons{runs}."
     )
     if any(gains.one_search(rows, task) for task in gains.tasks(rows)):
         sentence += " One search says nothing about another, so it has no interval."

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from ..gains import COMPARED, STUDY_KEY
 from ..search_budget import completed
 from ..stats import Estimate
 from .formats import comparison_label, display_scale, display_unit
-from .style import COLUMN, INK, WIDTH, legend, log_x, method_style, panel, styled
+from .style import COLUMN, INK, WIDTH, Looks, legend, line_style, log_x, panel, styled
 
 BINS = 8  # of α or perturbation, each a factor
 IN_VIEW = 0.9  # share of errors within the axes or colours: a few that diverge would flatten the others
@@ -159,27 +160,30 @@ def draw_diamond(axes: Axes, place: float, found: DataSetGains, method: str, lev
     axes.axhline(place - 0.75, color=INK, linewidth=0.5)
 
 
-def by_task(rows: pd.DataFrame, curves: pd.DataFrame, task: str, by: SelectBy = "error") -> dict[str, Figure]:
+def by_task(
+    rows: pd.DataFrame, curves: pd.DataFrame, task: str, looks: Looks, by: SelectBy = "error"
+) -> dict[str, Figure]:
     """The figures of one task: by caption, without those that have nothing to show.
 
     Args:
         rows: runs of this task, as in `load.Runs`.
         curves: from `search_budget.budget_curves`.
         task: its name, without its outer split.
+        looks: of the methods of the report.
         by: the score by which configurations were selected, in the column `val_{by}` of `curves`.
     """
     configurations = mean_by_configuration(rows)
     final = rows[rows["selected"].astype(bool)]
     figures = {
-        f"Best {SELECTED_BY[by]} so far": budget(curves[curves["task"] == task], rows, by),
-        "Validation error against α": sensitivity(configurations, rows, "alpha", "α"),
+        f"Best {SELECTED_BY[by]} so far": budget(curves[curves["task"] == task], looks, by),
+        "Validation error against α": sensitivity(configurations, looks, "alpha", "α"),
         "Median validation error over α and k": grid(configurations, final),
         "Validation error against perturbation": sensitivity(
-            configurations, rows, "perturbation", "expected squared displacement"
+            configurations, looks, "perturbation", "expected squared displacement"
         ),
-        "Test error under Gaussian noise": shift(final, task, "test_error_noise_", "deviation of the noise"),
-        "Test error after an FGSM step": shift(final, task, "test_error_fgsm_", "size of the step"),
-        "Reliability": reliability(final),
+        "Test error under Gaussian noise": shift(final, task, looks, "test_error_noise_", "deviation of the noise"),
+        "Test error after an FGSM step": shift(final, task, looks, "test_error_fgsm_", "size of the step"),
+        "Reliability": reliability(final, looks),
     }
     return {caption: figure for caption, figure in figures.items() if figure is not None}
 
@@ -191,22 +195,22 @@ def mean_by_configuration(rows: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index().assign(val_error=lambda table: 100 * table["val_error"])
 
 
-def each_method(table: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of `table` by method, in the order of every table."""
-    for method in gains.methods(rows):
+def each_method(table: pd.DataFrame, looks: Looks) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The rows of `table` by method, in the order of every table, with keywords of matplotlib."""
+    for method, look in looks.items():
         of_method = table[table["method"] == method]
         if len(of_method):
-            yield method, of_method
+            yield line_style(look), of_method
 
 
 @styled
-def budget(curves: pd.DataFrame, rows: pd.DataFrame, by: SelectBy) -> Figure | None:
+def budget(curves: pd.DataFrame, looks: Looks, by: SelectBy) -> Figure | None:
     """Score on validation rows of the best configuration so far against the number of configurations tried."""
     if curves.empty:
         return None
     figure, axes = panel("configurations tried", f"{SELECTED_BY[by]}{', %' if by != 'nll' else ''}")
-    for method, curve in each_method(curves, rows):
-        style, scores = method_style(method, rows), display_scale(f"val_{by}") * curve[f"val_{by}"]
+    for style, curve in each_method(curves, looks):
+        scores = display_scale(f"val_{by}") * curve[f"val_{by}"]
         if len(curve) > 1:
             axes.plot(curve["trials"], scores, **style, markersize=3.5, markevery=4, linewidth=1.2)
         else:  # nothing to search
@@ -216,7 +220,7 @@ def budget(curves: pd.DataFrame, rows: pd.DataFrame, by: SelectBy) -> Figure | N
 
 
 @styled
-def sensitivity(configurations: pd.DataFrame, rows: pd.DataFrame, column: str, label: str) -> Figure | None:
+def sensitivity(configurations: pd.DataFrame, looks: Looks, column: str, label: str) -> Figure | None:
     """Validation error of configurations against α or perturbation, by bins: the median, and a band of half of them."""
     mixing = configurations[(configurations["alpha"] > 0) & (configurations[column] > 0)]
     if mixing.empty:
@@ -224,10 +228,9 @@ def sensitivity(configurations: pd.DataFrame, rows: pd.DataFrame, column: str, l
     figure, axes = panel(label, "validation error, %")
     erm = configurations.loc[configurations["method"] == "erm", "val_error"]
     if len(erm):
-        style = method_style("erm", rows)
+        style = line_style(looks["erm"])
         axes.axhline(erm.median(), color=style["color"], linewidth=1.2, linestyle="--", label=style["label"])
-    for method, table in each_method(mixing, rows):
-        style = method_style(method, rows)
+    for style, table in each_method(mixing, looks):
         bins = table.groupby(bins_of(mixing[column]).loc[table.index])
         x, errors = bins[column].median(), bins["val_error"]
         axes.fill_between(
@@ -250,7 +253,7 @@ def bins_of(values: pd.Series) -> pd.Series:
 @styled
 def grid(configurations: pd.DataFrame, final: pd.DataFrame) -> Figure | None:
     """Median validation error of k-mixup's configurations by α and k, and what each outer split selected."""
-    blocks = configurations[configurations["k"] > 1]
+    blocks = configurations[(configurations["k"] > 1) & (configurations["alpha"] > 0)]
     if blocks.empty:
         return None
     alpha_bins, k_bins = bins_of(blocks["alpha"]), np.log2(blocks["k"]).round()
@@ -268,7 +271,7 @@ def grid(configurations: pd.DataFrame, final: pd.DataFrame) -> Figure | None:
         vmax=float(np.nanquantile(medians, IN_VIEW)),
         rasterized=True,
     )
-    selected = final[final["k"] > 1].drop_duplicates(STUDY_KEY)
+    selected = final[(final["k"] > 1) & (final["alpha"] > 0)].drop_duplicates(STUDY_KEY)
     axes.plot(
         selected["alpha"], selected["k"], "o", color="white", markeredgecolor="black", markersize=4, label="selected"
     )
@@ -284,7 +287,7 @@ def grid(configurations: pd.DataFrame, final: pd.DataFrame) -> Figure | None:
 
 
 @styled
-def shift(final: pd.DataFrame, task: str, prefix: str, label: str) -> Figure | None:
+def shift(final: pd.DataFrame, task: str, looks: Looks, prefix: str, label: str) -> Figure | None:
     """Test error against the size of a shift of the test rows, from 0 on."""
     columns = ["test_error", *(c for c in final if c.startswith(prefix) and final[c].notna().any())]
     if len(columns) == 1:
@@ -293,22 +296,21 @@ def shift(final: pd.DataFrame, task: str, prefix: str, label: str) -> Figure | N
     sizes = [0.0, *(float(column.removeprefix(prefix)) for column in columns[1:])]
     for method in gains.methods(final):
         errors = [100 * gains.mean_metric(final, task, method, metric=column).mean for column in columns]
-        axes.plot(sizes, errors, **method_style(method, final), markersize=3.5, linewidth=1.2)
+        axes.plot(sizes, errors, **line_style(looks[method]), markersize=3.5, linewidth=1.2)
     legend(axes)
     return figure
 
 
 @styled
-def reliability(final: pd.DataFrame) -> Figure | None:
+def reliability(final: pd.DataFrame, looks: Looks) -> Figure | None:
     """Accuracy against confidence in 15 bins, over all final runs of a method; a point's area grows with its rows."""
     if not final["test_reliability"].notna().any():
         return None
     figure, axes = panel("confidence", "accuracy")
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6)
-    for method, runs in each_method(final, final):
+    for style, runs in each_method(final, looks):
         bins = pool_bins(runs["test_reliability"].dropna())
         if len(bins):
-            style = method_style(method, final)
             areas = 2 + 50 * bins["rows"] / bins["rows"].sum()
             axes.plot(bins["confidence"], bins["accuracy"], color=style["color"], linewidth=1)
             axes.scatter(bins["confidence"], bins["accuracy"], areas, **style, linewidths=0)

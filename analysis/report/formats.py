@@ -64,6 +64,11 @@ def format_percent(fraction: float, digits: int = 2) -> str:
     return "" if math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
 
 
+def in_percent(fraction: float) -> str:
+    """A level or margin: 95%, 99.5%."""
+    return f"{100 * fraction:.3g}%"
+
+
 def format_p(p: float) -> str:
     return "" if math.isnan(p) else f"{p:.2g}"
 

@@ -2,6 +2,8 @@
 
 from tune_kmixup.core.config import Claims
 
+from .formats import in_percent
+
 
 def terms(claims: Claims, level: float) -> dict[str, str]:
     """Term -> what it means.
@@ -18,10 +20,11 @@ def terms(claims: Claims, level: float) -> dict[str, str]:
         "final run": "The selected configuration trained with a fresh seed and scored on test rows.",
         "gain": "The reference's error minus the method's, paired by outer split and seed: above 0 is better.",
         "point": "One per cent of the test rows. A gain from 10 % to 9 % is one point, and 10 % of the error.",
-        "interval": f"Values of the expected gain that the outer splits agree with, at {level:.0%}.",
-        "shown": f"The {claims.level:.0%} interval lies above 0 (▲), or below for a loss (▼), also after "
+        "interval": f"Values of the expected gain that the outer splits agree with, at {in_percent(level)}.",
+        "shown": f"The {in_percent(claims.level)} interval lies above 0 (▲), or below for a loss (▼), also after "
         "Holm's correction for the number of tasks. △ and ▽: before correction only.",
-        "shown to be small": f"The {2 * claims.level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error "
-        "(≈), also after correction. ∼: before it only. Not known: neither shown nor shown to be small.",
+        "shown to be small": f"The {in_percent(2 * claims.level - 1)} interval lies within "
+        f"± {in_percent(claims.delta)} of ERM's error (≈), also after correction. ∼: before it only. Not known: "
+        "neither shown nor shown to be small.",
         "placebo": "mixup with a coordinate that does nothing: what the pipeline finds where there is nothing to find.",
     }

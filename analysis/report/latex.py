@@ -7,6 +7,7 @@ import pandas as pd
 
 from tune_kmixup.core.text import one_line
 
+from ..gains import MORE_IS_BETTER
 from . import conclusions
 from .sections import Report, Table
 from .tables import Places
@@ -27,19 +28,18 @@ PREAMBLE = r"""\documentclass{article}
 MEASURED = re.compile(r"(?P<mark>[▲△▼▽≈∼]*) ?(?P<mean>[-+]?[\d.]+)(?: ± (?P<half>[\d.]+))?")
 
 
-def document(report: Report, paragraphs: Sequence[str], level: float) -> str:
+def document(report: Report, paragraphs: Sequence[str]) -> str:
     """`report.tex`. It reads `tables/`, `figures/gains.pdf` and `report.bib` beside it.
 
     Args:
         report: what to show.
         paragraphs: how the comparison was made, with references as `[1]`.
-        level: confidence level of the intervals, between 0 and 1.
     """
     figure = [
         r"\begin{figure}",
         r"\centering",
         r"\includegraphics[width=\linewidth]{figures/gains.pdf}",
-        rf"\caption{{{escape(conclusions.forest_caption(level))}}}",
+        rf"\caption{{{escape(conclusions.forest_caption(report.level))}}}",
         r"\label{fig:gains}",
         r"\end{figure}",
     ]
@@ -62,7 +62,7 @@ def document(report: Report, paragraphs: Sequence[str], level: float) -> str:
 def tables(report: Report) -> dict[str, str]:
     """Name -> the table as a float with a caption and the label `tab:<name>`."""
     return {
-        name: measured_table(table, name) if name == "gains" else text_table(table, name)
+        name: measured_table(table, name, report.metric) if name == "gains" else text_table(table, name)
         for name, table in named_tables(report).items()
     }
 
@@ -76,20 +76,20 @@ def named_tables(report: Report) -> dict[str, Table]:
     return found
 
 
-def measured_table(table: Table, name: str) -> str:
-    """The headline: numbers with uncertainties in columns of siunitx, the least error of each task in bold."""
-    frame = table.frame
+def measured_table(table: Table, name: str, metric: str) -> str:
+    """The headline: numbers with uncertainties in columns of siunitx, the best of each task in bold."""
+    frame, best_of = table.frame, max if metric in MORE_IS_BETTER else min
     methods = [column for column in frame.columns[1:] if " over " not in column]
     columns = ["l", *(column_of_numbers(frame[column]) for column in frame.columns[1:])]
     lines = []
     for row in frame.to_dict("records"):
         means = {method: float(found["mean"]) for method in methods if (found := MEASURED.match(row[method]))}
-        best = {method for method, mean in means.items() if mean == min(means.values())}
+        best = {method for method, mean in means.items() if mean == best_of(means.values())}
         cells = (measured_cell(row[column], column in best) for column in frame.columns[1:])
         lines.append(" & ".join([escape(row["task"]), *cells]) + r" \\")
     head = " & ".join(f"{{{escape(column)}}}" for column in frame.columns)
     body = [rf"\begin{{tabular}}{{@{{}}{' '.join(columns)}@{{}}}}", *framed(head, lines), r"\end{tabular}"]
-    return floated(body, table.caption + " Bold: the least error of the task.", name)
+    return floated(body, table.caption + " Bold: the best of the task.", name)
 
 
 def column_of_numbers(cells: pd.Series) -> str:

@@ -11,7 +11,8 @@ from tune_kmixup.core.space import Distribution, Numbers
 from tune_kmixup.core.text import plural
 
 from .. import gains
-from .formats import escape_markdown, format_range, method_label
+from ..load import study_name
+from .formats import escape_markdown, format_range, in_percent, method_label
 
 SAMPLERS = {
     "tpe": "the tree-structured Parzen estimator [6]",
@@ -77,11 +78,11 @@ def markdown(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> str:
 
 def paragraphs(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> list[str]:
     """One paragraph per suite, and one on the estimates."""
-    stopped = rows.loc[rows["status"] == "stopped", "suite"].value_counts()
-    return [
-        *(suite_paragraph(suite, int(stopped.get(suite.name, 0))) for suite in suites),
-        estimates_paragraph(rows, level),
-    ]
+    stopped = rows[rows["status"] == "stopped"]
+    names = [study_name(*key) for key in stopped[gains.STUDY_KEY].itertuples(index=False, name=None)]
+    studies = [{study.name for study in suite.studies} for suite in suites]
+    counts = [sum(name in own for name in names) for own in studies]
+    return [*map(suite_paragraph, suites, counts), estimates_paragraph(rows, level)]
 
 
 def recipes(suites: Sequence[Suite]) -> dict[str, str]:
@@ -197,7 +198,7 @@ def estimates_paragraph(rows: pd.DataFrame, level: float) -> str:
     shared = any(gains.share_test_rows(rows, task) for task in gains.tasks(rows))
     sentences = [
         "Gains are differences of test error, paired by outer split and seed. For each task we report the mean with "
-        f"Student's t interval at {level:.0%} over the means of its outer splits"
+        f"Student's t interval at {in_percent(level)} over the means of its outer splits"
         + (", which has a term for the luck of the test rows that all repeats share." if shared else ".")
     ]
     single = [task for task in gains.tasks(rows) if gains.one_search(rows, task)]

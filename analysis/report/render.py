@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,7 +17,6 @@ from matplotlib.figure import Figure
 from tune_kmixup.core.errors import BadInput, unwritable_error
 from tune_kmixup.core.text import one_line
 
-from .. import gains
 from ..load import ROWS_FILE, TABLE_COLUMNS, Runs, read_entries, save_runs, to_table
 from . import conclusions, latex, methods_text, style, tables
 from .formats import escape_markdown
@@ -29,6 +29,13 @@ NUMBER = re.compile(r"[▲△▼▽≈∼ ]*[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+|
 TITLE = "ERM, mixup and k-mixup, each tuned with the same budget"
 
 
+class Written(NamedTuple):
+    """A report, and the path of its file in each format."""
+
+    report: Report
+    paths: dict[str, Path]
+
+
 def write(
     runs: Runs,
     out: Path,
@@ -36,7 +43,7 @@ def write(
     level: float | None = None,
     metric: str = "test_error",
     compare: Path | None = None,
-) -> dict[str, Path]:
+) -> Written:
     """Writes the report into a folder.
 
     In every format it also writes results.parquet with dictionary.md (the meaning of its columns), launches.json,
@@ -52,7 +59,7 @@ def write(
         compare: folder of an earlier report, whose gains are shown beside the new ones.
 
     Returns:
-        Path of the report by format.
+        What was written, and where.
 
     Raises:
         BadInput: a format or metric is unknown, a run lacks the metric because an earlier version trained it, `level`
@@ -74,9 +81,9 @@ def write(
     report = make_report(runs, level, metric, read_earlier_rows(compare) if compare else None)
     paths = {name: out / ("gains.csv" if name == "csv" else f"report.{name}") for name in FORMATS if name in formats}
     renderers: dict[str, Callable[[], str]] = {
-        "html": lambda: html(runs, report, level),
+        "html": lambda: html(runs, report),
         "md": lambda: markdown(report),
-        "tex": lambda: latex.document(report, methods_text.paragraphs(runs.suites, runs.rows, level), level),
+        "tex": lambda: latex.document(report, methods_text.paragraphs(runs.suites, runs.rows, level)),
         "csv": lambda: csv(tables.gain_estimates(runs.final, level)),
     }
     try:
@@ -92,7 +99,7 @@ def write(
         (out / "methods.md").write_text(methods_text.markdown(runs.suites, runs.rows, level), encoding="utf-8")
     except OSError as error:
         raise unwritable_error(out, error) from error
-    return paths
+    return Written(report, paths)
 
 
 def read_earlier_rows(folder: Path) -> pd.DataFrame:
@@ -157,7 +164,7 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def html(runs: Runs, report: Report, level: float) -> str:
+def html(runs: Runs, report: Report) -> str:
     environment = Environment(
         loader=PackageLoader("tune_kmixup.analysis.report", "."),
         autoescape=True,
@@ -168,8 +175,7 @@ def html(runs: Runs, report: Report, level: float) -> str:
     environment.filters["minus"] = with_minus_signs
     folder = Path(__file__).parent
     script = (folder / "page.js").read_text(encoding="utf-8")
-    looks = [style.method_look(method, runs.rows) for method in gains.methods(runs.rows)]
-    marks = {look.label: (look.glyph, look.colour) for look in looks}
+    marks = {look.label: (look.glyph, look.colour) for look in style.looks_of(runs.rows).values()}
     data_sets = runs.rows.drop_duplicates("task").set_index("task")["dataset"].to_dict()
     svgs, figure_style = style.share_styles(
         {name: page_svg(figure, number) for number, (name, figure) in enumerate(named_figures(report).items())}
@@ -177,7 +183,7 @@ def html(runs: Runs, report: Report, level: float) -> str:
     return environment.get_template("template.html.j2").render(
         title=TITLE,
         report=report,
-        forest_caption=f"{conclusions.forest_caption(level)} Green band: the placebo's gain over mixup.",
+        forest_caption=f"{conclusions.forest_caption(report.level)} Green band: the placebo's gain over mixup.",
         svgs=svgs,
         figure_style=figure_style,
         figure_name=figure_name,
@@ -189,7 +195,7 @@ def html(runs: Runs, report: Report, level: float) -> str:
         style=(folder / "page.css").read_text(encoding="utf-8"),
         script=script,
         policy=content_policy(script),
-        paragraphs=methods_text.paragraphs(runs.suites, runs.rows, level),
+        paragraphs=methods_text.paragraphs(runs.suites, runs.rows, report.level),
         versions=sorted(set(runs.rows["versions"].dropna())),
         machines=sorted(set(runs.rows["machine"].dropna())),
         code=sorted(set(runs.rows["code"].dropna())),

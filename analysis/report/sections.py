@@ -18,7 +18,8 @@ from ..gains import STUDY_KEY
 from ..load import Runs, study_name
 from ..variances import POWER
 from . import conclusions, figures, glossary, methods_text, tables
-from .formats import display_unit, method_label
+from .formats import display_unit, in_percent, method_label
+from .style import Looks, looks_of
 
 CALIBRATION_METRICS = {
     "test_nll": "NLL, nats",
@@ -72,14 +73,16 @@ class Report:
 
     Attributes:
         budget: what was compared, in a line.
-        answer: in two sentences.
-        forest: gains of all tasks, as wide as a paper's text; None without two methods.
+        answer: a sentence for each gain.
+        forest: gains of all tasks, as wide as a paper's text; None without two of the suite's methods.
         narrow_forest: the same as wide as a column.
         headline: one row per task.
         notes: on the intervals of the headline, and what does not follow.
         sections: over all tasks.
         tasks: a section for each task.
         glossary: term -> what it means.
+        level: confidence level of the intervals, between 0 and 1.
+        metric: column of the rows; metric of the headline and the forest.
     """
 
     budget: str
@@ -91,6 +94,8 @@ class Report:
     sections: list[Section]
     tasks: list[Section]
     glossary: dict[str, str]
+    level: float
+    metric: str
 
 
 def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | None = None) -> Report:
@@ -107,9 +112,10 @@ def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | N
     values = search_budget.selected_values(runs.rows, runs.suites)
     forests = [figures.forest(final, over, level, metric, narrow) for narrow in (False, True)]
     headline = tables.headline(final, claims, level, metric)
-    caption = f"{metric.replace('_', ' ').capitalize()} and gains in {display_unit(metric)}, ± {level:.0%} interval."
+    measured = f"{metric.replace('_', ' ').capitalize()} and gains in {display_unit(metric)}"
+    caption = f"{measured}, ± {in_percent(level)} interval. {marks_in_words(claims, level)}"
     sections = [
-        selected(final, values),
+        selected(final, values, looks_of(runs.rows)),
         verdicts(runs),
         over_data_sets(final, over, claims, level),
         precision(final, claims, level),
@@ -126,11 +132,13 @@ def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | N
         conclusions.answer(runs, over),
         forests[0],
         forests[1],
-        Table(f"{caption} {marks_in_words(claims, level)}", headline, cards=True),
+        Table(caption, headline, cards=True),
         conclusions.caveats(runs, level, metric),
         [found for found in sections if found.tables],
         [reading_a_task(runs, claims, level), *task_sections(runs, values, claims, level)],
         glossary.terms(claims, level),
+        level,
+        metric,
     )
 
 
@@ -141,20 +149,20 @@ def section(title: str, notes: list[str], candidates: Sequence[Table]) -> Sectio
 
 def marks_in_words(claims: Claims, level: float) -> str:
     return (
-        f"▲ gain shown, ▼ loss shown: the {level:.0%} interval leaves out 0. ≈ shown to be small: the "
-        f"{2 * level - 1:.0%} interval lies within ± {claims.delta:.0%} of ERM's error. Both after Holm's "
-        "correction over the tasks of the column and those that are still to come (△ ▽ ∼: only before it). No mark: "
-        "not known."
+        f"▲ gain shown, ▼ loss shown: the {in_percent(level)} interval leaves out 0. ≈ shown to be small: the "
+        f"{in_percent(2 * level - 1)} interval lies within ± {in_percent(claims.delta)} of ERM's error. Both after "
+        "Holm's correction over the tasks of the column and those that are still to come (△ ▽ ∼: only before it). No "
+        "mark: not known."
     )
 
 
-def selected(final: pd.DataFrame, values: pd.DataFrame) -> Section:
+def selected(final: pd.DataFrame, values: pd.DataFrame, looks: Looks) -> Section:
     notes = [
         "What the searches selected on validation data: the median over outer splits and the range. Each dot is an "
         "outer split, placed in the range that was searched, which is logarithmic. Dots all over the line say that the "
         "validation error hardly depends on the value, or that it cannot tell."
     ]
-    found = tables.selected_alpha_and_k(final, values)
+    found = tables.selected_alpha_and_k(final, values, looks)
     return section("Selected α and k", notes, [Table("Selected α and k, over outer splits.", found, cards=True)])
 
 
@@ -191,7 +199,8 @@ def verdicts(runs: Runs) -> Section:
 def fixed_sentence(judgement: Judgement) -> str:
     """What decides the claims, and when it was fixed."""
     claims, names = judgement.claims, f" ({', '.join(judgement.launches)})" if judgement.launches else ""
-    margin = f"δ = {claims.delta:.0%} of ERM's error, {claims.level:.0%} intervals, endpoint {claims.endpoint}"
+    margin = f"δ = {in_percent(claims.delta)} of ERM's error, {in_percent(claims.level)} intervals"
+    margin += f", endpoint {claims.endpoint}"
     if not judgement.fixed_before:
         return f"Fixed after these runs{names}: {margin}. All tasks can decide every claim."
     families = "; ".join(
@@ -236,8 +245,9 @@ def over_data_sets(
 
 def precision(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
     notes = [
-        f"The detectable gain is the true gain that these outer splits, seeds and test rows show with {POWER:.0%} "
-        f"power, after correction, if no other task gains. A smaller gain may well exist and stay unseen."
+        "The detectable gain is the true gain that these outer splits, seeds and test rows show with "
+        f"{in_percent(POWER)} power, after correction, if no other task gains. A smaller gain may well exist and stay "
+        "unseen."
     ]
     found = tables.detectable_gains(rows, claims, level)
     return section("What could have been shown", notes, [Table("Detectable gains.", found, folded=True)])
@@ -294,6 +304,7 @@ def reading_a_task(runs: Runs, claims: Claims, level: float) -> Section:
 def task_sections(runs: Runs, values: pd.DataFrame, claims: Claims, level: float) -> list[Section]:
     """One section per task. Each table is made for all tasks at once, and each section has its rows of it."""
     rows, final, by, score = runs.rows, runs.final, runs.select_by, f"val_{runs.select_by}"
+    looks = looks_of(rows)
     metrics = {"test_error": "test error, %", WORST_CLASS: "error of the worst class, %"}
     everything = {
         "Gains.": tables.gain_details(final, claims, level),
@@ -301,7 +312,7 @@ def task_sections(runs: Runs, values: pd.DataFrame, claims: Claims, level: float
             with_worst_class(final), metrics | CALIBRATION_METRICS | shift_metrics(final), level
         ),
         "Test error and its spread.": tables.error_means(final, level),
-        "Selected values.": tables.selected_values(values, rows),
+        "Selected values.": tables.selected_values(values, looks),
         "Where the uncertainty comes from.": tables.variances(final, level),
         "Scores on validation rows at selection and after.": tables.selection_bias(
             search_budget.selection_bias(rows, score), by
@@ -319,7 +330,7 @@ def task_sections(runs: Runs, values: pd.DataFrame, claims: Claims, level: float
             task,
             recipes.get(task, []),
             [Table(caption, part) for caption, frame in everything.items() if len(part := of_task(frame, task))],
-            figures.by_task(rows[rows["task"] == task], curves, task, by),
+            figures.by_task(rows[rows["task"] == task], curves, task, looks, by),
             task,
         )
         for task in gains.tasks(rows)

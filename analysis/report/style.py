@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -42,18 +43,20 @@ STYLE: Any = {  # of matplotlib
 styled = matplotlib.rc_context(STYLE)  # decorates functions that make figures
 
 
-def method_look(method: str, rows: pd.DataFrame) -> Method:
-    """How a method looks everywhere. A user's own have the remaining colours, in order."""
-    if method in KNOWN:
-        return KNOWN[method]
-    others = [name for name in gains.methods(rows) if name not in KNOWN]
-    colour = OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]
-    return Method(method, "", colour, OTHER_MARKER, OTHER_GLYPH)
+Looks = Mapping[str, Method]  # how each method looks, in the order of every table
 
 
-def method_style(method: str, rows: pd.DataFrame) -> dict[str, Any]:
+def looks_of(rows: pd.DataFrame) -> Looks:
+    """How the methods of a report look everywhere in it. A user's own have the remaining colours, in order."""
+    colours = cycle(OTHER_COLOURS)
+    return {
+        name: KNOWN[name] if name in KNOWN else Method(name, "", next(colours), OTHER_MARKER, OTHER_GLYPH)
+        for name in gains.methods(rows)
+    }
+
+
+def line_style(look: Method) -> dict[str, Any]:
     """Colour, mark and label of a method, as keywords of matplotlib."""
-    look = method_look(method, rows)
     return {"color": look.colour, "marker": look.marker, "label": look.label}
 
 

@@ -31,10 +31,11 @@ from .formats import (
     format_relative,
     format_score,
     format_value,
+    in_percent,
     method_label,
     score_label,
 )
-from .style import method_look
+from .style import Looks
 
 NEITHER_BETTER = ("test_ece_floor", "test_fgsm_zero_gradient")  # they help to read other metrics; less is not better
 
@@ -68,12 +69,13 @@ def headline(rows: pd.DataFrame, claims: Claims, level: float = LEVEL, metric: s
     return table
 
 
-def selected_alpha_and_k(final: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+def selected_alpha_and_k(final: pd.DataFrame, values: pd.DataFrame, looks: Looks) -> pd.DataFrame:
     """The α and k that the outer splits selected: median, range, and where in the range that was searched.
 
     Args:
         final: final runs, as in `load.Runs`.
         values: from `search_budget.selected_values`.
+        looks: of the methods of the report.
 
     Returns:
         One row per task and method that selected something; the pictures are `Places`.
@@ -91,7 +93,7 @@ def selected_alpha_and_k(final: pd.DataFrame, values: pd.DataFrame) -> pd.DataFr
                 if found.max() > 1 or column == "alpha":
                     record[f"{letter}, median"] = format_value(found.median())
                     record[f"{letter}, range"] = format_range(found.min(), found.max())
-                    record[f"{letter} in its range"] = places_of(values, task, method, coordinate, final)
+                    record[f"{letter} in its range"] = places_of(values, task, method, coordinate, looks)
             records.append(record)
     return pd.DataFrame(records).fillna("")
 
@@ -113,13 +115,13 @@ class Places:
         return " ".join(f"{place:.2f}" for place in self.places)
 
 
-def places_of(values: pd.DataFrame, task: str, method: str, coordinate: str, rows: pd.DataFrame) -> Places | str:
+def places_of(values: pd.DataFrame, task: str, method: str, coordinate: str, looks: Looks) -> Places | str:
     of = (values["task"] == task) & (values["method"] == method) & (values["coordinate"] == coordinate)
     places = tuple(sorted(values.loc[of, "place"]))
-    return Places(places, method_look(method, rows).colour) if places else ""
+    return Places(places, looks[method].colour) if places else ""
 
 
-def selected_values(values: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+def selected_values(values: pd.DataFrame, looks: Looks) -> pd.DataFrame:
     """Everything that was searched in a range: what the outer splits selected, one row per task, method and value."""
     records = []
     for (task, method, coordinate), found in values.groupby(["task", "method", "coordinate"], sort=False):
@@ -134,7 +136,7 @@ def selected_values(values: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
                 "median": format_value(selected.median()),
                 "selected": format_range(selected.min(), selected.max()),
                 "searched": f"{ends[0]:g}–{ends[1]:g}",
-                "in that range": places_of(values, task, method, coordinate, rows),
+                "in that range": places_of(values, task, method, coordinate, looks),
                 "outer splits": len(found),
             }
         )
@@ -202,7 +204,7 @@ def error_means(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
                     "task": task,
                     "method": method_label(method),
                     "mean %": format_percent(estimate.mean),
-                    f"{level:.0%} interval": format_interval(estimate, signed=False),
+                    f"{in_percent(level)} interval": format_interval(estimate, signed=False),
                     "deviation of seeds": format_percent(within),
                     "median of runs %": format_percent(errors.median()),
                     "outer splits": estimate.units,

@@ -69,6 +69,19 @@ def test_the_script_runs_and_follows_the_schedule(runs: Runs) -> None:
             assert rates == pytest.approx([learning_rate(recipe, step, 10) for step in range(30)])
 
 
+def test_a_value_that_results_do_not_hold_only_hinders_the_script(runs: Runs) -> None:
+    (launch,) = runs.launches
+    tuned = [
+        dataclasses.replace(study, space={**study.space, "momentum": study.space["lr"]}) if study.space else study
+        for study in launch.suite.studies
+    ]
+    suite = dataclasses.replace(launch.suite, studies=tuple(tuned))
+    one, *_ = found = best(dataclasses.replace(runs, launches=[dataclasses.replace(launch, suite=suite)]))
+    assert one.unrecorded == ("momentum",) and [b.alpha for b in found] == [b.alpha for b in best(runs)]
+    with pytest.raises(BadInput, match="tunes momentum, which results do not hold"):
+        script([one])
+
+
 def test_the_command_prints_a_table_json_and_a_script(tmp_path: Path) -> None:
     run = filled(RunDir(tmp_path / "run"), small_suite())
     table = run_cli_in_process("best", run.path)

@@ -80,6 +80,12 @@ def test_claim_4_is_judged_on_the_errors_under_noise_and_fgsm() -> None:
     assert found["1", "a/mlp"].outcome == "supported" and found["4.1", "a/mlp"].outcome == "contradicted"
 
 
+def test_a_later_version_s_shift_does_not_change_claim_4() -> None:
+    rows = made_up(np.random.default_rng(2), {"erm": 0.0, "mixup": 0.02, "kmixup": 0.05}, tasks=["a/mlp"], splits=20)
+    later = rows.assign(**{"test_error_noise_0.9": [0.9, *[np.nan] * (len(rows) - 1)], "test_error_fgsm_x": "text"})
+    assert verdicts(later)["4.1", "a/mlp"] == verdicts(rows)["4.1", "a/mlp"]
+
+
 @pytest.mark.parametrize("methods", [("erm",), ("erm", "mixup"), ("mixup", "kmixup")])
 def test_a_missing_method_gives_no_verdict(methods: tuple[str, ...]) -> None:
     rows = made_up(np.random.default_rng(3), dict.fromkeys(methods, 0.0), tasks=["a/mlp"])
@@ -119,6 +125,12 @@ def launch(name: str, data_set: str, claims: Claims, splits: Iterable[int] = ran
         for method in ("erm", "mixup", "kmixup")
     )
     return Launch(name, dataclasses.replace(suite, studies=studies, claims=claims), None)
+
+
+def test_nothing_is_judged_before_the_first_final_run() -> None:
+    rows = made_up(np.random.default_rng(7), tasks=["a/mlp"])
+    runs = Runs(rows[rows["phase"] == "search"], launches=[launch("one", "a", Claims())])
+    assert [judgement.verdicts for judgement in judge_runs(runs)] == [[]]
 
 
 def test_suites_that_fixed_different_things_are_judged_separately() -> None:

@@ -1,12 +1,15 @@
 """What is read from run directories and reports, what is merged, and what is refused."""
 
 import dataclasses
+import errno
 import json
 import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import IO
 
+import pandas as pd
 import pytest
 
 from tests.helpers.reports import filled
@@ -41,6 +44,22 @@ def test_missing_runs_are_named_with_the_command_that_completes_them(tmp_path: P
     assert missing.loc["iris/mlp@1/mixup", "missing"] == "2 search runs, 3 final runs"
     pasted = shlex.split(missing.loc["iris/mlp@0/erm", "command"])
     assert pasted == ["tune-kmixup", "resume", str(run_dir.path), "--gpus-per-trial=0.5"]
+
+
+def test_a_report_into_its_own_source_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, suite: Suite, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(filled(run_dir, suite).path, tmp_path / "report")
+    runs, before = load([folder]), {path: path.read_bytes() for path in folder.iterdir()}
+
+    def full_disk(table: pd.DataFrame, file: IO[bytes], **_: object) -> None:
+        file.write(b"PAR1")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_runs(runs, folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_copies_are_merged_and_contradictions_refused(tmp_path: Path, suite: Suite) -> None:

@@ -10,12 +10,14 @@ from rich.console import Console
 from benchmarks.report import made_up
 from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import render
+from tune_kmixup.analysis.report.sections import make_report
 from tune_kmixup.cli.summary import show_comparison
 
 
 def test_the_report_ends_with_the_answer_in_ten_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 80 columns, after a table with one line for each task."""
-    monkeypatch.setattr(render, "write", lambda *arguments: {})
+    written = lambda runs, *_: render.Written(make_report(runs, 0.95, "test_error"), {})  # noqa: E731
+    monkeypatch.setattr(render, "write", written)
     console = Console(width=80, record=True, file=io.StringIO())
     tasks = ["a/mlp", "b/mlp", "fashion_mnist-2000/lenet"]
     show_comparison(console, Runs(made_up(np.random.default_rng(0), tasks=tasks)), Path("reports/made-up"))

@@ -22,6 +22,8 @@ BAD = {
     "makes a bad recipe": (TASK + "Recipe(1, 10, 0.1, optimizer='adam')", "optimizer='adam' is unknown: did you mean"),
     "plain value": (METHOD + "METHODS['x'] = {'alpha': 1.0}", "METHODS['x']['alpha'] is 1.0: it takes an Optuna"),
     "plain values": (METHOD + "METHODS['x'] = {'k': (2, 8)}", "METHODS['x']['k'] is (2, 8): it takes an Optuna"),
+    "a label": (METHOD + "METHODS['k-mixup'] = {}", "METHODS['k-mixup'] has a name that reports use for something"),
+    "a column": (METHOD + "METHODS['dataset'] = {}", "METHODS['dataset'] has a name that reports use for something"),
     "no coordinates": (METHOD + "METHODS['x'] = 'alpha'", "METHODS['x'] is 'alpha': it takes a dict"),
     "one task": (
         TASKS + "TASKS['iris/mlp'] = Task('iris', 'mlp', recipe)",

@@ -11,8 +11,8 @@ from rich.console import Console
 from tune_kmixup.analysis.best import Best
 from tune_kmixup.analysis.best_script import script
 from tune_kmixup.analysis.load import Runs
-from tune_kmixup.analysis.report import conclusions, render, tables
-from tune_kmixup.analysis.report.formats import display_scale, display_unit, format_estimate, method_label
+from tune_kmixup.analysis.report import conclusions, render
+from tune_kmixup.analysis.report.formats import display_scale, display_unit, format_estimate, in_percent, method_label
 from tune_kmixup.cli.render import make_table, selection_lines
 
 BEST_FORMATS = ("table", "json", "python")
@@ -38,15 +38,14 @@ def show_comparison(
         metric: metric of the table.
         compare: folder of an earlier report to compare with.
     """
-    paths = render.write(runs, out, formats, level, metric, compare)
-    level = runs.claims.level if level is None else level
-    headline = tables.headline(runs.final, runs.claims, level, metric)
+    report, paths = render.write(runs, out, formats, level, metric, compare)
+    headline = report.headline.frame
     unit = f"{metric.replace('_', ' ')}{', %' if display_scale(metric) == 100 else ''}"
-    title = f"{unit}; gains in {display_unit(metric)}, {level:.0%} intervals"
+    title = f"{unit}; gains in {display_unit(metric)}, {in_percent(report.level)} intervals"
     columns = ("task", *(f">{column.partition(',')[0]}" for column in headline.columns[1:]))
     console.print(make_table(title, columns, terminal_rows(headline)))
     console.print(MARKS)
-    for sentence in (*conclusions.answer(runs), *conclusions.direction_sentences(runs, metric)):
+    for sentence in (*report.answer, *conclusions.direction_sentences(runs, metric)):
         console.print(sentence)
     console.print(f"report: {paths.get('html', out)}", soft_wrap=True)
 

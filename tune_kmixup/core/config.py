@@ -254,8 +254,9 @@ class Claims:
 class Identity:
     """What the results of a suite depend on besides itself. A launch fills it in before the first trial.
 
-    Results are compared and continued only where `data`, `loaded` and `numerics` agree. The paths are remembered so
-    that `resume` needs no options; they may differ between machines.
+    Results are continued only where `data`, `loaded` and `numerics` agree, and merged only where `data` and `numerics`
+    do: two launches of a task may add methods of different files. The paths are remembered so that `resume` needs no
+    options; they may differ between machines.
 
     Attributes:
         data: data set -> fingerprint of its arrays, see `data.fingerprint`.

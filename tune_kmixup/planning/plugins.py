@@ -16,6 +16,7 @@ from search_spaces.suites import SUITES
 from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Draft, Task
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.methods import KNOWN
 from tune_kmixup.core.source import Source
 from tune_kmixup.core.text import first_line
 from tune_kmixup.data.registry import DATASETS, Dataset
@@ -129,11 +130,15 @@ def load_error(path: str, error: BaseException) -> BadInput:
     return BadInput(f"load={path!r} fails{f' in line {lines[-1]}' if lines else ''}: {reason}")
 
 
+# Heads of columns in reports, and how these spell the suite's own methods.
+TAKEN = {"task", "metric", "dataset"} | {method.label for name, method in KNOWN.items() if method.label != name}
+
+
 def check_entries() -> None:
     """Raises BadInput if a dict that users extend holds what is no entry of it."""
     for name, space in METHODS.items():
-        if name in ("task", "metric"):
-            raise BadInput(f"METHODS[{name!r}] is called like a column of the report: rename it")
+        if name in TAKEN:
+            raise BadInput(f"METHODS[{name!r}] has a name that reports use for something else: rename it")
         if not isinstance(space, Mapping):
             raise BadInput(f"METHODS[{name!r}] is {space!r}: it takes a dict of coordinate -> Optuna distribution")
         for key, coordinate in space.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -71,7 +72,7 @@ def assert_all_legible(rows: pd.DataFrame, tasks: int | None = None) -> None:
         assert_legible(forest, "forest")
     curves = search_budget.budget_curves(rows, random_order=False)
     for task in gains.tasks(rows)[:tasks]:
-        drawn = figures.by_task(rows[rows["task"] == task], curves, task)
+        drawn = figures.by_task(rows[rows["task"] == task], curves, task, style.looks_of(rows))
         assert len(drawn) >= 5
         for name, figure in drawn.items():
             assert_legible(figure, f"{task}: {name}")
@@ -89,6 +90,32 @@ def test_no_text_lies_on_another_with_long_names_and_four_methods() -> None:
 )
 def test_no_text_lies_on_another_in_the_figures_of_published_rows(folder: Path) -> None:
     assert_all_legible(to_table(read_entries(folder)))
+
+
+def test_a_configuration_with_k_above_1_may_mix_nothing() -> None:
+    """A space of the user's own may hold α = 0."""
+    rows = made_up(np.random.default_rng(0), tasks=["a/mlp"])
+    some = (rows["method"] == "kmixup") & (rows["trial"] % 2 == 0)
+    for alpha in (rows["alpha"].mask(some, 0.0), rows["alpha"].mask(rows["method"] == "kmixup", 0.0)):
+        assert_all_legible(rows.assign(alpha=alpha))
+
+
+def test_a_user_s_method_looks_the_same_on_every_task() -> None:
+    effects = {"erm": 0.0, "aaa": 0.0, "bbb": 0.0}
+    both = made_up(np.random.default_rng(0), effects, tasks=["a/mlp"])
+    one = made_up(np.random.default_rng(0), {"erm": 0.0, "bbb": 0.0}, tasks=["b/mlp"])
+    rows = pd.concat([both, one], ignore_index=True)
+    looks, curves = style.looks_of(rows), search_budget.budget_curves(rows, random_order=False)
+    assert looks["aaa"].colour != looks["bbb"].colour
+    for task in ("a/mlp", "b/mlp"):
+        drawn = figures.by_task(rows[rows["task"] == task], curves, task, looks)["Reliability"]
+        legend = drawn.axes[0].get_legend()
+        assert legend is not None
+        colours = {
+            text.get_text(): to_hex(handle.get_facecolor()[0])
+            for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        }
+        assert colours["bbb"] == looks["bbb"].colour.lower()
 
 
 def test_figures_of_one_page_share_their_styles() -> None:

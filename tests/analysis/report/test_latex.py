@@ -12,7 +12,7 @@ import pytest
 from benchmarks.report import made_up
 from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import latex, methods_text, render
-from tune_kmixup.analysis.report.sections import Table
+from tune_kmixup.analysis.report.sections import Table, make_report
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,22 @@ def test_numbers_are_in_columns_of_siunitx_and_the_least_error_is_bold() -> None
             "mixup over ERM, points": ["▲ +0.41 ± 0.25", "-0.15, one search"],
         }
     )
-    text = latex.measured_table(Table("Errors.", frame), "gains")
+    text = latex.measured_table(Table("Errors.", frame), "gains", "test_error")
     assert "S[table-format=2.2(3)] S[table-format=2.2(2)] S[table-format=+1.2(2)]" in text
     assert r"a\_b/mlp & 9.28 \pm 0.47 & \bfseries 8.87 \pm 0.55 & +0.41 \pm 0.25 {$\blacktriangle$} \\" in text
     assert r"c/mlp & \bfseries 16.28 \pm 1.65 & 16.44 & {$-$0.15, one search} \\" in text
+
+
+@pytest.mark.parametrize(("metric", "best"), [("test_error", "mixup"), ("test_auroc", "erm")])
+def test_the_best_is_bold_where_more_is_better_too(metric: str, best: str) -> None:
+    rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.05}, tasks=["a/mlp"]).assign(
+        test_auroc=lambda table: table["test_error"]
+    )
+    text = latex.tables(make_report(Runs(rows), 0.95, metric))["gains"]
+    (line,) = [line for line in text.splitlines() if line.startswith("a/mlp")]
+    assert [name for name, cell in zip(("erm", "mixup"), line.split("&")[1:], strict=False) if "bfseries" in cell] == [
+        best
+    ]
 
 
 @pytest.mark.skipif(shutil.which("latexmk") is None, reason="LaTeX is not installed")

@@ -41,7 +41,7 @@ def one_task(seed: int = 0) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The report of `three_tasks`, written once: path by format."""
-    return render.write(Runs(three_tasks()), tmp_path_factory.mktemp("report"))
+    return render.write(Runs(three_tasks()), tmp_path_factory.mktemp("report")).paths
 
 
 def markdown(runs: Runs, level: float = 0.95, metric: str = "test_error") -> str:
@@ -58,7 +58,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_html(runs: Runs, out: Path) -> str:
-    return render.write(runs, out, ("html",))["html"].read_text()
+    return render.write(runs, out, ("html",)).paths["html"].read_text()
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -192,7 +192,7 @@ def test_bad_options_are_refused(options: dict[str, object], message: str, tmp_p
 @pytest.mark.usefixtures("undrawn")
 def test_gains_are_compared_with_an_earlier_report(report: dict[str, Path], tmp_path: Path) -> None:
     earlier = report["html"].parent
-    page = render.write(Runs(one_task(seed=1)), tmp_path, ("html",), compare=earlier)["html"].read_text()
+    page = render.write(Runs(one_task(seed=1)), tmp_path, ("html",), compare=earlier).paths["html"].read_text()
     changes = re.sub(r"<[^>]*>", "|", page.partition("What changed</h2>")[2])
     assert re.search(r"a/mlp[|●■ ]+mixup over ERM\|+\S+ ± [\d.]+\|+\S+ ± [\d.]+\|+[−+]", changes)
     assert re.search(r"b/mlp[|●■ ]+mixup over ERM\|+\S+ ± [\d.]+\|+20\|+0\|", changes)
@@ -268,7 +268,7 @@ def test_the_report_says_by_what_configurations_were_selected(by: SelectBy, valu
     suite = small_suite(select_by=by, scheduler="asha")
     rows = one_task().assign(**{f"val_{by}": 0.312})
     runs = Runs(rows, launches=[Launch("run", suite, None)])
-    text = render.html(runs, make_report(runs, 0.95, "test_error"), 0.95)
+    text = render.html(runs, make_report(runs, 0.95, "test_error"))
     assert f"Configurations were selected by {SELECTED_BY[by]}; claims are about test error." in text
     assert f"Best {SELECTED_BY[by]} so far" in text and f"{SELECTED_BY[by]} of the best configuration so far" in text
     head = SELECTED_BY[by].replace("validation", "val.") + ("" if by == "nll" else " %")
@@ -330,13 +330,15 @@ def test_no_format_obeys_what_a_row_says(column: str) -> None:
     table = Table(EVIL, pd.DataFrame({EVIL: [EVIL]}))
     section = Section(EVIL, [EVIL], [table], {EVIL: Figure()}, str(rows["task"].iloc[-1]))
     headline = Table(EVIL, pd.DataFrame({"task": [EVIL], EVIL: [EVIL]}))
-    evil = Report(EVIL, [EVIL], Figure(), Figure(), headline, [EVIL], [section], [section], {EVIL: EVIL})
-    page = render.html(Runs(rows), evil, 0.95)
+    evil = Report(
+        EVIL, [EVIL], Figure(), Figure(), headline, [EVIL], [section], [section], {EVIL: EVIL}, 0.95, "test_error"
+    )
+    page = render.html(Runs(rows), evil)
     assert "<img" not in page and "alert(1)" in page
     markdown = render.markdown(evil)
     assert not re.search(r"(?<!\\)<img", markdown) and "\x1b" not in markdown and "\n=1" not in markdown
     assert not re.search(r"(?<!\\)\|\"", markdown) and "](x" not in markdown
-    assert "\x1b" not in latex.document(evil, [EVIL], 0.95) + "".join(latex.tables(evil).values())
+    assert "\x1b" not in latex.document(evil, [EVIL]) + "".join(latex.tables(evil).values())
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])

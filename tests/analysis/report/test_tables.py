@@ -8,6 +8,7 @@ import pandas as pd
 from benchmarks.report import made_up
 from tune_kmixup.analysis.claims import Verdict
 from tune_kmixup.analysis.report import tables
+from tune_kmixup.analysis.report.style import looks_of
 from tune_kmixup.core.config import Claims
 
 LEAST = Claims(delta=1e-6)  # so that nothing is shown to be small
@@ -53,7 +54,7 @@ def test_the_selected_values_are_medians_and_ranges_over_outer_splits() -> None:
     values = pd.DataFrame(
         {"task": "a/mlp", "method": "kmixup", "coordinate": "alpha", "place": [0.5, 0.25, 0.75]},
     )
-    selected = tables.selected_alpha_and_k(final, values).set_index("method").loc["k-mixup"]
+    selected = tables.selected_alpha_and_k(final, values, looks_of(rows)).set_index("method").loc["k-mixup"]
     assert selected[["α, median", "α, range", "k, median", "k, range"]].tolist() == ["0.1", "0.01–1", "4", "2–128"]
     assert selected["α in its range"] == tables.Places((0.25, 0.5, 0.75), "#D55E00")
     assert str(selected["α in its range"]) == "0.25 0.50 0.75" and selected["outer splits"] == 3
