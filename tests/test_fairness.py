@@ -20,7 +20,7 @@ from tune_kmixup.core.rows import Row
 from tune_kmixup.core.selection import by_configuration, ranking
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.prepare import prepare, split_rows
-from tune_kmixup.mixing.pairing import pair
+from tune_kmixup.mixing.pairing import pair_runs
 from tune_kmixup.planning.suite import build_suite
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.training.batches import batches
@@ -165,8 +165,8 @@ def test_pairing_sees_only_the_batches() -> None:
     finally:
         hook.remove()
     steps = RECIPE.epochs * (len(data.train.y) // RECIPE.batch_size)
-    assert [rows for rows, training in calls if training] == [RECIPE.batch_size] * steps
-    assert list(inspect.signature(pair).parameters)[:3] == ["x", "partner", "k"], "it gets no model"
+    assert calls == [*[(RECIPE.batch_size, True)] * steps, (len(data.val.y), False)], "and one to validate at the end"
+    assert list(inspect.signature(pair_runs).parameters) == ["x", "partner", "k", "cost", "solver"], "it gets no model"
 
 
 def test_partner_is_independent() -> None:

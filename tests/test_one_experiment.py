@@ -69,17 +69,6 @@ def test_labels_or_a_network_that_change_between_launch_and_resume(
     assert before.items() < reproducible(run).items()
 
 
-@pytest.mark.thorough  # tests/analysis/test_one_experiment.py has the same with rows that nothing trained
-def test_another_recipe_and_another_configuration_under_one_number_in_a_report(launch: Launch, tmp_path: Path) -> None:
-    erm = launch("erm", "iris/mlp@0", "--method", "erm", "--epochs", "1").path
-    mixup = launch("mixup", "iris/mlp@0", "--method", "mixup", "--epochs", "6").path
-    other = launch("other", "iris/mlp@0", "--method", "mixup", "--epochs", "6", "--seed", "1").path
-    out = ["--out", tmp_path / "report"]
-    assert "both hold iris/mlp, with different epochs (1 and 6)" in refused("report", erm, mixup, *out)
-    assert "hold two configurations as trial 0 of iris/mlp@0/mixup (alpha " in refused("report", mixup, other, *out)
-    assert not (tmp_path / "report").exists()
-
-
 def test_a_result_without_rows_and_a_missing_proposal(launch: Launch, on_ray: list[str], tmp_path: Path) -> None:
     """One after the other, on the run directory of one launch."""
     run = launch("run", "iris/mlp@0", "--method", "mixup", "--epochs", "2")

@@ -32,6 +32,10 @@ def with_recipe(**changes: Any) -> Callable[[Study], Study]:
     return change
 
 
+def with_task(**changes: Any) -> Callable[[Study], Study]:
+    return lambda study: dataclasses.replace(study, task=dataclasses.replace(study.task, **changes))
+
+
 def with_space(name: str) -> Callable[[Study], Study]:
     attributes = {"low": 0.01, "high": 1.0, "step": None, "log": True}
     free = {name: {"name": "FloatDistribution", "attributes": attributes}}
@@ -76,6 +80,8 @@ OTHERS = {
     ),
     "numerics": (part("mixup", identity=dataclasses.replace(KNOWN, numerics=2)), r"numerics \(1 and 2\)"),
     "tuned": (part("mixup", with_space("lr")), r"tuned values \(none and lr\)"),
+    "validation rows": (part("mixup", with_task(val_rows=9)), r"val_rows \(None and 9\)"),
+    "holdout": (part("mixup", with_task(holdout=True)), r"holdout \(False and True\)"),
 }
 
 

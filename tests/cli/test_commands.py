@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import tune_kmixup
 from search_spaces.tasks import TASKS
 from tests.helpers.disks import full_disk
 from tests.helpers.launches import run_cli_in_process
@@ -20,6 +21,7 @@ from tune_kmixup.cli.launching import make_suite
 from tune_kmixup.cli.options import DataOptions, Experiment, RunOptions, SearchOptions, TrialOptions
 from tune_kmixup.cli.plan import repeat_lines
 from tune_kmixup.core.config import Draft, Identity, Recipe, Suite, Task
+from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.data import tabular
 from tune_kmixup.data.download import default_data_dir
 from tune_kmixup.data.registry import DATASETS
@@ -281,12 +283,30 @@ def test_a_terminal_that_cannot_show_a_character_gets_it_spelled_out(monkeypatch
     assert printed.getvalue().count(b"\n") == 1 and b"is not a number >= 0" in printed.getvalue()
 
 
-@pytest.mark.parametrize(("number", "code"), [(None, 130), (15, 143)])
+ENDS = {  # Ray Tune stops on SIGUSR1 too, of which we hear nothing
+    "SIGUSR1": (launch_module.Outcome({}, False, None, None), 130, KeyboardInterrupt),
+    "SIGTERM": (launch_module.Outcome({}, False, None, 15), 143, LaunchError),
+    "Ctrl-C": (launch_module.Outcome({}, False, None, 2), 130, KeyboardInterrupt),
+    "a trial failed": (
+        launch_module.Outcome({"iris/mlp@0/erm/final-0000-1": "a"}, True, None, None),
+        1,
+        LaunchError,
+    ),
+    "full disk": (launch_module.Outcome({}, False, OSError(28, "No space left"), None), 1, LaunchError),
+}
+
+
+@pytest.mark.parametrize(("outcome", "code", "error"), ENDS.values(), ids=ENDS)
 def test_a_launch_that_ended_early_is_never_called_done(
-    number: int | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outcome: launch_module.Outcome,
+    code: int,
+    error: type[BaseException],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ray Tune stops on SIGUSR1 too, of which we hear nothing."""
-    early = launch_module.Outcome(failures={}, finished=False, disk_error=None, stopped_by=number)
-    monkeypatch.setattr(launch_module, "launch", lambda *args: early)
+    """In a terminal, and in Python."""
+    monkeypatch.setattr(launch_module, "launch", lambda *args: outcome)
     printed = run_cli_in_process("launch", "iris/mlp@0", "--out", tmp_path / "run", code=code)
-    assert "Stopped before the end." in printed and "Done" not in printed
+    assert "Done" not in printed
+    with pytest.raises(error):
+        tune_kmixup.launch("iris/mlp@0", out=tmp_path / "run")

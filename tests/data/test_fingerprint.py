@@ -60,6 +60,17 @@ def test_it_changes_with_what_training_reads(change: Any, tmp_path: Path) -> Non
     assert saved(tmp_path, change(arrays())) != saved(tmp_path, arrays())
 
 
+@pytest.mark.parametrize(
+    "name", ["x", "y", "group", "part", "categorical", "rate", "x_train", "y_train", "x_test", "y_test"]
+)
+def test_it_depends_on_every_array_that_training_reads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for value in (0, 1):
+        monkeypatch.setattr(f"{fingerprint.__module__}.load_arrays", lambda *_, v=value: {name: np.full((3, 2), v)})
+        found[fingerprint("mine", Path("nowhere"))] = value
+    assert len(found) == 2
+
+
 def test_data_sets_of_the_suite(tmp_path: Path) -> None:
     assert fingerprint("two_spirals", tmp_path) == GENERATED
     assert fingerprint("iris", tmp_path) == fingerprint("iris", tmp_path / "elsewhere") != fingerprint("wine", tmp_path)

@@ -164,6 +164,30 @@ def test_a_run_directory_of_another_suite_is_refused_with_the_differences(run_di
         check_continues(run_dir, dataclasses.replace(suite, studies=suite.studies[1:]))
 
 
+def test_whatever_decides_a_selection_is_fixed_by_the_first_launch(run_dir: RunDir) -> None:
+    """Of numbers that others may grow, too. Studies, claims and identity are compared by what they hold."""
+    suite = small_suite(shortlist=2, search_seeds=2)
+    run_dir.write_suite(suite)
+    others: dict[str, list[object]] = {
+        "name": ["other"],
+        "search_seeds": [1, 3],
+        "sampler": ["tpe"],
+        "seed": [1],
+        "scheduler": ["asha"],
+        "shortlist": [1, 3],
+        "shortlist_seeds": [suite.shortlist_seeds - 1, suite.shortlist_seeds + 1],
+        "expectation": ["another"],
+        "curves": [True],
+        "select_by": ["nll"],
+    }
+    elsewhere = {"studies", "claims", "identity", "save_models", "trials", "final_seeds", "format"}
+    assert others.keys() | elsewhere == {field.name for field in dataclasses.fields(Suite)}
+    for name, values in others.items():
+        for value in values:
+            with pytest.raises(BadInput, match=rf"{name} \(was .*, now {value}\)"):
+                check_continues(run_dir, dataclasses.replace(suite, **{name: value}))  # type: ignore[arg-type]
+
+
 def test_models_may_be_kept_as_long_as_no_final_run_has_ended(run_dir: RunDir, suite: Suite) -> None:
     keeping = dataclasses.replace(suite, save_models=True)
     assert build_suite(make_draft(["iris/mlp"], {"save_models": True}), run_dir.path).save_models

@@ -45,6 +45,18 @@ def test_a_launch_that_starts_is_not_an_interrupted_one(run_dir: RunDir, suite: 
     assert launch_status(run_dir).state == "not launched"
 
 
+def test_a_launch_that_resumes_is_starting_until_its_first_heartbeat(run_dir: RunDir, suite: Suite) -> None:
+    run_dir.write_suite(suite)
+    hour_ago = time.time() - 3600
+    run_dir.write_heartbeat(Heartbeat("h", 1, since=hour_ago, updated=hour_ago, ended=True, slots=1, options=[]))
+    assert launch_status(run_dir).state == "ended"
+    with run_lock(run_dir):
+        assert launch_status(run_dir).state == "starting"
+        tomorrow = replace(holder_of(run_dir), since=time.time() + 86400)
+        run_dir.write_holder(tomorrow)
+        assert launch_status(run_dir).state == "ended", "a clock was wrong"
+
+
 @pytest.mark.parametrize("existing", ["nothing", "folder", "measurement", "suite"])
 def test_what_is_refused_leaves_nothing_behind(existing: str, tmp_path: Path, suite: Suite) -> None:
     run = RunDir(tmp_path / "a" / "b" / "run")

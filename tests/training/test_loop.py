@@ -200,6 +200,22 @@ def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(
     pytest.fail("the training starts anew instead of resuming")
 
 
+@pytest.mark.parametrize("save_every", [0.0, 1e9])
+def test_a_training_that_is_killed_goes_on_from_its_last_checkpoint(
+    save_every: float, iris: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is saved when it is killed, so it goes on from what it saved before."""
+    trial, path = trial_of("mixup"), tmp_path / "trial.pt"
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    killed = Training(TASK, trial, iris, checkpoint_path=path, save_every=save_every)
+    for _ in range(4):
+        killed.step()
+    resumed = Training(TASK, trial, iris, checkpoint_path=path)
+    assert (resumed.saved_state is not None) == (save_every == 0.0)
+    killed.end_steps()
+    assert without_clock(finish(resumed)) == without_clock(train_to_end(TASK, trial, iris))
+
+
 def test_seeds_that_are_done_are_kept_where_a_training_stops_between_two(
     iris: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

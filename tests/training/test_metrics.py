@@ -12,10 +12,20 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tune_kmixup.analysis.gains import unpacked
 from tune_kmixup.core.config import Recipe, Task
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.data.tensors import Part
-from tune_kmixup.training.metrics import FGSM, NOISE, calibration, continuous_mask, evaluate_final, scores
+from tune_kmixup.training.metrics import (
+    FGSM,
+    MAX_WRONG_ROWS,
+    NOISE,
+    calibration,
+    continuous_mask,
+    evaluate_final,
+    scores,
+    wrong_rows,
+)
 
 IRIS = Task("iris", "mlp", Recipe(epochs=1, batch_size=50, lr=0.1), outer_split=0)
 
@@ -102,6 +112,20 @@ def test_a_calibrated_network_reaches_the_floor_of_the_calibration_error() -> No
     assert overconfident["ece"] > 3 * overconfident["ece_floor"]  # type: ignore[operator]
 
 
+def test_the_wrong_rows_are_told_row_by_row() -> None:
+    y = torch.randint(0, 3, (50,), generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
+    assert unpacked(wrong_rows(logits, y)).tolist() == (logits.argmax(1) != y).int().tolist()
+
+
+def test_of_many_rows_every_run_tells_of_the_same() -> None:
+    """So that the errors of two runs are paired by row: where one run is wrong and the other is right."""
+    y = torch.zeros(MAX_WRONG_ROWS + 500, dtype=torch.int64)
+    logits = torch.randn(len(y), 2, generator=torch.Generator().manual_seed(0))
+    one, other = (unpacked(wrong_rows(outputs, y)) for outputs in (logits, -logits))
+    assert len(one) == MAX_WRONG_ROWS and (one + other == 1).all() and 0.4 < one.mean() < 0.6
+
+
 def test_robustness_of_a_linear_network_agrees_with_geometry() -> None:
     """A signed step of size ε moves the logit difference w·x by ε·|w|₁. Only rows with smaller margins become wrong."""
     data = prepare(IRIS, Path("nowhere"), test=True)
@@ -131,7 +155,7 @@ def test_the_error_grows_with_the_noise() -> None:
     assert data.test is not None
     part = Part(data.test.x, model(data.test.x).argmax(1))
     values = evaluate_final(model, part, data)
-    assert 0 == values["error"] <= values["error_noise_0_1"] <= values["error_noise_0_3"] and NOISE == (0.1, 0.3)
+    assert 0 == values["error"] <= values["error_noise_0_1"] < values["error_noise_0_3"] and NOISE == (0.1, 0.3)
     assert len(values["error_by_class"]) == 3
 
 
@@ -141,6 +165,18 @@ def test_categories_are_not_perturbed(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=x, y=rng.integers(0, 2, 300))
     data = prepare(Task("own", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
     assert continuous_mask(data).tolist() == [0.0, 1.0]
+    seen: list[torch.Tensor] = []
+
+    class Recorder(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x.detach())
+            return super().forward(x)
+
+    assert data.test is not None
+    evaluate_final(Recorder(2, 2), data.test, data)
+    clean, *perturbed = seen[:1], *seen[2:]
+    assert len(perturbed) == len(NOISE) + len(FGSM)
+    assert all(torch.equal(x[:, 0], clean[0][:, 0]) and not torch.equal(x[:, 1], clean[0][:, 1]) for x in perturbed)
     np.savez(tmp_path / "categories.npz", x=rng.integers(0, 2, (300, 4)), y=rng.integers(0, 2, 300))
     categories = prepare(Task("categories", "mlp", IRIS.recipe, outer_split=0), tmp_path, test=True)
     assert categories.test is not None

@@ -79,6 +79,11 @@ def test_a_model_has_the_test_error_of_its_row(kind: str, batched: bool, run_dir
         assert test_error(loaded(run_dir, study.name, row), data) == row.test_error
     together = load_networks([run_dir.model(study.name, row.trial, row.seed) for row in rows], rows)
     assert len(together.networks) == 3 and together.preprocessing == data.preprocessing
+    assert data.test is not None
+    new = NewRows(data.test.x.numpy(), ())
+    alone = [loaded(run_dir, study.name, row).probabilities(new) for row in rows]
+    assert together.probabilities(new) == pytest.approx(np.mean(alone, axis=0))
+    assert not np.allclose(alone[0], alone[-1]), "the networks differ"
     assert from_json(json.loads(json.dumps(dataclasses.asdict(data.preprocessing)))) == data.preprocessing
 
 

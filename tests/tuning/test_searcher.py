@@ -496,3 +496,21 @@ def test_a_full_disk_stops_the_launch_and_the_next_one_finishes_it(
     assert searcher.stopping and searcher.disk_error and suggest(searcher) is None
     simulate(suite, run_dir.path, slots=2, rng=random.Random(0))
     assert make_searcher(suite, run_dir).finished()
+
+
+def test_the_shortlist_decides_what_is_trained_at_the_end(run_dir: RunDir) -> None:
+    """The best configuration of the search was lucky, and falls behind with its further seeds."""
+    suite = small_suite(shortlist=2, trials=4)
+    run_dir.write_suite(suite)
+    searcher, finals = make_searcher(suite, run_dir), set()
+    while new := suggest(searcher):
+        ray_id, trial = new
+        error = 0.1 + 0.01 * trial.index if trial.phase == "search" else 0.5 - 0.1 * trial.index
+        rows = [dataclasses.replace(row, val_error=error) for row in made_up_rows(suite, trial)]
+        searcher.on_trial_complete(ray_id, ray_result(rows))
+        if trial.phase == "final" and not trial.study.endswith("/erm"):
+            finals.add(trial.index)
+    assert finals == {1} and searcher.finished()
+    for study in suite.studies:
+        counted = final_rows(results_of(run_dir, study.name).rows, suite.shortlist, suite.select_by)
+        assert {row.trial for row in counted} == {0 if study.method == "erm" else 1}

@@ -144,7 +144,7 @@ def test_ctrl_c_twice_ends_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in printed
 
 
-def test_a_worker_that_dies_is_replaced_and_goes_on_from_its_checkpoint(alone: RunDir, tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_replaced(alone: RunDir, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = begun(out)
     for pid in workers(process.pid):
@@ -232,7 +232,7 @@ def busy(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["subp
 
 
 def test_a_slot_whose_worker_is_lost_comes_back_where_trials_are_short(busy: "subprocess.Popen[bytes]") -> None:
-    """Ray Tune's own schedulers would kill every new worker before it has started: see `patient.SuiteScheduler`."""
+    """Ray Tune's own schedulers would kill every new worker before it has started: see `scheduler.SuiteScheduler`."""
 
     def steady() -> set[int]:
         """Two workers that have trained for three seconds."""

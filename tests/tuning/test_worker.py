@@ -2,14 +2,47 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from tune_kmixup.core.config import Identity, Recipe, Task
+from tests.helpers.suites import small_suite
+from tune_kmixup.core.config import Identity, Phase, Recipe, Task, Trial
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.fingerprint import fingerprint
+from tune_kmixup.data.prepare import prepare
+from tune_kmixup.data.tensors import Data
+from tune_kmixup.planning.plugins import Plugins
+from tune_kmixup.planning.resources import Resources
+from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.tuning import worker
+
+
+@pytest.mark.parametrize("phase", get_args(Phase))
+def test_only_final_trials_get_the_test_rows(phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 2 of docs/fairness.md, where a worker decides it."""
+    suite, given = small_suite(), []
+
+    def cached(task: Task, data_dir: Path, test: bool, *_: object) -> Data:
+        given.append(test)
+        return prepare(task, data_dir, test=test)
+
+    monkeypatch.setattr(worker, "cached_data", cached)
+    study = suite.studies[0]
+    trial = Trial(study.name, 0, phase, {}, (0,))
+    actor = object.__new__(worker.TrialActor)
+    actor.setup(
+        {"trial": trial},
+        {study.name: study.task},
+        suite.identity,
+        tmp_path,
+        RunDir(tmp_path / "run"),
+        Plugins.read([]),
+        Resources(batch_seeds="off"),
+        False,
+    )
+    assert given == [phase == "final"]
 
 
 def test_data_that_the_launch_has_not_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
