@@ -127,6 +127,14 @@ def launch(name: str, data_set: str, claims: Claims, splits: Iterable[int] = ran
     return Launch(name, dataclasses.replace(suite, studies=studies, claims=claims), None)
 
 
+def test_launches_that_fixed_different_margins_have_the_usual_one_together() -> None:
+    rows = made_up(np.random.default_rng(7), tasks=["a/mlp", "b/mlp"])
+    fixed = [Claims(delta=0.04, families={"1": ("a/mlp",)}), Claims(delta=0.05, families={"1": ("b/mlp",)})]
+    one, two = launch("one", "a", fixed[0]), launch("two", "b", fixed[1])
+    assert Runs(rows, launches=[one]).claims == fixed[0]
+    assert Runs(rows, launches=[one, two]).claims == Claims(families={"1": ("a/mlp", "b/mlp")})
+
+
 def test_nothing_is_judged_before_the_first_final_run() -> None:
     rows = made_up(np.random.default_rng(7), tasks=["a/mlp"])
     runs = Runs(rows[rows["phase"] == "search"], launches=[launch("one", "a", Claims())])

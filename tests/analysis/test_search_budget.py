@@ -91,6 +91,8 @@ def test_costs_add_up() -> None:
     run_costs = costs.run_costs(rows).set_index("method")
     assert run_costs["hours"].sum() == pytest.approx(rows["seconds"].sum() / 3600)
     assert run_costs["runs"].sum() == len(rows)
+    per_run = run_costs["seconds per run"]
+    assert run_costs["over ERM"].to_dict() == pytest.approx((per_run / per_run["erm"]).to_dict())
     assert run_costs.loc["erm", "pairing"] == 0 < run_costs.loc["kmixup", "pairing"] < 0.02
 
 

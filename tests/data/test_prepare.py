@@ -24,6 +24,7 @@ from tune_kmixup.data.prepare import (
     count_rows,
     duplicate_shares,
     input_form,
+    noisy_labels,
     outer_splits,
     prepare,
     split_rows,
@@ -422,6 +423,13 @@ def test_label_noise_changes_a_share_of_the_training_labels_and_nothing_else(sha
     for a, b in ((clean.train.x, noisy.train.x), (clean.val.y, noisy.val.y), (clean.val.x, noisy.val.x)):
         assert torch.equal(a, b)
     assert clean.test is not None and noisy.test is not None and torch.equal(clean.test.y, noisy.test.y)
+
+
+def test_every_repeat_draws_its_own_wrong_labels() -> None:
+    y, recipe = np.arange(500) % 10, Recipe(1, 10, 0.1)
+    tasks = [Task("digits", "mlp", recipe, outer_split=split, label_noise=0.2) for split in (0, 0, 1)]
+    one, again, other = (noisy_labels(task, y, 10) != y for task in tasks)
+    assert (one == again).all() and 10 < (one & other).sum() < 40  # 20 by chance
 
 
 def test_rows_are_counted_before_raw_files_are_read(tmp_path: Path) -> None:

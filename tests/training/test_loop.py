@@ -263,16 +263,18 @@ def test_a_checkpoint_helps_a_trial_of_other_seeds(
     assert [row.train_loss for row in rows] == pytest.approx(losses, rel=1e-5)  # batched with others: rounded otherwise
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", None])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", "another trial", "another recipe"])
 def test_a_checkpoint_cut_short_or_of_another_trial_starts_anew(
-    iris: Data, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+    iris: Data, tmp_path: Path, content: bytes | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     path = tmp_path / "trial.pt"
-    if content is None:
-        interrupt(Training(TASK, trial_of("kmixup"), iris, checkpoint_path=path), 4)
-    else:
+    if isinstance(content, bytes):
         path.write_bytes(content)
+    else:
+        recipe = dataclasses.replace(RECIPE, lr=RECIPE.lr / 2) if content == "another recipe" else RECIPE
+        trial = trial_of("kmixup" if content == "another trial" else "mixup")
+        interrupt(Training(dataclasses.replace(TASK, recipe=recipe), trial, iris, checkpoint_path=path), 4)
     rows = finish(Training(TASK, trial_of("mixup"), iris, checkpoint_path=path))
     assert without_clock(rows) == without_clock(train_to_end(TASK, trial_of("mixup"), iris))
 
