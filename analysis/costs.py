@@ -1,8 +1,8 @@
 """What the runs cost, and the comparison at equal seconds."""
 
 import math
+from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 
 from . import gains
@@ -66,7 +66,7 @@ def equal_seconds(rows: pd.DataFrame, score: str = "val_error") -> pd.DataFrame:
         Columns task, method, the score (mean over outer splits), same (share of splits in which the same configuration
         is selected at equal numbers of trials; its final runs then hold at equal seconds as well).
     """
-    search = infinite_if_missing(rows[rows["phase"] == "search"], score)
+    search = infinite_if_missing(infinite_if_missing(rows[rows["phase"] == "search"], score), "val_nll")
     configurations = search.groupby([*STUDY_KEY, "trial"], dropna=False, sort=False).agg(
         {score: "mean", "val_nll": "mean", "alpha": "first", "k": "first", "seconds": "sum", "status": "first"}
     )
@@ -81,20 +81,12 @@ def equal_seconds(rows: pd.DataFrame, score: str = "val_error") -> pd.DataFrame:
             if not eligible.any():  # the launch has not ended
                 continue
             candidates = study[affordable & eligible] if (affordable & eligible).any() else study[eligible][:1]
-            best, selected = (best_configuration(some, score) for some in (candidates, study[eligible]))
-            records.append(
-                {
-                    "task": task,
-                    "method": method,
-                    score: best[score],
-                    "same": best["trial"] == selected["trial"],
-                }
-            )
+            best, selected = (min(by_rule(some, score)) for some in (candidates, study[eligible]))
+            records.append({"task": task, "method": method, score: best[0], "same": best == selected})
     table = pd.DataFrame(records, columns=["task", "method", score, "same"])
     return table.astype({"same": float}).groupby(["task", "method"], sort=False).mean().reset_index()
 
 
-def best_configuration(study: pd.DataFrame, score: str) -> pd.Series:
-    """The first by the selection rule (`core.selection.ranking`)."""
-    filled = study.assign(val_nll=study["val_nll"].fillna(np.inf))
-    return filled.sort_values([*dict.fromkeys((score, "val_nll", "alpha", "k", "trial"))]).iloc[0]
+def by_rule(study: pd.DataFrame, score: str) -> Iterator[tuple[float, ...]]:
+    """What the selection rule compares of each configuration, the score first (`core.selection.ranking`)."""
+    yield from zip(*(study[name].tolist() for name in (score, "val_nll", "alpha", "k", "trial")), strict=True)

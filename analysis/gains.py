@@ -102,10 +102,7 @@ def final_errors(rows: pd.DataFrame, task: str, methods: Sequence[str], metric: 
     by_method = {method: values.get(method, {}) for method in dict.fromkeys(methods)}
     runs = sorted(run for run in next(iter(by_method.values())) if is_paired(run, by_method.values()))
     splits = sorted({split for split, _ in runs})
-    means = {
-        method: [float(np.mean([found[run] for run in runs if run[0] == split])) for split in splits]
-        for method, found in by_method.items()
-    }
+    means = {method: unit_means({run: found[run] for run in runs}) for method, found in by_method.items()}
     by_unit = pd.DataFrame(means, index=splits, dtype=float)
     if metric != "test_error" or not runs or not share_test_rows(rows, task):
         return FinalErrors(by_unit)
@@ -113,6 +110,14 @@ def final_errors(rows: pd.DataFrame, task: str, methods: Sequence[str], metric: 
     by_row = {method: np.mean([unpacked(wrong[method][run]) for run in runs], axis=0) for method in by_method}
     test_rows = rows.loc[(rows["task"] == task).to_numpy(), "test_rows"].max()
     return FinalErrors(by_unit, pd.DataFrame(by_row), int(test_rows))
+
+
+def unit_means(values: Mapping[tuple[int, int], float]) -> list[float]:
+    """The mean over seeds of each outer split: of values by (outer split, seed), in the order of the splits."""
+    by_split: dict[int, list[float]] = {}
+    for split, seed in sorted(values):
+        by_split.setdefault(split, []).append(values[split, seed])
+    return [float(np.mean(found)) for found in by_split.values()]
 
 
 def is_paired(run: tuple[int, int], by_method: Iterable[Mapping[tuple[int, int], Any]]) -> bool:
@@ -275,7 +280,8 @@ def one_search(rows: pd.DataFrame, task: str) -> bool:
 
 def is_saturated(rows: pd.DataFrame, task: str, methods: Sequence[str], metric: str = "test_error") -> bool:
     """Whether all of these methods err so rarely, by an error in this column, that nothing can be gained."""
-    return all(mean_metric(rows, task, method, metric=metric).mean < SATURATED for method in methods)
+    values = final_values(rows, task, metric)
+    return all(method in values and np.mean(unit_means(values[method])) < SATURATED for method in methods)
 
 
 def have_same_runs(rows: pd.DataFrame, task: str, methods: Sequence[str], metric: str = "test_error") -> bool:
