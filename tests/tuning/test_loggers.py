@@ -142,14 +142,14 @@ def test_means_leave_out_metrics_that_a_run_does_not_have(suite: Suite) -> None:
 
 
 class FakeLogger:
-    """Records the calls that one of Ray Tune's loggers would get. Each takes `seconds`, and `fails_at` raises."""
+    """Records the calls that one of Ray Tune's loggers gets. They wait until it is `reached`; `fails_at` raises."""
 
-    def __init__(self, seconds: float = 0.0, fails_at: str = ""):
-        self.seconds, self.fails_at, self.calls = seconds, fails_at, []  # type: ignore[var-annotated]
+    def __init__(self, fails_at: str = ""):
+        self.reached, self.fails_at, self.calls = threading.Event(), fails_at, []  # type: ignore[var-annotated]
 
     def __getattr__(self, name: str) -> Any:
         def call(*args: Any, **named: Any) -> None:
-            time.sleep(self.seconds)
+            assert self.reached.wait(60)
             self.calls.append((name, *map(str, args[-2:]), *named.values()))
             if name == self.fails_at:
                 raise ConnectionError("the server\nis down")
@@ -162,18 +162,18 @@ def log_one_trial(logger: FakeLogger, suite: Suite, run: RunDir, ends: bool = Tr
     last_result = ray_result(made_up_rows(suite, trial))
     ray_trial = SimpleNamespace(trial_id="a1", config={"trial": trial}, last_result=last_result)
     background = loggers.BackgroundLogger("mlflow", logger, suite, run)
-    start = time.monotonic()
     background.on_trial_start(0, [], ray_trial)
     background.on_trial_result(0, [], ray_trial, {"progress": 0.5})
     if ends:
         background.on_trial_result(0, [], ray_trial, last_result)
         background.on_trial_complete(0, [], ray_trial)
-    assert time.monotonic() - start < 0.2, "the launch does not wait for a logger"
+    assert not logger.calls, "the launch does not wait for a logger"
+    logger.reached.set()
     background.finish()
 
 
 def test_a_slow_logger_gets_all_calls_in_order(suite: Suite, run_dir: RunDir) -> None:
-    log_one_trial(slow := FakeLogger(seconds=0.1), suite, run_dir)
+    log_one_trial(slow := FakeLogger(), suite, run_dir)
     assert [call[0] for call in slow.calls] == [
         "log_trial_start",
         "log_trial_result",
@@ -238,6 +238,7 @@ def test_a_trial_that_is_stopped_early_logs_the_curve_up_to_its_rung(suite: Suit
     result = {"rung": [row.to_json()]}
     ray_trial = SimpleNamespace(trial_id="a1", config={"trial": trial}, last_result=result)
     background = loggers.BackgroundLogger("mlflow", logger := FakeLogger(), suite, run_dir)
+    logger.reached.set()
     background.on_trial_start(0, [], ray_trial)
     background.on_trial_result(0, [], ray_trial, result)
     background.on_trial_complete(0, [], ray_trial)
