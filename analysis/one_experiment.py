@@ -15,6 +15,7 @@ from tune_kmixup.store.schema import SETTINGS
 from .gains import STUDY_KEY
 
 RECIPE_FIELDS = {field.name for field in dataclasses.fields(Recipe)}
+BUDGET = ("trials", "search_seeds", "shortlist", "shortlist_seeds", "sampler", "scheduler")  # of a search, in a Suite
 # What makes a configuration. Not `epochs`: a run that was stopped early has fewer.
 CONFIGURATION = [name for name in SETTINGS if name != "epochs"]
 
@@ -41,7 +42,7 @@ def check_one_format(suites: Iterable[tuple[str, Suite]]) -> None:
 
 
 def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:
-    """Refuses launches that select by different scores, or differ in recipe, spaces, data or numerics of one task.
+    """Refuses launches that select by different scores, or differ in recipe, search, data or numerics of one task.
 
     Args:
         suites: directory and suite of each launch.
@@ -69,6 +70,9 @@ def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
             yield task, f"{name} ({a} and {b})"
         for name, a, b in range_differences(first[task], second[task]):
             yield task, f"{name} ({a} and {b})"
+        if {study.name for study in first[task]} != {study.name for study in second[task]}:  # else states of one launch
+            for name, a, b in budget_differences(one, other, task):
+                yield task, f"{name} ({a} and {b})"
         dataset = first[task][0].task.dataset
         a, b = (suite.identity.data.get(dataset, "")[:8] for suite in (one, other))
         if a and b and a != b:  # format 1 has none
@@ -102,6 +106,15 @@ def range_differences(first: list[Study], second: list[Study]) -> Iterator[tuple
                 a, b = (str(one.distributions.get(name, "none")) for one in (study, other))
                 if a != b:
                     yield f"ranges of {name} in {study.method}", a, b
+
+
+def budget_differences(one: Suite, other: Suite, task: str) -> Iterator[tuple[str, Any, Any]]:
+    """How the searches of a task differ in two launches: name and both values. Fixed configurations have none."""
+    searched = [any(study.space for study in suite.studies_by_task()[task]) for suite in (one, other)]
+    for name in BUDGET if all(searched) else ():
+        a, b = getattr(one, name), getattr(other, name)
+        if a != b:
+            yield name, a, b
 
 
 def tuned_values(studies: list[Study]) -> str:

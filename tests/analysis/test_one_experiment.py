@@ -101,6 +101,27 @@ def test_methods_of_a_task_are_compared_under_one_recipe_data_and_numerics(
         load([one, tmp_path / "report"])
 
 
+@pytest.mark.parametrize(
+    ("budget", "difference"),
+    [
+        ({"trials": 5}, r"trials \(4 and 5\)"),
+        ({"search_seeds": 3}, r"search_seeds \(2 and 3\)"),
+        ({"shortlist": 2}, r"shortlist \(1 and 2\)"),
+        ({"scheduler": "asha"}, r"scheduler \(none and asha\)"),
+        ({"sampler": "qmc"}, r"sampler \(random and qmc\)"),
+    ],
+)
+def test_methods_of_a_task_are_compared_with_one_budget(
+    budget: dict[str, Any], difference: str, tmp_path: Path
+) -> None:
+    """Also its repeats. ERM with a fixed recipe has no search, and of one launch there may be an earlier state."""
+    one, erm = (filled(RunDir(tmp_path / method), part(method)).path for method in ("mixup", "erm"))
+    two = filled(RunDir(tmp_path / "kmixup"), part("kmixup", **budget)).path
+    with pytest.raises(BadInput, match=rf"both hold iris/mlp, with different {difference}: report them one by one"):
+        load([one, two])
+    assert len(load([erm, two]).suites) == 2
+
+
 def test_the_command_refuses_and_writes_nothing(tmp_path: Path) -> None:
     one = filled(RunDir(tmp_path / "one"), part("erm", with_recipe(epochs=1))).path
     two = filled(RunDir(tmp_path / "two"), part("mixup", with_recipe(epochs=60))).path
