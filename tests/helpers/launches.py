@@ -106,6 +106,11 @@ def reproducible(run: RunDir) -> dict[tuple[object, ...], Row]:
     return runs
 
 
+def contents(path: Path) -> dict[str, str]:
+    """Path of each file of a study -> its text."""
+    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.glob("studies/**/*.json"))}
+
+
 def result_files(out: Path) -> list[Path]:
     """The files with rows, and those of failures, that a launch has written so far."""
     return [path for path in out.rglob("studies/**/*.json") if not path.name.startswith("proposal")]

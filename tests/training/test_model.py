@@ -52,14 +52,11 @@ def made_task(name: str, folder: Path) -> Task:
     return TASKS[name]
 
 
-def test_error(model: Model, data: Data) -> float:
+def error_of(model: Model, data: Data) -> float:
     """Of rows in reverse order, which NumPy keeps as a view with negative strides."""
     assert data.test is not None
     x, y = (tensor.numpy()[::-1] for tensor in data.test)
     return 1 - float(np.mean(model.probabilities(NewRows(x, ())).argmax(1) == y))
-
-
-test_error.__test__ = False  # type: ignore[attr-defined]
 
 
 def loaded(run: RunDir, study: str, row: Row) -> Model:
@@ -76,7 +73,7 @@ def test_a_model_has_the_test_error_of_its_row(kind: str, batched: bool, run_dir
     rows = [row for row in results_of(run_dir, study.name).rows if row.phase == "final"]
     assert len(rows) == 3 and {row.batched for row in rows} == {3 if batched else 1}
     for row in rows:
-        assert test_error(loaded(run_dir, study.name, row), data) == row.test_error
+        assert error_of(loaded(run_dir, study.name, row), data) == row.test_error
     together = load_networks([run_dir.model(study.name, row.trial, row.seed) for row in rows], rows)
     assert len(together.networks) == 3 and together.preprocessing == data.preprocessing
     assert data.test is not None
@@ -108,7 +105,7 @@ def test_what_a_network_draws_is_drawn_again(
     suite, data = suite_of(task, methods=("erm",)), prepare(task, tmp_path, test=True)
     run_with_models(run_dir, suite, tmp_path)
     for row in (row for row in results_of(run_dir, suite.studies[0].name).rows if row.phase == "final"):
-        errors = {test_error(loaded(run_dir, suite.studies[0].name, row), data) for _ in range(2)}
+        errors = {error_of(loaded(run_dir, suite.studies[0].name, row), data) for _ in range(2)}
         assert len(errors) == 1 if always else errors == {row.test_error}
 
 
@@ -188,7 +185,7 @@ def test_models_change_nothing_of_a_training_and_survive_its_interruption(
         models(trial.seeds[0]).unlink()  # as after a launch that died when it had moved it
     rows = train_with_models(run_dir, task, trial, data)
     assert without_clock(rows) == expected and not list(path.parent.glob("*.npz"))
-    assert test_error(loaded(run_dir, suite.studies[0].name, rows[0]), data) == rows[0].test_error
+    assert error_of(loaded(run_dir, suite.studies[0].name, rows[0]), data) == rows[0].test_error
 
 
 def test_a_folder_that_is_not_there_is_named(run_dir: RunDir, tmp_path: Path) -> None:

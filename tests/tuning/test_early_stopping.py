@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
-from tests.helpers.launches import results_of, run_cli_in_process
+from tests.helpers.launches import contents, results_of, run_cli_in_process
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.analysis.load import load
@@ -103,10 +103,6 @@ def play(suite: Suite, path: Path, slots: int, chance: random.Random, events: in
         running.pop(index)
         searcher.on_trial_complete(ray_id, result)
     return searcher
-
-
-def contents(path: Path) -> dict[str, str]:
-    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.glob("studies/**/*.json"))}
 
 
 @settings(max_examples=10, deadline=None)

@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ray.tune.search import Searcher
 
 from search_spaces.methods import ALPHA, to_json_dict
-from tests.helpers.launches import results_of
+from tests.helpers.launches import contents, results_of
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result, small_suite
 from tune_kmixup.analysis.load import load
@@ -65,11 +65,6 @@ def simulate(suite: Suite, path: Path, slots: int, rng: random.Random, stop_afte
         ray_id, trial = running.pop(rng.randrange(len(running)))
         searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
         ended += 1
-
-
-def contents(path: Path) -> dict[str, str]:
-    """Path of each file of a study -> its text."""
-    return {str(file.relative_to(path)): file.read_text() for file in sorted(path.glob("studies/**/*.json"))}
 
 
 def test_the_planned_number_of_runs(suite: Suite, run_dir: RunDir) -> None:
