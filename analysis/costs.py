@@ -1,7 +1,6 @@
 """What the runs cost, and the comparison at equal seconds."""
 
 import math
-from collections.abc import Iterator
 
 import pandas as pd
 
@@ -87,6 +86,6 @@ def equal_seconds(rows: pd.DataFrame, score: str = "val_error") -> pd.DataFrame:
     return table.astype({"same": float}).groupby(["task", "method"], sort=False).mean().reset_index()
 
 
-def by_rule(study: pd.DataFrame, score: str) -> Iterator[tuple[float, ...]]:
+def by_rule(study: pd.DataFrame, score: str) -> list[tuple[float, ...]]:
     """What the selection rule compares of each configuration, the score first (`core.selection.ranking`)."""
-    yield from zip(*(study[name].tolist() for name in (score, "val_nll", "alpha", "k", "trial")), strict=True)
+    return list(zip(*(study[name].tolist() for name in (score, "val_nll", "alpha", "k", "trial")), strict=True))

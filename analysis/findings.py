@@ -19,6 +19,7 @@ from .verdicts import holm, in_words
 
 SATURATED = "saturated (both errors below 0.01 %)"
 ONLY_BEFORE = "before correction only"
+MARKS = "▲△▼▽≈∼"  # page.js has them, too
 WORDS = (
     *("shown", "shown, and shown to be small", f"shown {ONLY_BEFORE}"),
     *("loss shown", "loss shown, and shown to be small", f"loss shown {ONLY_BEFORE}"),
@@ -37,7 +38,7 @@ class Finding:
         p_holm: the same after correction.
         p_small: that the gain is not small, see `evidence.TaskErrors.p_small`; NaN if it is not in test error.
         p_small_holm: the same after correction.
-        saturated: whether both methods err so rarely that nothing can be gained.
+        saturated: whether both methods err so rarely that no test error can be gained.
         level: of the interval; p-values below 1 - level show something.
     """
 
@@ -58,7 +59,7 @@ class Finding:
             return gains.searches(self.gain.units)
         after = str(in_words(self.gain.mean, self.p_holm, self.p_small_holm, self.level))
         before = str(in_words(self.gain.mean, self.p, self.p_small, self.level))
-        if after == "not known" != before:
+        if after == "not known" and before != "not known":
             return f"{before.partition(',')[0]} {ONLY_BEFORE}"
         return after
 
@@ -68,7 +69,8 @@ class Finding:
         if self.saturated:
             return ""
         least = 1 - self.level
-        shown = ("▲△" if self.gain.mean > 0 else "▼▽")[int(self.p_holm >= least)] if self.p < least else ""
+        gain, loss = ("▲", "▼") if self.p_holm < least else ("△", "▽")
+        shown = "" if not self.p < least else gain if self.gain.mean > 0 else loss
         if self.p_small_holm < least:
             return f"{shown}≈"
         return shown or ("∼" if self.p_small < least else "")
@@ -100,7 +102,7 @@ def findings(
     return {
         task: Finding(
             *(gain, p[task], p_holm[task], p_small[task], p_small_holm[task]),
-            gains.is_saturated(rows, task, (reference, method)),
+            metric == "test_error" and gains.is_saturated(rows, task, (reference, method)),
             level,
         )
         for task, gain in found.items()

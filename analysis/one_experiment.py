@@ -70,9 +70,8 @@ def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
             yield task, f"{name} ({a} and {b})"
         for name, a, b in range_differences(first[task], second[task]):
             yield task, f"{name} ({a} and {b})"
-        if {study.name for study in first[task]} != {study.name for study in second[task]}:  # else states of one launch
-            for name, a, b in budget_differences(one, other, task):
-                yield task, f"{name} ({a} and {b})"
+        for name, a, b in budget_differences(one, other, task):
+            yield task, f"{name} ({a} and {b})"
         dataset = first[task][0].task.dataset
         a, b = (suite.identity.data.get(dataset, "")[:8] for suite in (one, other))
         if a and b and a != b:  # format 1 has none
@@ -109,9 +108,12 @@ def range_differences(first: list[Study], second: list[Study]) -> Iterator[tuple
 
 
 def budget_differences(one: Suite, other: Suite, task: str) -> Iterator[tuple[str, Any, Any]]:
-    """How the searches of a task differ in two launches: name and both values. Fixed configurations have none."""
-    searched = [any(study.space for study in suite.studies_by_task()[task]) for suite in (one, other)]
-    for name in BUDGET if all(searched) else ():
+    """How the searches of a task differ in two launches: name and both values. Fixed configurations have none.
+
+    Launches that share a search are states of one launch, which may have grown; see `load.drop_copies`.
+    """
+    mine, theirs = ({s.name for s in suite.studies_by_task()[task] if s.space} for suite in (one, other))
+    for name in BUDGET if mine and theirs and not mine & theirs else ():
         a, b = getattr(one, name), getattr(other, name)
         if a != b:
             yield name, a, b

@@ -1,4 +1,4 @@
-"""The answer in two sentences, what it rests on, and what does not follow from it."""
+"""The answer in a sentence for each gain, what it rests on, and what does not follow from it."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -65,8 +65,8 @@ def format_percent(fraction: float, digits: int = 2) -> str:
 
 
 def in_percent(fraction: float) -> str:
-    """A level or margin: 95%, 99.5%."""
-    return f"{100 * fraction:.3g}%"
+    """A level or margin: 95%, 99.95%."""
+    return f"{100 * fraction:.6g}%"
 
 
 def format_p(p: float) -> str:

@@ -9,7 +9,7 @@ def terms(claims: Claims, level: float) -> dict[str, str]:
     """Term -> what it means.
 
     Args:
-        claims: margin δ and its level.
+        claims: margin δ.
         level: confidence level of the intervals, between 0 and 1.
     """
     return {
@@ -21,9 +21,9 @@ def terms(claims: Claims, level: float) -> dict[str, str]:
         "gain": "The reference's error minus the method's, paired by outer split and seed: above 0 is better.",
         "point": "One per cent of the test rows. A gain from 10 % to 9 % is one point, and 10 % of the error.",
         "interval": f"Values of the expected gain that the outer splits agree with, at {in_percent(level)}.",
-        "shown": f"The {in_percent(claims.level)} interval lies above 0 (▲), or below for a loss (▼), also after "
+        "shown": f"The {in_percent(level)} interval lies above 0 (▲), or below for a loss (▼), also after "
         "Holm's correction for the number of tasks. △ and ▽: before correction only.",
-        "shown to be small": f"The {in_percent(2 * claims.level - 1)} interval lies within "
+        "shown to be small": f"The {in_percent(2 * level - 1)} interval lies within "
         f"± {in_percent(claims.delta)} of ERM's error (≈), also after correction. ∼: before it only. Not known: "
         "neither shown nor shown to be small.",
         "placebo": "mixup with a coordinate that does nothing: what the pipeline finds where there is nothing to find.",

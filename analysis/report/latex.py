@@ -7,6 +7,7 @@ import pandas as pd
 
 from tune_kmixup.core.text import one_line
 
+from ..findings import MARKS
 from ..gains import MORE_IS_BETTER
 from . import conclusions
 from .sections import Report, Table
@@ -25,7 +26,7 @@ PREAMBLE = r"""\documentclass{article}
 }
 \usepackage{graphicx}
 """
-MEASURED = re.compile(r"(?P<mark>[▲△▼▽≈∼]*) ?(?P<mean>[-+]?[\d.]+)(?: ± (?P<half>[\d.]+))?")
+MEASURED = re.compile(rf"(?P<mark>[{MARKS}]*)" r" ?(?P<mean>[-+]?[\d.]+)(?: ± (?P<half>[\d.]+))?")
 
 
 def document(report: Report, paragraphs: Sequence[str]) -> str:

@@ -205,8 +205,9 @@ def estimates_paragraph(rows: pd.DataFrame, level: float) -> str:
     if single:
         sentences.append(f"We report no interval for tasks with too few searches for one ({', '.join(single)}).")
     sentences.append(
-        "Intervals are per task and not corrected for their number. Errors count every prediction that is not finite "
-        "as wrong."
+        "Intervals are per task and not corrected for their number. A gain is called shown, or shown to be small by "
+        "two one-sided tests, if that holds after Holm's correction over the tasks. Errors count every prediction that "
+        "is not finite as wrong."
     )
     return " ".join(sentences)
 

@@ -8,7 +8,7 @@ for (const button of all("th button")) button.addEventListener("click", () => {
   for (const other of th.parentElement.cells) other.removeAttribute("aria-sort");
   th.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const value = row => {
-    const text = plain(row.cells[index].textContent), number = parseFloat(text.replace(/^[▲△▼▽≈ ]+/, "").replaceAll(",", ""));
+    const text = plain(row.cells[index].textContent), number = parseFloat(text.replace(/^[▲△▼▽≈∼ ]+/, "").replaceAll(",", ""));
     return isNaN(number) ? text : number;
   };
   const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from tune_kmixup.core.errors import BadInput, unwritable_error
 from tune_kmixup.core.text import one_line
 
+from ..findings import MARKS
 from ..load import ROWS_FILE, TABLE_COLUMNS, Runs, read_entries, save_runs, to_table
 from . import conclusions, latex, methods_text, style, tables
 from .formats import escape_markdown
@@ -25,7 +26,7 @@ from .sections import Report, make_report
 FORMATS = ("html", "md", "tex", "csv")
 CLASS_METRICS = ("test_balanced_error", "test_macro_f1", "test_auroc")  # earlier versions recorded none
 METRICS = ("test_error", "test_nll", "test_brier", "test_ece", *CLASS_METRICS)
-NUMBER = re.compile(r"[▲△▼▽≈∼ ]*[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+|, (one|2) search(es)?)?( ?\[[-+\d., ]+\])?")
+NUMBER = re.compile(rf"[{MARKS} ]*" r"[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+|, (one|2) search(es)?)?( ?\[[-+\d., ]+\])?")
 TITLE = "ERM, mixup and k-mixup, each tuned with the same budget"
 
 

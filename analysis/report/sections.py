@@ -267,10 +267,10 @@ def reading_a_task(runs: Runs, claims: Claims, level: float) -> Section:
     score_name = SELECTED_BY[runs.select_by]
     notes = [
         "Gains: in points, the median over pairs of runs, as a share of ERM's error with Fieller's interval, and in "
-        "words; Student's p-value, and after Holm's correction over the tasks. Then the share of pairs in which the "
-        "method is better (ties count half), the bootstrap-t interval as a check of Student's, and a two-sided "
-        "sign-flip permutation test on the outer splits, with the smallest p that so many allow. These two are left "
-        "out where repeats share test rows, of whose luck they know nothing.",
+        "words; Student's p-value, and that of the two tests for a small gain, each also after Holm's correction over "
+        "the tasks. Then the share of pairs in which the method is better (ties count half), the bootstrap-t interval "
+        "as a check of Student's, and a two-sided sign-flip permutation test on the outer splits, with the smallest p "
+        "that so many allow. These two are left out where repeats share test rows, of whose luck they know nothing.",
         "Metrics: of the same final runs; gains are paired, and positive is better. Proper scores (NLL, Brier) come "
         "first: a calibration error means little unless it is well above its floor, which a perfectly calibrated "
         "network of the same confidences would show on so few rows. Where repeats share test rows, intervals other "

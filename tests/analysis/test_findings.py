@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.report import made_up
 from tune_kmixup.analysis import gains
-from tune_kmixup.analysis.findings import WORDS, Finding, findings, over_tasks, small_p_value
+from tune_kmixup.analysis.findings import SATURATED, WORDS, Finding, findings, over_tasks, small_p_value
 from tune_kmixup.analysis.stats import Estimate
 from tune_kmixup.core.config import Claims
 
@@ -74,6 +74,15 @@ def test_a_gain_in_another_metric_or_without_erm_is_not_called_small() -> None:
     with_erm = made_up(np.random.default_rng(6), tasks=["a/mlp"], splits=8)
     (finding,) = findings(with_erm, "mixup", "erm", Claims(delta=0.99), 0.95, metric="test_nll").values()
     assert math.isnan(finding.p_small) and "small" not in finding.words
+
+
+def test_where_no_error_is_left_to_gain_other_metrics_may_gain() -> None:
+    rows = made_up(np.random.default_rng(6), {"erm": 0.0, "mixup": 0.0}, tasks=["a/mlp"], splits=8)
+    nll = np.where(rows["method"] == "erm", 0.5, 0.1) + 0.01 * np.random.default_rng(0).random(len(rows))
+    rows = rows.assign(test_error=rows["test_error"] * 0, test_nll=nll)
+    (error,) = findings(rows, "mixup", "erm", Claims(), 0.95).values()
+    (other,) = findings(rows, "mixup", "erm", Claims(), 0.95, metric="test_nll").values()
+    assert (error.words, error.mark) == (SATURATED, "") and (other.words, other.mark) == ("shown", "▲")
 
 
 def test_tasks_that_are_finished_and_in_the_family_count_once() -> None:

@@ -107,6 +107,7 @@ def test_methods_of_a_task_are_compared_under_one_recipe_data_and_numerics(
         ({"trials": 5}, r"trials \(4 and 5\)"),
         ({"search_seeds": 3}, r"search_seeds \(2 and 3\)"),
         ({"shortlist": 2}, r"shortlist \(1 and 2\)"),
+        ({"shortlist_seeds": 3}, r"shortlist_seeds \(4 and 3\)"),
         ({"scheduler": "asha"}, r"scheduler \(none and asha\)"),
         ({"sampler": "qmc"}, r"sampler \(random and qmc\)"),
     ],
@@ -114,12 +115,21 @@ def test_methods_of_a_task_are_compared_under_one_recipe_data_and_numerics(
 def test_methods_of_a_task_are_compared_with_one_budget(
     budget: dict[str, Any], difference: str, tmp_path: Path
 ) -> None:
-    """Also its repeats. ERM with a fixed recipe has no search, and of one launch there may be an earlier state."""
+    """ERM with a fixed recipe has no search."""
     one, erm = (filled(RunDir(tmp_path / method), part(method)).path for method in ("mixup", "erm"))
     two = filled(RunDir(tmp_path / "kmixup"), part("kmixup", **budget)).path
     with pytest.raises(BadInput, match=rf"both hold iris/mlp, with different {difference}: report them one by one"):
         load([one, two])
     assert len(load([erm, two]).suites) == 2
+
+
+def test_repeats_of_a_task_have_one_budget_but_for_states_of_one_launch(tmp_path: Path) -> None:
+    first, second = (split(part("mixup"), number) for number in (0, 1))
+    suites = {"first": first, "second": dataclasses.replace(second, trials=5), "grown": part("mixup", trials=5)}
+    paths = {name: filled(RunDir(tmp_path / name), suite).path for name, suite in suites.items()}
+    with pytest.raises(BadInput, match=r"with different trials \(4 and 5\)"):
+        load([paths["first"], paths["second"]])
+    assert len(load([paths["first"], paths["grown"]]).rows) == len(load([paths["grown"]]).rows)
 
 
 def test_the_command_refuses_and_writes_nothing(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ REFUSED_IMAGES: dict[str, tuple[Write, str]] = {
 
 
 def test_a_folder_per_class_and_what_is_left_out(tmp_path: Path) -> None:
-    for name in ("b/1.png", "b/2.PNG", "a/1.bmp", ".hidden/1.png", "cover.png"):
+    for name in ("b/1.png", "b/2.PNG", "a/1.bmp", ".hidden/1.png", "__old/1.png", "cover.png"):
         PICTURE(tmp_path / name)
     for name in ("a/notes.txt", "a/Thumbs.db", "b/README"):
         put_text(tmp_path / name)

@@ -82,6 +82,10 @@ def show_best(console: Console, found: Sequence[Best], format: str) -> None:
             "Test errors are those of the method as tuned, over all outer splits. Where these selected different "
             "configurations, the one most like the others is shown, with its split."
         )
+        for best in found:
+            if best.unrecorded:
+                names = ", ".join(best.unrecorded)
+                console.print(f"{best.task}/{best.method} also tunes {names}: its proposals have the values.")
         for line in selection_lines(found[0].select_by):
             console.print(line)
 

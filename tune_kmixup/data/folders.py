@@ -16,7 +16,7 @@ from tune_kmixup.data.labels import alike_classes
 from tune_kmixup.data.npz import Arrays
 from tune_kmixup.data.parts import FITTING, PART_NAMES, TRAIN, part_advice, part_arrays, part_of
 from tune_kmixup.data.tables import Table
-from tune_kmixup.data.visible import Stamp, is_hidden, stamp_of
+from tune_kmixup.data.visible import Stamp, is_hidden_folder, stamp_of
 
 RECORDINGS = audio.WAV | audio.OTHERS
 
@@ -126,7 +126,7 @@ def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFi
 
 def by_class(root: Path, files: list[Path], noun: str) -> ClassFiles:
     """Class -> its files, in its folder and those below. Raises BadInput for a class without files."""
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden_folder(path.name))
     classes: ClassFiles = {name: [] for name in folders}
     for path in files:
         if path.is_relative_to(root) and (name := path.relative_to(root).parts[0]) in classes:

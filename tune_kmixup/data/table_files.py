@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -25,7 +25,7 @@ from tune_kmixup.core.checks import shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import first_line, plural
 from tune_kmixup.data.validation import LARGEST
-from tune_kmixup.data.visible import is_hidden
+from tune_kmixup.data.visible import is_visible
 
 DELIMITED, PARQUET = (".csv", ".tsv", ".txt", ".data", ".dat", ".tab"), (".parquet", ".pq")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
@@ -152,7 +152,7 @@ def only_member(path: Path) -> bytes:
     """The content of the file in a .zip. Folders, and what macOS and others add to them, do not count."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
-        names = [name for name in names if not any(map(is_hidden, name.split("/")))]
+        names = [name for name in names if is_visible(PurePosixPath(name))]
         if not names:
             raise BadInput(f"{path} holds no file: put a table into it.")
         if len(names) > 1:

@@ -1,15 +1,24 @@
 """The files that a path stands for, and what tells that they have changed."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tune_kmixup.core.errors import BadInput
 
 Stamp = tuple[tuple[Path, int, int], ...]  # of each file: path, time of its last change in ns, size in bytes
 
 
-def is_hidden(part: str) -> bool:
-    """Whether a part of a path is one that systems put beside users' files."""
-    return part in ("__MACOSX", "__pycache__") or (part.startswith(".") and part != ".")
+def is_hidden(name: str) -> bool:
+    return name.startswith(".") and name != "."
+
+
+def is_hidden_folder(name: str) -> bool:
+    """Whether a folder is one that systems put beside users' files, such as `__MACOSX`, or one put aside."""
+    return is_hidden(name) or name.startswith("__")
+
+
+def is_visible(path: PurePath) -> bool:
+    """Whether neither a file nor one of its folders is hidden."""
+    return not is_hidden(path.name) and not any(map(is_hidden_folder, path.parts[:-1]))
 
 
 def visible_files(path: Path) -> list[Path]:
@@ -17,7 +26,7 @@ def visible_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     below = (file for file in sorted(path.rglob("*")) if file.is_file())
-    return [file for file in below if not any(map(is_hidden, file.relative_to(path).parts))]
+    return [file for file in below if is_visible(file.relative_to(path))]
 
 
 def stamp_of(path: Path) -> Stamp:

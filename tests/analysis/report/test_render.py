@@ -21,6 +21,7 @@ from benchmarks.report import made_up
 from tests.helpers.disks import full_disk
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
+from tune_kmixup.analysis.findings import MARKS
 from tune_kmixup.analysis.load import Launch, Runs, load
 from tune_kmixup.analysis.report import latex, methods_text, render, style, tables
 from tune_kmixup.analysis.report.sections import Report, Section, Table, make_report
@@ -129,7 +130,7 @@ def test_names_of_users_are_escaped(report: dict[str, Path]) -> None:
 
 def test_every_format_holds_the_same_headline(report: dict[str, Path]) -> None:
     error, gain = re.findall(
-        r"\| a/mlp \| [^|]+ \| ([\d.]+) ± [^|]+\| [^|]+ \|[▲△▼▽≈ ]*([-+][\d.]+) ± ", report["md"].read_text()
+        r"\| a/mlp \| [^|]+ \| ([\d.]+) ± [^|]+\| [^|]+ \|[▲△▼▽≈∼ ]*([-+][\d.]+) ± ", report["md"].read_text()
     )[0]
     assert error in report["html"].read_text() and gain.replace("-", "−") in report["html"].read_text()
     gains_table = (report["tex"].parent / "tables" / "gains.tex").read_text()
@@ -382,10 +383,11 @@ def test_numbers_have_minus_signs_and_names_keep_their_hyphens(text: str, shown:
 def test_numbers_are_aligned_to_the_right() -> None:
     frame = pd.DataFrame(
         {
-            "gain": ["▲ +0.41 ± 0.25", "≈ -0.15 ± 0.21", "+0.50, one search", ""],
+            "gain": ["▲ +0.41 ± 0.25", "∼ -0.15 ± 0.21", "+0.50, one search", ""],
             "interval": ["+1.4 [-1.9, +4.6]", "2", "1e-06", "1,000"],
             "claim": ["? undecided\n+0.1", "", "", ""],
             "task": ["digits-200/mlp"] * 4,
         }
     )
     assert render.kinds_of(frame) == {"gain": "n", "interval": "n", "claim": "lines", "task": ""}
+    assert f"/^[{MARKS} ]+/" in Path(render.__file__).with_name("page.js").read_text(), "the page sorts by the number"
