@@ -27,7 +27,7 @@ from tune_kmixup.core.text import plural
 from . import cross_task, gains
 from .cross_task import FixedWeights, gains_by_data_set
 from .evidence import FEWEST_UNITS, MeanGain, TaskErrors, stacked
-from .load import Launch, Runs, study_name
+from .load import Launch, Runs, study_names
 from .stats import estimate
 from .verdicts import (
     AT_LEAST_HALF,
@@ -112,7 +112,7 @@ def judge_launches(final: pd.DataFrame, launches: Sequence[Launch]) -> Judgement
     """Judges the runs of these launches. Others may have other outer splits of the same tasks."""
     claims = launches[0].suite.claims
     studies = {study.name for launch in launches for study in launch.suite.studies}
-    theirs = [study_name(*key) in studies for key in final[gains.STUDY_KEY].itertuples(index=False, name=None)]
+    theirs = [name in studies for name in study_names(final)]
     names = tuple(dict.fromkeys(launch.name for launch in launches))
     return Judgement(names, claims, bool(claims.families), judge(final[np.array(theirs, dtype=bool)], claims))
 

@@ -69,6 +69,15 @@ class MeanGain:
         """Twice the one-sided p-value of H0: the mean is at least 0. It is below 0.05 where `high(0.95)` is below 0."""
         return MeanGain(-self.mean, self.variance, self.df).p_above()
 
+    def p(self) -> Array:
+        """Two-sided p-value of H0: the mean is 0. It is below 0.05 where the 95 % interval leaves out 0."""
+        return np.minimum(self.p_above(), self.p_below())
+
+
+def p_between(plus: MeanGain, minus: MeanGain) -> Array:
+    """The larger p-value of two one-sided tests: that a gain plus a margin is above 0, and minus it below."""
+    return np.asarray(np.maximum(plus.p_above(), minus.p_below()) / 2)
+
 
 def stacked(means: Sequence[MeanGain]) -> MeanGain:
     """Several means of shape () as one of shape (n,)."""
@@ -245,8 +254,7 @@ class TaskErrors:
             Shape (...), below 0.05 where the 90 % interval lies within the margin, and at most 0.5; NaN where there is
             no interval.
         """
-        above = self.mean(minus_share_of_erm(weights, -delta)).p_above()
-        return np.asarray(np.maximum(above, self.mean(minus_share_of_erm(weights, delta)).p_below()) / 2)
+        return p_between(self.mean(minus_share_of_erm(weights, -delta)), self.mean(minus_share_of_erm(weights, delta)))
 
 
 def gain_of(method: str, reference: str) -> dict[str, float]:

@@ -202,7 +202,7 @@ def relative_gain(rows: pd.DataFrame, task: str, method: str, reference: str, le
 def p_value(rows: pd.DataFrame, task: str, method: str, reference: str, metric: str = "test_error") -> float:
     """Two-sided p of no gain, below 0.05 where the 95 % interval leaves out 0; NaN without an interval."""
     mean = final_errors(rows, task, [reference, method], metric).task_errors().mean(gain_of(method, reference))
-    return float(np.minimum(mean.p_above(), mean.p_below()))
+    return float(mean.p())
 
 
 def paired_differences(rows: pd.DataFrame, task: str, method: str, reference: str) -> pd.Series:

@@ -374,3 +374,8 @@ def drop_copies(table: pd.DataFrame) -> pd.DataFrame:
 def study_name(task: str, outer_split: Any, method: str) -> str:
     """The name of the study that a run belongs to; its outer split may be None or NA."""
     return str(StudyName(task, None if pd.isna(outer_split) else int(outer_split), method))
+
+
+def study_names(rows: pd.DataFrame) -> list[str]:
+    """The name of the study of each row."""
+    return [study_name(*key) for key in rows[STUDY_KEY].itertuples(index=False, name=None)]

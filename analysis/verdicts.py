@@ -18,6 +18,7 @@ from .evidence import (
     as_array,
     gain_of,
     minus_share_of_erm,
+    p_between,
 )
 
 Words = NDArray[np.str_]
@@ -29,8 +30,7 @@ AT_LEAST_HALF = {"erm": -0.5, "mixup": 1.5, "kmixup": -1.0}  # k-mixup's gain mi
 
 def p_small(gain: MeanGain, delta: float = DELTA) -> Array:
     """`TaskErrors.p_small` of a gain that is relative already, as a mean over data sets is."""
-    above, below = (MeanGain(gain.mean + shift, gain.variance, gain.df) for shift in (delta, -delta))
-    return np.asarray(np.maximum(above.p_above(), below.p_below()) / 2)
+    return p_between(*(MeanGain(gain.mean + shift, gain.variance, gain.df) for shift in (delta, -delta)))
 
 
 def in_words(gain: ArrayLike, p: ArrayLike, p_small: ArrayLike, level: float = LEVEL) -> Words:
@@ -116,7 +116,7 @@ def judge_improvement(kmixup: MeanGain, level: float = LEVEL) -> Verdicts:
         level: of the two-sided interval.
     """
     cases = [(kmixup.low(level) > 0, "supported"), (kmixup.high(level) < 0, "contradicted")]
-    return Verdicts(_select(cases, "undecided"), np.minimum(kmixup.p_above(), kmixup.p_below()))
+    return Verdicts(_select(cases, "undecided"), kmixup.p())
 
 
 def judge_at_least_half(mixup: MeanGain, kmixup: MeanGain, contrast: MeanGain, level: float = LEVEL) -> Verdicts:

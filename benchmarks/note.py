@@ -227,6 +227,8 @@ def without_any_repeat(runs: Runs) -> pd.DataFrame:
         gain_p = {task: finding.p for task, finding in known.items()}
         small_p = {task: finding.p_small for task, finding in known.items()}
         for task, finding in known.items():
+            if not (finding.p_holm < 1 - LEVEL or finding.p_small_holm < 1 - LEVEL):
+                continue
             others = [findings(rows, *pair, runs.claims, LEVEL)[task] for rows in leaving_one_out(runs.final, task)]
             shown = "gain" if finding.gain.mean > 0 else "loss"
             for what, p, of_all, without in (

@@ -11,7 +11,7 @@ from tune_kmixup.core.space import Distribution, Numbers
 from tune_kmixup.core.text import plural
 
 from .. import gains
-from ..load import study_name
+from ..load import study_names
 from .formats import escape_markdown, format_range, in_percent, method_label
 
 SAMPLERS = {
@@ -78,8 +78,7 @@ def markdown(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> str:
 
 def paragraphs(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> list[str]:
     """One paragraph per suite, and one on the estimates."""
-    stopped = rows[rows["status"] == "stopped"]
-    names = [study_name(*key) for key in stopped[gains.STUDY_KEY].itertuples(index=False, name=None)]
+    names = study_names(rows[rows["status"] == "stopped"])
     studies = [{study.name for study in suite.studies} for suite in suites]
     counts = [sum(name in own for name in names) for own in studies]
     return [*map(suite_paragraph, suites, counts), estimates_paragraph(rows, level)]

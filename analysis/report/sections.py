@@ -14,8 +14,7 @@ from tune_kmixup.core.selection import SELECTED_BY
 from .. import costs, cross_task, gains, search_budget
 from ..claims import Judgement, judge_runs
 from ..cross_task import DataSetGains
-from ..gains import STUDY_KEY
-from ..load import Runs, study_name
+from ..load import Runs, study_names
 from ..variances import POWER
 from . import conclusions, figures, glossary, methods_text, tables
 from .formats import display_unit, in_percent, method_label
@@ -107,7 +106,7 @@ def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | N
         metric: metric of the first table and figure, a column of the rows.
         earlier: rows of an earlier report, whose gains are compared with those of `runs`.
     """
-    final, claims = runs.final, runs.claims
+    final, claims, looks = runs.final, runs.claims, looks_of(runs.rows)
     over = cross_task.compared_gains(final)
     values = search_budget.selected_values(runs.rows, runs.suites)
     forests = [figures.forest(final, over, level, metric, narrow) for narrow in (False, True)]
@@ -115,7 +114,7 @@ def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | N
     measured = f"{metric.replace('_', ' ').capitalize()} and gains in {display_unit(metric)}"
     caption = f"{measured}, ± {in_percent(level)} interval. {marks_in_words(claims, level)}"
     sections = [
-        selected(final, values, looks_of(runs.rows)),
+        selected(final, values, looks),
         verdicts(runs),
         over_data_sets(final, over, claims, level),
         precision(final, claims, level),
@@ -135,7 +134,7 @@ def make_report(runs: Runs, level: float, metric: str, earlier: pd.DataFrame | N
         Table(caption, headline, cards=True),
         conclusions.caveats(runs, level, metric),
         [found for found in sections if found.tables],
-        [reading_a_task(runs, claims, level), *task_sections(runs, values, claims, level)],
+        [reading_a_task(runs, claims, level), *task_sections(runs, values, claims, level, looks)],
         glossary.terms(claims, level),
         level,
         metric,
@@ -301,10 +300,9 @@ def reading_a_task(runs: Runs, claims: Claims, level: float) -> Section:
     return Section("How to read a task", notes)
 
 
-def task_sections(runs: Runs, values: pd.DataFrame, claims: Claims, level: float) -> list[Section]:
+def task_sections(runs: Runs, values: pd.DataFrame, claims: Claims, level: float, looks: Looks) -> list[Section]:
     """One section per task. Each table is made for all tasks at once, and each section has its rows of it."""
     rows, final, by, score = runs.rows, runs.final, runs.select_by, f"val_{runs.select_by}"
-    looks = looks_of(rows)
     metrics = {"test_error": "test error, %", WORST_CLASS: "error of the worst class, %"}
     everything = {
         "Gains.": tables.gain_details(final, claims, level),
@@ -371,8 +369,7 @@ def worst_of(errors: Iterable[float | None]) -> float:
 def budget_curves(runs: Runs) -> pd.DataFrame:
     """Budget curves of all studies. The order of the proposals means nothing in a grid, as in random search."""
     unordered = {study.name for s in runs.suites if s.sampler in ("random", "grid") for study in s.studies}
-    names = (study_name(*key) for key in runs.rows[STUDY_KEY].itertuples(index=False, name=None))
-    random_order = np.array([name in unordered for name in names], dtype=bool)
+    random_order = np.array([name in unordered for name in study_names(runs.rows)], dtype=bool)
     score = f"val_{runs.select_by}"
     parts = (search_budget.budget_curves(runs.rows[random_order == order], order, score) for order in (True, False))
     return pd.concat(parts)

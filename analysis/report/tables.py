@@ -355,7 +355,6 @@ def over_data_sets(
     for (method, reference), found in gains_of.items():
         counts = cross_task.count_outcomes(rows, method, reference, level)
         mean, (low, high) = found.over.deciding, found.prediction(level)
-        p = np.minimum(mean.p_above(), mean.p_below())
         measured = found.gains.mean[found.over.weights > 0]
         other = found.weighted_mean(level) if found.over.plain_decides else found.plain_mean(level)
         records.append(
@@ -363,7 +362,7 @@ def over_data_sets(
                 "gain of": comparison_label(method, reference),
                 "data sets": found.count,
                 "mean": format_relative(found.mean(level)),
-                "in words": str(in_words(mean.mean, p, p_small(mean, claims.delta), claims.level)),
+                "in words": str(in_words(mean.mean, mean.p(), p_small(mean, claims.delta), claims.level)),
                 "median": f"{100 * float(np.median(measured)):+.1f}" if len(measured) else "",
                 "decided by": "plain mean" if found.over.plain_decides else "random effects",
                 "the other mean": format_relative(other),

@@ -22,8 +22,7 @@ def task(seed: int = 0, units: int = 10, mixup: float = 0.0, kmixup: float = 0.0
 
 
 def in_words(gain: MeanGain) -> str:
-    p = np.minimum(gain.p_above(), gain.p_below())
-    return str(verdicts.in_words(gain.mean, p, verdicts.p_small(gain)))
+    return str(verdicts.in_words(gain.mean, gain.p(), verdicts.p_small(gain)))
 
 
 @pytest.mark.parametrize("units", [0, 1, 2])
