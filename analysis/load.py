@@ -162,8 +162,8 @@ def to_table(entries: Sequence[Entry]) -> pd.DataFrame:
     """The table of runs on which all of `analysis` computes: one row per run.
 
     Returns:
-        The columns `TABLE_COLUMNS`, then those of later versions. Lists are tuples. What is empty is NaN in a column of
-        numbers or text, NA in one of whole numbers, and None elsewhere.
+        The columns `TABLE_COLUMNS`, then those of later versions, as text where these are of several kinds. Lists are
+        tuples. What is empty is NaN in a column of numbers or text, NA in one of whole numbers, and None elsewhere.
     """
     rows = [entry.row for entry in entries]
     other = dict.fromkeys(name for row in rows for name in row.other if name not in TABLE_COLUMNS)
@@ -173,7 +173,7 @@ def to_table(entries: Sequence[Entry]) -> pd.DataFrame:
             name: typed([getattr(row, attribute) for row in rows], allowed)
             for name, (attribute, _, allowed) in COLUMNS.items()
         }
-        | {name: [row.other.get(name) for row in rows] for name in other}
+        | {name: of_one_kind([row.other.get(name) for row in rows]) for name in other}
         | {"selected": [entry.selected for entry in entries]}
     )
 
@@ -184,6 +184,12 @@ def typed(values: list[Any], allowed: Field | Items) -> pd.Series:
         return pd.Series(values, dtype=object)
     whole = "Int64" if None in values else "int64"
     return pd.Series(values, dtype={int: whole, float: "float64", str: "str"}[allowed.kind])
+
+
+def of_one_kind(values: list[Any]) -> list[Any]:
+    """The values of a later version's column, as text if a column of a parquet file cannot hold them as they are."""
+    kinds = {type(value) if isinstance(value, str | bool) else float for value in values if value is not None}
+    return values if len(kinds) < 2 else [None if value is None else str(value) for value in values]
 
 
 def arrow_type(allowed: Field | Items) -> pa.DataType:

@@ -62,6 +62,20 @@ def test_a_report_into_its_own_source_is_replaced_whole_or_not_at_all(
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([1, 2.5], [1, 2.5]), ([1, "fast"], ["1", "fast"]), ([True, 2], ["True", "2"]), ([None, True], [None, True])],
+)
+def test_a_column_of_a_later_version_is_kept_whatever_its_runs_hold(
+    values: list[object], expected: list[object], run_dir: RunDir, tmp_path: Path, suite: Suite
+) -> None:
+    paths = sorted(filled(run_dir, suite).path.rglob("final-*.json"))
+    for path, value in zip(paths, values, strict=False):
+        path.write_text(json.dumps([row | {"later": value} for row in json.loads(path.read_text())]))
+    later = load([save(run_dir.path, tmp_path / "report")]).rows["later"]
+    assert {value for value in later if not pd.isna(value)} == {value for value in expected if value is not None}
+
+
 def test_copies_are_merged_and_contradictions_refused(tmp_path: Path, suite: Suite) -> None:
     one = filled(RunDir(tmp_path / "one"), suite)
     shutil.copytree(one.path, tmp_path / "two")
