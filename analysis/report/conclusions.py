@@ -108,6 +108,7 @@ def caveats(runs: Runs, level: float = LEVEL, metric: str = "test_error") -> lis
         sentences.append(f"The answer in words is about the test error, at {in_percent(runs.claims.level)}.")
     sentences += placebo_sentences(runs.final, level, metric)
     sentences += direction_sentences(runs, metric)
+    sentences += loaded_sentences(runs.final)
     diverged = int((runs.rows["status"] == "diverged").sum())
     if diverged:
         said = plural(diverged, "run")
@@ -130,6 +131,17 @@ def placebo_sentences(rows: pd.DataFrame, level: float, metric: str) -> Iterator
     texts = [f"{format_gain(gain, metric)} on {task}" for task, gain in found.items() if gain.units]
     if texts:
         yield f"The placebo's gain over mixup, in {display_unit(metric)}: {', '.join(texts)}."
+
+
+def loaded_sentences(rows: pd.DataFrame) -> Iterator[str]:
+    """The tasks whose methods were trained with different `--load` files, as launches may add methods of their own."""
+    for task, files in rows.groupby("task", sort=False)["loaded"]:
+        versions = {loaded for loaded in files if loaded}
+        if len(versions) > 1 and not set.intersection(*map(set, versions)):
+            yield (
+                f"The runs of {task} have different --load files, or one that was changed in between: if its network "
+                "comes from them, its gains are fair only if they define the same network."
+            )
 
 
 def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.report import made_up
@@ -75,3 +76,23 @@ def test_the_budget_is_one_line(suite: Suite) -> None:
 def test_what_the_placebo_gained_is_said_beside_the_table() -> None:
     rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.01, "placebo": 0.01}, tasks=["a/mlp"])
     assert any("The placebo's gain over mixup, in points of test error: " in line for line in caveats(Runs(rows)))
+
+
+@pytest.mark.parametrize(
+    ("mixup", "kmixup", "said"),
+    [
+        ((), (), False),
+        ((), ("aa",), False),
+        (("aa",), ("aa",), False),
+        (("aa",), ("aa", "bb"), False),
+        (("aa",), ("bb",), True),
+    ],
+)
+def test_methods_trained_with_different_files_are_named(
+    mixup: tuple[str, ...], kmixup: tuple[str, ...], said: bool
+) -> None:
+    """Launches may add methods of different files to a task; then nobody knows whether its network is the same."""
+    rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.01, "kmixup": 0.01}, tasks=["a/mlp"])
+    files = {"erm": (), "mixup": mixup, "kmixup": kmixup}
+    rows["loaded"] = pd.Series([files[method] for method in rows["method"]], index=rows.index, dtype=object)
+    assert any("The runs of a/mlp have different --load files" in line for line in caveats(Runs(rows))) == said
