@@ -1,6 +1,7 @@
 """How the report spells methods, metrics and numbers: errors in per cent, gains in points."""
 
 import math
+from dataclasses import dataclass, replace
 
 from tune_kmixup.core.config import SelectBy
 from tune_kmixup.core.methods import KNOWN
@@ -29,30 +30,58 @@ def display_unit(metric: str) -> str:
     return f"points of {metric.replace('_', ' ')}" if display_scale(metric) == 100 else metric.replace("_", " ")
 
 
-def format_estimate(estimate: Estimate, signed: bool = False, metric: str = "test_error") -> str:
-    """Formats a mean and the half width of its interval.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An error or a gain as readers see it: `12.3 ± 0.4`, `▲ +0.50 ± 0.20` or `+0.50, one search`.
+
+    Attributes:
+        mean: the number; empty where nothing was measured.
+        half_width: of its interval; empty where there is none.
+        reason: why a gain has no interval; else empty.
+        mark: what is known of a gain, see `findings.Finding`.
+    """
+
+    mean: str
+    half_width: str = ""
+    reason: str = ""
+    mark: str = ""
+
+    def __str__(self) -> str:
+        interval = f" ± {self.half_width}" if self.half_width else f", {self.reason}" if self.reason else ""
+        return f"{self.mark} {self.mean}{interval}".strip()
+
+
+def measured(estimate: Estimate, signed: bool = False, metric: str = "test_error") -> Measured:
+    """A mean and the half width of its interval.
 
     Args:
         estimate: in the metric's own units.
         signed: whether a positive mean has a plus sign.
         metric: column of the rows; errors become per cent.
-
-    Returns:
-        `12.3 ± 0.4`; the mean alone where there is no interval; empty where nothing was measured.
     """
     if math.isnan(estimate.mean):
-        return ""
+        return Measured("")
     scale, digits = display_scale(metric), 2 if display_scale(metric) == 100 else 3
     mean = f"{scale * estimate.mean:{'+' if signed else ''}.{digits}f}"
-    return mean if math.isnan(estimate.half_width) else f"{mean} ± {scale * estimate.half_width:.{digits}f}"
+    half_width = "" if math.isnan(estimate.half_width) else f"{scale * estimate.half_width:.{digits}f}"
+    return Measured(mean, half_width)
+
+
+def measured_gain(gain: Estimate, metric: str = "test_error", mark: str = "") -> Measured:
+    """Like `measured`, with the reason where there is no interval, and with a mark."""
+    found = measured(gain, signed=True, metric=metric)
+    reason = searches(gain.units) if found.mean and not found.half_width else ""
+    return replace(found, reason=reason, mark=mark)
+
+
+def format_estimate(estimate: Estimate, signed: bool = False, metric: str = "test_error") -> str:
+    """See `measured`."""
+    return str(measured(estimate, signed, metric))
 
 
 def format_gain(gain: Estimate, metric: str = "test_error") -> str:
-    """Like `format_estimate`, with the reason where there is no interval: `+0.50, one search`."""
-    text = format_estimate(gain, signed=True, metric=metric)
-    if not text or not math.isnan(gain.half_width):
-        return text
-    return f"{text}, {searches(gain.units)}"
+    """See `measured_gain`."""
+    return str(measured_gain(gain, metric))
 
 
 def format_interval(estimate: Estimate, signed: bool = True) -> str:

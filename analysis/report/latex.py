@@ -1,15 +1,13 @@
 r"""The report as LaTeX: a document that compiles alone, and tables to `\input` in a paper. Needs siunitx 3 (2021)."""
 
 import re
-from collections.abc import Sequence
-
-import pandas as pd
+from collections.abc import Iterable, Sequence
 
 from tune_kmixup.core.text import one_line
 
-from ..findings import MARKS
 from ..gains import MORE_IS_BETTER
 from . import conclusions
+from .formats import Measured
 from .sections import Report, Table
 from .tables import Places
 
@@ -26,7 +24,6 @@ PREAMBLE = r"""\documentclass{article}
 }
 \usepackage{graphicx}
 """
-MEASURED = re.compile(rf"(?P<mark>[{MARKS}]*)" r" ?(?P<mean>[-+]?[\d.]+)(?: ± (?P<half>[\d.]+))?")
 
 
 def document(report: Report, paragraphs: Sequence[str]) -> str:
@@ -84,7 +81,7 @@ def measured_table(table: Table, name: str, metric: str) -> str:
     columns = ["l", *(column_of_numbers(frame[column]) for column in frame.columns[1:])]
     lines = []
     for row in frame.to_dict("records"):
-        means = {method: float(found["mean"]) for method in methods if (found := MEASURED.match(row[method]))}
+        means = {method: float(row[method].mean) for method in methods if row[method].mean}
         best = {method for method, mean in means.items() if mean == best_of(means.values())}
         cells = (measured_cell(row[column], column in best) for column in frame.columns[1:])
         lines.append(" & ".join([escape(row["task"]), *cells]) + r" \\")
@@ -93,22 +90,26 @@ def measured_table(table: Table, name: str, metric: str) -> str:
     return floated(body, table.caption + " Bold: the best of the task.", name)
 
 
-def column_of_numbers(cells: pd.Series) -> str:
+def column_of_numbers(cells: Iterable[Measured]) -> str:
     """A column of siunitx with room for the longest number and its uncertainty."""
-    found = [match for cell in cells if (match := MEASURED.fullmatch(cell))]
-    whole = max((len(match["mean"].lstrip("+-").split(".")[0]) for match in found), default=1)
-    digits = max((len(match["mean"].partition(".")[2]) for match in found), default=0)
-    uncertain = max((len(match["half"].replace(".", "").lstrip("0")) for match in found if match["half"]), default=0)
-    sign = "+" if any(match["mean"][0] in "+-" for match in found) else ""
+    numbers = [cell for cell in cells if is_number(cell)]
+    whole = max((len(cell.mean.lstrip("+-").split(".")[0]) for cell in numbers), default=1)
+    digits = max((len(cell.mean.partition(".")[2]) for cell in numbers), default=0)
+    uncertain = max((len(cell.half_width.replace(".", "").lstrip("0")) for cell in numbers), default=0)
+    sign = "+" if any(cell.mean[0] in "+-" for cell in numbers) else ""
     return f"S[table-format={sign}{whole}.{digits}{f'({uncertain})' if uncertain else ''}]"
 
 
-def measured_cell(text: str, bold: bool) -> str:
-    found = MEASURED.fullmatch(text)
-    if not found:
-        return f"{{{escape(text)}}}"
-    number = found["mean"] + (rf" \pm {found['half']}" if found["half"] else "")
-    return (r"\bfseries " if bold else "") + number + (f" {{{escape(found['mark'])}}}" if found["mark"] else "")
+def measured_cell(cell: Measured, bold: bool) -> str:
+    if not is_number(cell):
+        return f"{{{escape(str(cell))}}}"
+    number = cell.mean + (rf" \pm {cell.half_width}" if cell.half_width else "")
+    return (r"\bfseries " if bold else "") + number + (f" {{{escape(cell.mark)}}}" if cell.mark else "")
+
+
+def is_number(cell: Measured) -> bool:
+    """Whether siunitx can set it. It cannot set a reason."""
+    return bool(cell.mean) and not cell.reason
 
 
 def text_table(table: Table, name: str) -> str:

@@ -223,7 +223,7 @@ def kinds_of(frame: pd.DataFrame) -> dict[str, str]:
     """The CSS class of each column: `n` for numbers, which are aligned to the right, `text` for long text, or none."""
     kinds = {}
     for column in frame:
-        cells = [str(cell) for cell in frame[column] if cell != ""]
+        cells = [text for cell in frame[column] if (text := str(cell))]
         if all(NUMBER.fullmatch(cell) for cell in cells):
             kinds[column] = "n"
         elif any("\n" in cell for cell in cells):

@@ -19,6 +19,7 @@ from ..gains import COMPARED
 from ..variances import VarianceSplit, detectable_gain
 from ..verdicts import in_words, p_small
 from .formats import (
+    Measured,
     comparison_label,
     display_scale,
     format_count,
@@ -32,6 +33,8 @@ from .formats import (
     format_score,
     format_value,
     in_percent,
+    measured,
+    measured_gain,
     method_label,
     score_label,
 )
@@ -50,7 +53,8 @@ def headline(rows: pd.DataFrame, claims: Claims, level: float = LEVEL, metric: s
         metric: column of `rows`.
 
     Returns:
-        Text. Columns task, one per method, one per gain; without methods that fewer than half of the tasks have.
+        Column task, one per method and one per gain, as `Measured`; without methods that fewer than half of the tasks
+        have.
     """
     unit, points = ("%", "points") if display_scale(metric) == 100 else (metric.replace("_", " "),) * 2
     errors = {
@@ -60,12 +64,12 @@ def headline(rows: pd.DataFrame, claims: Claims, level: float = LEVEL, metric: s
     means = {method: found for method, found in errors.items() if 2 * sum(e.units > 0 for e in found) >= len(found) > 0}
     table = pd.DataFrame({"task": gains.tasks(rows)})
     for method, found in means.items():
-        table[f"{method_label(method)}, {unit}"] = [format_estimate(e, metric=metric) for e in found]
+        table[f"{method_label(method)}, {unit}"] = [measured(e, metric=metric) for e in found]
     for method, reference in gains.comparisons(rows, list(means)):
         known = findings(rows, method, reference, claims, level, metric)
-        texts = {task: f"{finding.mark} {format_gain(finding.gain, metric)}" for task, finding in known.items()}
-        cells = [texts.get(task, "").strip() for task in gains.tasks(rows)]
-        table[f"{comparison_label(method, reference)}, {points}"] = cells
+        cells = {task: measured_gain(finding.gain, metric, finding.mark) for task, finding in known.items()}
+        column = f"{comparison_label(method, reference)}, {points}"
+        table[column] = [cells.get(task, Measured("")) for task in gains.tasks(rows)]
     return table
 
 

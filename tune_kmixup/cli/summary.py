@@ -53,8 +53,8 @@ def show_comparison(
 def terminal_rows(headline: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """The rows of the headline with intervals of gains alone, so that the table fits 80 columns."""
     for row in headline.to_dict("records"):
-        cells = (cell if " over " in column else cell.partition(" ± ")[0] for column, cell in row.items())
-        yield tuple(cell.replace(", one search", " *") for cell in cells)
+        cells = (cell if column == "task" or " over " in column else cell.mean for column, cell in row.items())
+        yield tuple(str(cell).replace(", one search", " *") for cell in cells)
 
 
 MARKS = "▲ gain, ▼ loss, ≈ small (△ ▽ ∼: not after Holm's correction), * one search"

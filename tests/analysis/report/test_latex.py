@@ -12,6 +12,7 @@ import pytest
 from benchmarks.report import made_up
 from tune_kmixup.analysis.load import Runs
 from tune_kmixup.analysis.report import latex, methods_text, render
+from tune_kmixup.analysis.report.formats import Measured
 from tune_kmixup.analysis.report.sections import Table, make_report
 
 
@@ -49,9 +50,12 @@ def test_numbers_are_in_columns_of_siunitx_and_the_least_error_is_bold() -> None
     frame = pd.DataFrame(
         {
             "task": ["a_b/mlp", "c/mlp"],
-            "ERM, %": ["9.28 ± 0.47", "16.28 ± 1.65"],
-            "mixup, %": ["8.87 ± 0.55", "16.44"],
-            "mixup over ERM, points": ["▲ +0.41 ± 0.25", "-0.15, one search"],
+            "ERM, %": [Measured("9.28", "0.47"), Measured("16.28", "1.65")],
+            "mixup, %": [Measured("8.87", "0.55"), Measured("16.44")],
+            "mixup over ERM, points": [
+                Measured("+0.41", "0.25", mark="▲"),
+                Measured("-0.15", reason="one search"),
+            ],
         }
     )
     text = latex.measured_table(Table("Errors.", frame), "gains", "test_error")

@@ -24,6 +24,7 @@ from tests.helpers.suites import small_suite
 from tune_kmixup.analysis.findings import MARKS
 from tune_kmixup.analysis.load import Launch, Runs, load
 from tune_kmixup.analysis.report import latex, methods_text, render, style, tables
+from tune_kmixup.analysis.report.formats import Measured
 from tune_kmixup.analysis.report.sections import Report, Section, Table, make_report
 from tune_kmixup.core.config import SelectBy, Suite
 from tune_kmixup.core.errors import BadInput, LaunchError
@@ -330,7 +331,7 @@ def test_no_format_obeys_what_a_row_says(column: str) -> None:
     rows.loc[(rows["method"] == "mixup") if column in ("task", "method") else slice(None), column] = EVIL
     table = Table(EVIL, pd.DataFrame({EVIL: [EVIL]}))
     section = Section(EVIL, [EVIL], [table], {EVIL: Figure()}, str(rows["task"].iloc[-1]))
-    headline = Table(EVIL, pd.DataFrame({"task": [EVIL], EVIL: [EVIL]}))
+    headline = Table(EVIL, pd.DataFrame({"task": [EVIL], EVIL: [Measured("1", reason=EVIL)]}))
     evil = Report(
         EVIL, [EVIL], Figure(), Figure(), headline, [EVIL], [section], [section], {EVIL: EVIL}, 0.95, "test_error"
     )

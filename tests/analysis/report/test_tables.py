@@ -27,7 +27,7 @@ def test_the_headline_marks_what_is_shown_before_and_after_holms_correction() ->
 
     def marks(claims: Claims, level: float = 0.95) -> list[str]:
         cells = tables.headline(rows, claims, level)["mixup over ERM, points"]
-        return [cell[: -len(cell.lstrip("▲△▼▽≈∼"))] for cell in cells]
+        return [cell.mark for cell in cells]
 
     assert marks(LEAST) == ["▲", "▼", ""] and marks(replace(LEAST, delta=0.99)) == ["▲≈", "▼≈", "≈"]
     p = [tables.gains.p_value(rows, task, "mixup", "erm") for task in ("up/mlp", "down/mlp")]
