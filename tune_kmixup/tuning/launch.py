@@ -134,16 +134,7 @@ def launch(
         searcher.on_suggest = heartbeat.beat
         heartbeat.write()
         listeners.phase("Starting the first trials")
-        trainable = tune.with_parameters(
-            TrialActor,
-            tasks={study.name: study.task for study in suite.studies},
-            identity=suite.identity,
-            data_dir=data_dir,
-            run=RunDir(run.path),
-            plugins=plugins,
-            resources=resources,
-            save_models=suite.save_models,
-        )
+        trainable = trainable_of(suite, run, data_dir, plugins, resources)
         try:
             run_experiment(trainable, heartbeat, background_loggers, scratch)
         finally:
@@ -198,6 +189,20 @@ class StopWithHeartbeat(tune.Stopper):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as for the heartbeat
+
+
+def trainable_of(suite: Suite, run: RunDir, data_dir: Path, plugins: Plugins, resources: Resources) -> Any:
+    """The actor that trains trials, with what all of them share."""
+    return tune.with_parameters(
+        TrialActor,
+        tasks={study.name: study.task for study in suite.studies},
+        identity=suite.identity,
+        data_dir=data_dir,
+        run=RunDir(run.path),  # a worker has not written suite.json
+        plugins=plugins,
+        resources=resources,
+        save_models=suite.save_models,
+    )
 
 
 def run_experiment(
