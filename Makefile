@@ -1,4 +1,4 @@
-# make demo: install into .venv, tune on real data, show the comparison.   make test: install and run every check.
+# make demo: install into .venv, tune on real data, show the comparison.   make test: install, lint, run the fast tests.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -32,7 +32,7 @@ thorough: install
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev --editable .
 	.venv-lowest/bin/python -m pytest $(SIDE_BY_SIDE)
 
-# Carries the published comparison on: hours of computing, which can be stopped and started again at any moment.
+# Carries the published comparison on: days of computing, which can be stopped and started again at any moment.
 results: install
 	benchmarks/comparison.sh
 

@@ -1,6 +1,6 @@
 """How often intervals hold the truth and verdicts are wrong: simulations of what the report states.
 
-    python benchmarks/coverage.py             # all tables, 4 minutes on one core
+    python benchmarks/coverage.py             # all tables, 6 minutes on one core
     python benchmarks/coverage.py --quick     # a small part, 5 seconds
 
 Nothing is trained. Gains are shares of ERM's error throughout. As measured in the first pass, the gain of one repeat
