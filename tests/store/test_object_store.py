@@ -90,7 +90,7 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
         assert results_of(local, study.name).failures == {"search-0000": "went wrong"}
     run.write_rows(trial, rows)
     run.write_rows(trial, rows)  # a store may say that what a retry has written exists
-    with pytest.raises(FileExistsError, match="other rows"):
+    with pytest.raises(FileExistsError, match="something else"):
         run.write_rows(trial, rows[:1])
     run.write_heartbeat(Heartbeat("a", 1, since=0.0, updated=1.0, ended=True, slots=2))
     run.write_memory({2**34: {"iris/mlp": {2: 10**9}}})
@@ -325,7 +325,13 @@ def test_a_launch_into_a_store_from_the_command_line(run: RunDir, ray_address: s
 
 @pytest.mark.parametrize(
     ("location", "message"),
-    [("nothing://a/b", "name a folder, s3://"), ("gs://a/b", "pip install gcsfs")],
+    [
+        ("nothing://a/b", "name a folder, s3://"),
+        ("gs://a/b", "pip install gcsfs"),
+        ("S3://a/b", "is no URL of a store: write s3://"),
+        ("s3:/a/b", "is no URL of a store: write s3://"),
+        ("simplecache::s3://a/b", "is no URL of a store: write s3://"),
+    ],
 )
 def test_a_store_without_its_package_is_refused(location: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)

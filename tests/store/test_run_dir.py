@@ -1,11 +1,13 @@
 """The files of a run directory on disk: what is written, and what is refused when it is read."""
 
+import errno
 import json
 import math
 import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.helpers.launches import results_of
 from tests.helpers.suites import made_up_rows
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.planning.suite import check_unused
 from tune_kmixup.store import files
 from tune_kmixup.store.notes import Heartbeat
 from tune_kmixup.store.run_dir import CorruptFile, RunDir, trial_remedy
@@ -67,7 +70,7 @@ def test_written_rows_are_read_back_and_never_overwritten(run_dir: RunDir, suite
     run_dir.write_suite(suite)
     run_dir.write_proposal(study.name, 0, {"alpha": 1.0})
     run_dir.write_rows(trial, rows)
-    with pytest.raises(FileExistsError, match="other rows"):
+    with pytest.raises(FileExistsError, match="something else"):
         run_dir.write_rows(trial, rows[:1])
     assert results_of(run_dir, study.name).rows == rows
 
@@ -119,6 +122,56 @@ def test_a_run_directory_that_vanished_is_not_created_again(run_dir: RunDir, sui
     with pytest.raises(FileNotFoundError, match="vanished"):
         run_dir.write_proposal(suite.studies[0].name, 0, {})
     assert not run_dir.path.exists()
+
+
+def test_a_proposal_is_never_overwritten(run_dir: RunDir, suite: Suite) -> None:
+    """A launch that was suspended does not know at once that another one has taken over."""
+    run_dir.write_suite(suite)
+    study = suite.studies[1].name
+    run_dir.write_proposal(study, 0, {"alpha": 1.0})
+    run_dir.write_proposal(study, 0, {"alpha": 1.0})
+    with pytest.raises(FileExistsError, match=r"something else.*proposal-0000"):
+        run_dir.write_proposal(study, 0, {"alpha": 2.0})
+    assert results_of(run_dir, study).proposals == {0: {"alpha": 1.0}}
+
+
+def test_a_launch_that_ends_while_it_writes_its_suite_can_be_launched_again(
+    run_dir: RunDir, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full, or the launch is killed, at any of its steps."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "atomic_write", full)
+        with pytest.raises(OSError, match="No space"):
+            run_dir.write_suite(suite)
+    check_unused(run_dir)
+    (run_dir.path / ".suite.json.123.part").write_text("{")
+    (run_dir.path / ".holder.json.123.part").write_text("{")
+    check_unused(run_dir)
+    run_dir.write_suite(suite)
+    shutil.rmtree(run_dir.path / "checkpoints")
+    RunDir(run_dir.path).write_suite(suite)
+    assert all((run_dir.path / "checkpoints" / study.name).is_dir() for study in suite.studies)
+
+
+def test_a_disk_that_cannot_tell_whether_a_suite_is_there_fails_a_write(
+    run_dir: RunDir, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who writes handles OSError. BadInput went past the searcher, and ended the thread that renews the lock."""
+    run_dir.write_suite(suite)
+    stat = Path.stat
+
+    def stale(self: Path, **options: Any) -> os.stat_result:
+        if self.name == "suite.json":
+            raise OSError(errno.ESTALE, "Stale file handle", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stale)
+    with pytest.raises(OSError, match="Stale"):
+        run_dir.write_proposal(suite.studies[1].name, 0, {"alpha": 1.0})
 
 
 @pytest.mark.parametrize("name", ["launch.json", "memory.json"])

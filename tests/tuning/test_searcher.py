@@ -5,6 +5,7 @@ import itertools
 import math
 import random
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from statistics import fmean
 from typing import get_args
@@ -509,3 +510,57 @@ def test_the_shortlist_decides_what_is_trained_at_the_end(run_dir: RunDir) -> No
     for study in suite.studies:
         counted = final_rows(results_of(run_dir, study.name).rows, suite.shortlist, suite.select_by)
         assert {row.trial for row in counted} == {0 if study.method == "erm" else 1}
+
+
+def test_final_runs_are_asked_for_when_the_last_node_leaves_with_the_search(suite: Suite, run_dir: RunDir) -> None:
+    """The next stage began only when a trial was handed out. Without a slot none was, so no node was asked for."""
+    suite = dataclasses.replace(suite, studies=suite.studies[1:2], trials=1, shortlist=1)
+    run_dir.write_suite(suite)
+    slots = EqualSlots(nodes=[Node("a", 1, 0)])
+    searcher = make_searcher(suite, run_dir, slots=slots)
+    (ray_id, trial) = suggest(searcher) or pytest.fail("nothing to run")
+    slots.follow([])
+    searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
+    assert suggest(searcher) is None and searcher.demand(10) and not searcher.finished()
+
+
+def test_what_failed_once_is_not_said_of_what_is_done(run_dir: RunDir) -> None:
+    """The seeds of final runs may be grouped in another way, and another configuration may be selected."""
+    suite = small_suite(search_seeds=1, final_seeds=3)
+    suite = dataclasses.replace(suite, studies=suite.studies[1:2])
+    run_dir.write_suite(suite)
+    seeds = suite.seeds(suite.studies[0], "final")
+
+    def play(suite: Suite, batched: bool, failing: Collection[int]) -> SuiteSearcher:
+        searcher = make_searcher(suite, run_dir, {suite.studies[0].task.base} if batched else ())
+        while found := suggest(searcher):
+            ray_id, trial = found
+            if trial.phase == "final" and trial.seeds[0] in failing:
+                fail(searcher, ray_id, "BadInput: it fails")
+            else:
+                searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
+        return searcher
+
+    assert len(play(suite, batched=False, failing=seeds[1:]).failures()) == 2
+    (status,) = launch_status(run_dir).studies
+    assert len(status.failed) == 2 and status.final_done == 1
+    assert play(suite, batched=True, failing=()).finished()
+    (status,) = launch_status(run_dir).studies
+    assert not status.failed and status.final_done == 3
+
+
+def test_a_launch_that_was_taken_over_stops_before_it_proposes(run_dir: RunDir) -> None:
+    """One was suspended, and another has gone on meanwhile. Proposals of TPE depend on what is known."""
+    suite = small_suite(sampler="tpe", trials=30)
+    suite = dataclasses.replace(suite, studies=suite.studies[2:3])
+    run_dir.write_suite(suite)
+    suspended = make_searcher(suite, run_dir)
+    begun = [suggest(suspended) or pytest.fail("nothing to run") for _ in range(12)]
+    for ray_id, trial in begun[:9]:
+        suspended.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
+    other = make_searcher(suite, RunDir(run_dir.path))
+    for _ in range(4):
+        ray_id, trial = suggest(other) or pytest.fail("nothing to run")
+        other.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
+    assert suggest(suspended) is None and isinstance(suspended.disk_error, FileExistsError)
+    assert len(results_of(run_dir, suite.studies[0].name).rows) == 13 * suite.search_seeds

@@ -63,3 +63,23 @@ def test_data_that_the_launch_has_not_read_are_refused(tmp_path: Path, monkeypat
     worker.cached_data(task, copies[1], False, "cpu", identity)  # those that were read before
     with pytest.raises(BadInput, match=another):
         worker.cached_data(replace(task, outer_split=1), copies[1], False, "cpu", identity)
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["interrupted", "stopped for good"])
+def test_a_trial_at_a_rung_keeps_a_checkpoint_unless_it_is_stopped_for_good(stopped: bool, tmp_path: Path) -> None:
+    """A launch may be interrupted while a trial is at a rung; what was stopped there has its row already."""
+    suite, run = small_suite(), RunDir(tmp_path / "run")
+    run.write_suite(suite)
+    study = suite.studies[0]
+    trial = Trial(study.name, 0, "search", {}, (0,), rungs=(1,))
+    identity = Identity({"iris": fingerprint("iris", tmp_path)})
+    shared = {study.name: study.task}, identity, tmp_path, run, Plugins.read([]), Resources(), False
+    actor = object.__new__(worker.TrialActor)
+    actor.setup({"trial": trial}, *shared)
+    while "rung" not in actor.step():
+        pass
+    if stopped:
+        run.rows_path(trial).parent.mkdir(parents=True)
+        run.rows_path(trial).write_text("[]")
+    actor.cleanup()
+    assert run.checkpoint(trial).exists() != stopped and actor.training.state is None

@@ -78,7 +78,6 @@ class StudyQueue:
         Raises:
             OSError: if the proposal cannot be written.
         """
-        self.begin_stage()
         if self.retries.waiting:
             trial = self.retries.waiting.pop(0)
         elif self.unsearched:
@@ -127,6 +126,7 @@ class StudyQueue:
         self.seconds += sum(row.seconds for row in rows)
         if trial.phase == "search":
             self.search.tell(trial.index, rows)
+        self.begin_stage()
 
     def retry(self, ray_id: str, error: str = "", node_lost: bool = False, hopeless: bool = False) -> bool:
         """Ends a trial without rows, and lets it run again unless its retries are used up; see `Retries.add`.
@@ -138,4 +138,5 @@ class StudyQueue:
         failed = self.retries.add(trial, error, node_lost, hopeless)
         if failed and trial.phase == "search":
             self.search.tell(trial.index, ())
+        self.begin_stage()
         return failed

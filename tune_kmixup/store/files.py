@@ -28,10 +28,14 @@ def parse_location(location: str | Path) -> Path:
         An absolute `Path`, because workers have other working directories; or a `UPath` for a URL.
 
     Raises:
-        BadInput: if the kind of store is unknown, or its package is not installed.
+        BadInput: if the kind of store is unknown, its package is not installed, or it is nearly a URL.
     """
     protocol = re.match(r"([a-z0-9]+)://", str(location))
     if not protocol:
+        if re.match(r"[A-Za-z][\w+.:-]*:/", str(location)):
+            raise BadInput(
+                f"{str(location)!r} is no URL of a store: write s3://... or gs://..., or ./ before a folder."
+            )
         return Path(location).absolute()
     from upath import UPath
 

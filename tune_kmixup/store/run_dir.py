@@ -32,6 +32,7 @@ from typing import Any, get_args
 
 from tune_kmixup.core.config import Phase, Study, Suite, Trial, from_json, to_json
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.progress import Left, left
 from tune_kmixup.core.rows import Row
 from tune_kmixup.store import files, schema
 from tune_kmixup.store.notes import Heartbeat, Holder, heartbeat_of, holder_of
@@ -102,6 +103,16 @@ def trial_remedy(index: int) -> str:
     return f"delete {theirs} of its folder and launch again."
 
 
+def is_due(trial: str, todo: Left) -> bool:
+    """Whether a trial is among what is left to run of its study. `trial` is the name of its file."""
+    match = TRIAL_FILE.fullmatch(trial)
+    assert match  # see `RunDir._result_files`
+    phase, index, seed = match[1], int(match[2]), match[3]
+    if phase == "final":
+        return index == todo.selected and int(seed) in todo.final
+    return index in (todo.search if phase == "search" else todo.shortlist)
+
+
 @dataclass(frozen=True)
 class Results:
     """What one study has proposed and finished.
@@ -109,7 +120,7 @@ class Results:
     Attributes:
         proposals: number of a configuration -> free coordinate -> value, in order. Numbers may be missing.
         rows: the rows of all finished runs, search runs first.
-        failures: trial -> last line of its error, for trials that failed and have not succeeded since.
+        failures: trial -> last line of its error, for trials that failed and are still to be done.
     """
 
     proposals: dict[int, dict[str, Any]]
@@ -248,7 +259,7 @@ class RunDir:
                         f"delete its files final-{run[0]:04d}-*.json and launch again.",
                     )
                 seen.add(run)
-        return Results(proposals, rows, self._read_failures(study.name, names))
+        return Results(proposals, rows, self._read_failures(study.name, names, left(suite, study, rows)))
 
     def _result_files(self, study: str) -> list[str]:
         """The names of the files of a study, sorted; nothing else stands in its folder."""
@@ -300,12 +311,12 @@ class RunDir:
             raise self._corrupt(path, error) from error
         return rows
 
-    def _read_failures(self, study: str, names: list[str]) -> dict[str, str]:
+    def _read_failures(self, study: str, names: list[str], todo: Left) -> dict[str, str]:
+        """The failures of trials that are still to be done: seeds may be grouped, and selections change, in between."""
         failures = {}
-        for name in names:
+        for name in (name for name in names if name.endswith(".failed.json")):
             trial = name.removesuffix(".failed.json")
-            failed = name.endswith(".failed.json") and f"{trial}.json" not in names
-            if failed and (note := self._read_note(f"studies/{study}/{name}", schema.check_failure)):
+            if is_due(trial, todo) and (note := self._read_note(f"studies/{study}/{name}", schema.check_failure)):
                 failures[trial] = note["error"]
         return failures
 
@@ -363,14 +374,18 @@ class RunDir:
 
         Workers create no folders, so that they cannot bring back a run directory that was deleted.
         """
+        self._write(self.path / "suite.json", json.loads(to_json(suite)))  # first: it says whose the folders are
+        self.suite_written = True
         for study in suite.studies:
             files.make_folder(self.path / "checkpoints" / study.name)
-        self._write(self.path / "suite.json", json.loads(to_json(suite)))
-        self.suite_written = True
 
     def write_proposal(self, study: str, index: int, values: Mapping[str, float]) -> None:
-        """Writes configuration `index` of a study: free coordinate -> value."""
-        self._write(self.folder(study) / f"proposal-{index:04d}.json", {"values": dict(values)})
+        """Writes configuration `index` of a study: free coordinate -> value.
+
+        Raises:
+            OSError: if it cannot be written. FileExistsError if the configuration has other values already: these stay.
+        """
+        self._create(self.folder(study) / f"proposal-{index:04d}.json", encode_json({"values": dict(values)}))
 
     def write_rows(self, trial: Trial, rows: list[Row]) -> None:
         """Writes the rows of a finished trial. Removes its failure and its checkpoint.
@@ -378,11 +393,7 @@ class RunDir:
         Raises:
             OSError: if they cannot be written. FileExistsError if the trial has other rows already: these stay.
         """
-        self._check_exists()
-        files.make_folder(self.folder(trial.study))
-        path, content = self.rows_path(trial), encode_json([row.to_json() for row in rows])
-        if not files.create(path, content) and files.read(path) != content:
-            raise FileExistsError(errno.EEXIST, "another launch has written other rows", str(path))
+        self._create(self.rows_path(trial), encode_json([row.to_json() for row in rows]))
         files.remove(self.rows_path(trial).with_suffix(".failed.json"))
         files.remove(self.checkpoint(trial))
 
@@ -425,7 +436,14 @@ class RunDir:
         with files.atomic_write(path) as file:
             file.write(encode_json(value))
 
+    def _create(self, path: Path, content: bytes) -> None:
+        """Writes a file that is never overwritten: a launch that does not know yet that it was taken over may try."""
+        self._check_exists()
+        files.make_folder(path.parent)
+        if not files.create(path, content) and files.read(path) != content:
+            raise FileExistsError(errno.EEXIST, "another launch has written something else", str(path))
+
     def _check_exists(self) -> None:
-        """Raises an error if the run directory has vanished. Otherwise writing would create it again, half empty."""
-        if self.suite_written and not files.is_remote(self.path) and not self.exists():
+        """Raises OSError if the run directory has vanished. Otherwise writing would create it again, half empty."""
+        if self.suite_written and not files.is_remote(self.path) and not files.exists(self.path / "suite.json"):
             raise FileNotFoundError(errno.ENOENT, "the run directory has vanished", str(self.path))

@@ -143,8 +143,8 @@ class Training:
                 return
 
     def stop(self) -> None:
-        """Ends the training early. At a rung that is for good; elsewhere a checkpoint is saved, to be continued."""
-        if (self.state or self.rows) and not (self.rung or self.done):
+        """Ends the training early. A checkpoint is saved, to be continued."""
+        if (self.state or self.rows) and not self.done:
             self.save_checkpoint()
         self.end_steps()
 

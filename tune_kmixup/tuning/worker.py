@@ -20,6 +20,7 @@ from tune_kmixup.data.tensors import Data
 from tune_kmixup.data.visible import Stamp
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
+from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.training import profile
 from tune_kmixup.training.loop import Training
@@ -56,13 +57,14 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         trial: Trial = config["trial"]
         data = cached_data(tasks[trial.study], data_dir, trial.phase == "final", resources.device, identity)
         self.columns = identity.columns(tasks[trial.study].dataset)
+        self.rows_path = run.rows_path(trial)
         model_path = partial(run.ended_model, trial) if save_models and trial.phase == "final" else None
         self.training = Training(
             tasks[trial.study], trial, data, checkpoint_path=run.checkpoint(trial), model_path=model_path
         )
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.training.stop()  # the last trial may have been stopped at a rung
+        self.training.end_steps()  # the last trial may have been stopped at a rung, for good
         self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
         return True
 
@@ -78,7 +80,10 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         return [replace(row, **self.columns).to_json() for row in rows]
 
     def cleanup(self) -> None:
-        self.training.stop()  # saves a checkpoint if the trial has not ended
+        if files.exists(self.rows_path):  # the trial was stopped at a rung, for good
+            self.training.end_steps()
+        else:
+            self.training.stop()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Saves nothing: `Training` keeps its own checkpoint in the run directory, which outlives this experiment."""
