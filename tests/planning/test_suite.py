@@ -57,6 +57,10 @@ def test_a_task_with_an_official_test_set_has_repeats(tmp_path: Path) -> None:
         ({"tasks": ("iris/mlp",)}, "repeats=3 does not apply to iris/mlp: its 5 outer splits are folds"),
         ({"tasks": ("two_spirals/mlp",)}, "does not apply to two_spirals/mlp: its 25 outer splits are toy data sets"),
         ({"tasks": ("mnist-2000/lenet", "iris/mlp")}, "Leave out --repeats, or name only tasks whose splits share"),
+        (
+            {"tasks": ("mnist-2000/lenet@1",)},
+            "repeats=3 does not apply to mnist-2000/lenet@1, which is one: name mnist-2000/lenet",
+        ),
         ({"repeats": 0}, "repeats=0 is too small: choose repeats ≥ 1"),
         ({"tasks": ("mnist-2000/lenet@x",)}, "task='mnist-2000/lenet@x' names no repeat: choose mnist-2000/lenet@0"),
     ],
@@ -75,6 +79,8 @@ def test_repeats_may_grow(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None
         check_continues(run_dir, build_suite(dataclasses.replace(OFFICIAL, repeats=4, epochs=3), tmp_path))
     with pytest.raises(BadInput, match="repeats=9 does not apply to iris/mlp"):
         with_repeats(suite, 9)
+    with pytest.raises(BadInput, match="repeats=2 leaves out repeat 3, which the suite has: choose 4 or more"):
+        with_repeats(more, 2)
 
 
 def test_a_run_directory_of_format_1_is_not_resumed() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result
 from tune_kmixup.core.config import Recipe, StudyName, Suite, Task, Trial
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.planning.plugins import Plugins
+from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.tuning import profiling
 from tune_kmixup.tuning.gpu_sharing import (
     MAX_TRIALS_PER_GPU,
     MEMORY_MARGIN,
@@ -213,3 +217,45 @@ def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite,
         if lost:
             searcher.on_error(ray_id, "its worker died")
     assert most_used == 2.0 and list(sharing.free.values()) == [UNITS_PER_GPU] * 2 and not sharing.allocated
+
+
+def test_a_gpu_without_a_cpu_counts_as_none() -> None:
+    sharing = GpuSharing({"whole": 1.0})
+    sharing.follow([Node("few CPUs", 2, 4)])
+    assert sharing.slots == 2
+
+
+class Measuring:
+    """Stands in for Ray: a trial needs as many bytes as its batch has rows, and the GPU has a hundred."""
+
+    def __init__(self) -> None:
+        self.batch_sizes: list[int] = []
+
+    def remote(self, task: Task, *_: object) -> int | None:
+        self.batch_sizes.append(task.recipe.batch_size)
+        return task.recipe.batch_size if task.recipe.batch_size <= 100 else None
+
+
+def test_shares_of_a_launch_that_was_refused_are_measured_again(
+    suite: Suite, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until there is a suite, another recipe may follow: what was measured of the first is not of the second."""
+    measuring, resources = Measuring(), Resources(gpus_per_trial="auto")
+    monkeypatch.setattr(profiling, "smallest_gpu", lambda *_: (100, 8.0))
+    monkeypatch.setattr(profiling, "remote_function", lambda *_: measuring)
+    monkeypatch.setattr(profiling, "collect", lambda needs: needs)
+
+    def shares(batch_size: int) -> set[float]:
+        studies = tuple(replace(s, task=with_batch_size(s.task, batch_size)) for s in suite.studies)
+        changed = replace(suite, studies=studies)
+        return {*profiling.make_slots(changed, run_dir, Path("data"), Plugins(()), resources, ()).shares.values()}
+
+    with pytest.raises(BadInput, match="choose a smaller batch_size"):
+        shares(4096)
+    assert shares(20) == {0.25} and shares(90) == {1.0} and measuring.batch_sizes == [4096, 20, 90]
+    run_dir.write_suite(suite)
+    assert shares(90) == {1.0} and measuring.batch_sizes == [4096, 20, 90], "a suite keeps its recipe"
+
+
+def with_batch_size(task: Task, batch_size: int) -> Task:
+    return replace(task, recipe=replace(task.recipe, batch_size=batch_size))

@@ -9,6 +9,7 @@ from tune_kmixup.core.config import Device
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import plural
 
+LEAST_AMOUNT = 0.0001  # of a resource: Ray counts CPUs and GPUs in these units
 BatchSeeds = Literal["auto", "on", "off"]
 
 
@@ -50,6 +51,11 @@ class Resources:
             raise BadInput(f"cpus_per_trial={self.cpus_per_trial} is out of range: choose 0 < cpus_per_trial ≤ {MOST}.")
         if self.gpus_per_trial != "auto" and not 0 <= self.gpus_per_trial <= MOST:
             raise BadInput(f"gpus_per_trial={self.gpus_per_trial} is not a number ≥ 0: choose 0 to train on CPUs.")
+        for name, value in (("cpus_per_trial", self.cpus_per_trial), ("gpus_per_trial", self.gpus_per_trial)):
+            if value != "auto" and 0 < value < LEAST_AMOUNT:
+                raise BadInput(f"{name}={value} is less than Ray counts: choose {LEAST_AMOUNT} or more.")
+        if self.gpus_per_trial != "auto" and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise BadInput(f"gpus_per_trial={self.gpus_per_trial} is not whole: above one, choose a whole number.")
         if self.address and self.address.startswith("ray://"):
             raise BadInput(
                 f"address={self.address!r} is the address of Ray Client, which is not supported: "
@@ -102,9 +108,13 @@ def repeated_options(resources: Resources, log_to: Iterable[str] = ()) -> list[s
     given = [
         (field.name, value) for field in fields(resources) if (value := getattr(resources, field.name)) != field.default
     ]
-    units = {"wait": "s"}
-    words = [
-        (name.replace("_", "-"), f"{value:.15g}{units.get(name, '')}" if isinstance(value, float) else value)
-        for name, value in given
-    ]
+    words = [(name.replace("_", "-"), in_option(name, value)) for name, value in given]
     return [f"--{name}={value}" for name, value in [*words, *(("log-to", name) for name in log_to)]]
+
+
+def in_option(name: str, value: object) -> str:
+    """The value of a resource as its option takes it: numbers without an exponent, and `wait` with its unit."""
+    if not isinstance(value, int | float):
+        return str(value)
+    number = f"{value:.15f}".rstrip("0").rstrip(".")
+    return f"{number}s" if name == "wait" else number

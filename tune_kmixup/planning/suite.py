@@ -22,7 +22,7 @@ from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import RunDir
 
 # A launch that ends early leaves only these. Earlier versions wrote speedups.json.
-FILES_BEFORE_SUITE = ("launch*.lock", "holder.json", "speedups.json", "memory.json")
+FILES_BEFORE_SUITE = ("launch*.lock", "holder.json", "speedups.json", "memory.json", ".*.part")
 MAY_GROW = ("trials", "final_seeds")  # fields that a later launch may increase
 
 
@@ -113,6 +113,8 @@ def resolve_tasks(name: str, repeats: int | None = None) -> tuple[Task, ...]:
         numbers = range(count) if not at else [int(split)] if re.fullmatch("[0-9]{1,4}", split) else []
         if not numbers:
             raise BadInput(f"task={name!r} names no repeat: choose {base}@0, {base}@1, ...")
+        if at and repeats is not None:
+            raise BadInput(f"repeats={repeats} does not apply to {name}, which is one: name {base}, or leave it out.")
         return tuple(dataclasses.replace(TASKS[base][0], outer_split=number) for number in numbers)
     if repeats is not None:
         splits = "folds" if len(TASKS[base]) == OUTER_FOLDS else "toy data sets"
@@ -194,6 +196,12 @@ def with_repeats(suite: Suite, repeats: int) -> Suite:
                 f"repeats={repeats} does not apply to {study.task.base}: its outer splits are folds or toy data sets. "
                 "Leave out --repeats."
             )
+    most = max(study.task.outer_split or 0 for study in suite.studies)
+    if repeats <= most:
+        raise BadInput(
+            f"repeats={repeats} leaves out repeat {most}, which the suite has: choose {most + 1} or more, or leave out "
+            "--repeats."
+        )
     for number in range(repeats):
         for study in suite.studies:
             repeat = dataclasses.replace(study, task=dataclasses.replace(study.task, outer_split=number))

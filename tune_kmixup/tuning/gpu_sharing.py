@@ -78,8 +78,12 @@ class GpuSharing:
         return min(len(self.free), self.max_concurrent * max(self.shares.values()))
 
     def follow(self, nodes: Sequence[Node]) -> None:
-        """Adds the GPUs of nodes that have joined, and forgets those of nodes that have left."""
-        gpus = [(node.id, i) for node in nodes if node.cpus >= self.cpus_per_trial for i in range(int(node.gpus))]
+        """Adds the GPUs of nodes that have joined, and forgets those of nodes that have left.
+
+        A node with fewer CPUs than its GPUs need counts as many GPUs as its CPUs can keep busy.
+        """
+        counts = {node.id: min(int(node.gpus), int(node.cpus / self.cpus_per_trial + 1e-9)) for node in nodes}
+        gpus = [(node, i) for node, count in counts.items() for i in range(count)]
         self.free = {gpu: self.free.get(gpu, UNITS_PER_GPU) for gpu in gpus}
 
     def request(self, task: str) -> dict[str, float]:

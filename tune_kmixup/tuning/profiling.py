@@ -39,21 +39,22 @@ def make_slots(
     """
     if resources.gpus_per_trial != "auto":
         return EqualSlots(resources.cpus_per_trial, resources.gpus_per_trial, resources.max_concurrent, nodes=())
-    gpu_memory, cpus_per_gpu = smallest_gpu(plugins)
+    gpu_memory, cpus_per_gpu = smallest_gpu(plugins, resources.cpus_per_trial)
     tasks = {base: with_largest_batch(studies) for base, studies in suite.studies_by_task().items()}
     seeds = {base: largest_batch(suite) if base in batched else 1 for base in tasks}
-    measured = run.memory()
+    # Before there is a suite, the next launch may have other recipes and networks.
+    measured = run.memory() if run.exists() else {}
     on_this_gpu = measured.setdefault(gpu_memory, {})
     measure = remote_function(measure_gpu_memory, resources)
     missing = {base: task for base, task in tasks.items() if seeds[base] not in on_this_gpu.get(base, {})}
     refs = {base: measure.remote(task, data_dir, plugins, resources, seeds[base]) for base, task in missing.items()}
     for base, need in collect(refs).items():
         on_this_gpu.setdefault(base, {})[seeds[base]] = need
-    run.write_memory(measured)
     # A task that cannot be trained has no measurement. Its trials get a whole GPU each, and report why.
     needs = {base: on_this_gpu.get(base, {}).get(seeds[base], gpu_memory) for base in tasks}
     cpu_limit = cpus_per_gpu / resources.cpus_per_trial
     shares = gpu_shares(needs, gpu_memory, cpu_limit)
+    run.write_memory(measured)
     return GpuSharing(shares, resources.cpus_per_trial, resources.max_concurrent)
 
 
@@ -84,16 +85,17 @@ def collect(refs: dict[str, Any]) -> dict[str, Any]:
     return results
 
 
-def smallest_gpu(plugins: Plugins) -> tuple[int, float]:
-    """The least memory of a GPU in bytes, and the fewest CPUs per GPU, over all nodes with GPUs.
+def smallest_gpu(plugins: Plugins, cpus_per_trial: float) -> tuple[int, float]:
+    """The least memory of a GPU in bytes, and the fewest CPUs per GPU, over all nodes with GPUs that can run a trial.
 
     Assumes that the GPUs of one node are alike.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1]
+    alive = [node["Resources"] | {"node": node["NodeID"]} for node in ray.nodes() if node["Alive"]]
+    nodes = [node for node in alive if node.get("GPU", 0) >= 1 and node.get("CPU", 0) >= cpus_per_trial]
     refs = []
     for node in nodes:
-        on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        on_node = NodeAffinitySchedulingStrategy(node["node"], soft=False)
         measure = ray.remote(num_cpus=0, num_gpus=1, scheduling_strategy=on_node)(total_gpu_memory)
         refs.append(measure.remote(plugins))
-    cpus_per_gpu = min(node["Resources"].get("CPU", 0) / node["Resources"]["GPU"] for node in nodes)
+    cpus_per_gpu = min(node["CPU"] / node["GPU"] for node in nodes)
     return min(ray.get(refs)), cpus_per_gpu
