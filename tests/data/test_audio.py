@@ -129,6 +129,13 @@ def test_spectrogram_peaks_at_the_frequency_of_a_tone(rate: int, shape: tuple[in
     assert (spectrogram.std((1, 2, 3), correction=0) - 1).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("rate", [1000, 8000, 11025, 22050, 44100])
+@pytest.mark.parametrize("samples", [1654, 16500, 22050, 6600])
+def test_the_shape_of_a_spectrogram_is_known_beforehand(rate: int, samples: int) -> None:
+    """At 22,050 Hz a window has an odd number of samples, and torch pads one less."""
+    assert audio.spectrogram(torch.zeros(2, samples), rate).shape[1:] == audio.spectrogram_shape(samples, rate)
+
+
 def test_silence_gives_zeros() -> None:
     assert torch.equal(audio.spectrogram(torch.zeros(2, 8000), 8000), torch.zeros(2, 1, 81, 101))
 

@@ -201,6 +201,10 @@ REFUSED_IMAGES: dict[str, tuple[Write, str]] = {
     "empty": (lambda root: None, "holds no image and no recording in a folder: make one per class"),
     "other files": (pair(put_text, "1.heic"), r"2 other files left out \(.heic\): make one per class, of images or"),
     "one class": (at("a/1.png", PICTURE), "holds 1 folder of images: make one per class, at least two"),
+    "folders in a training part alone": (
+        all_of(*(at(f"train/{name}/1.png", PICTURE) for name in "ab"), at("test1/1.png", PICTURE)),
+        "has the folder train with folders in it as its only part: name .*/train, or call the folders beside it",
+    ),
     "empty class": (all_of(pair(PICTURE), lambda root: (root / "c").mkdir()), "c holds no image: add some, or remove"),
     "sizes": (all_of(at("a/1.png", PICTURE), at("b/1.png", OTHER_SIZE)), r"b/1\.png is 5x5.*with --resize"),
     "sizes of parts": (all_of(*TREE, at("test/a/2.png", OTHER_SIZE)), r"test/a/2\.png is 5x5 .*resize all images"),
@@ -245,6 +249,25 @@ def test_an_image_that_is_replaced_by_an_older_one_is_read_again(tmp_path: Path)
     save(tmp_path / "a" / "1.png", 8, "L")
     os.utime(tmp_path / "a" / "1.png", (1, 1))
     assert before[:, 0, 0, 0].tolist() == [7, 7] and read(tmp_path).arrays["x"][:, 0, 0, 0].tolist() == [8, 7]
+
+
+def test_folders_that_are_links_are_read(tmp_path: Path) -> None:
+    """Classes often lie on another disk. A link to a folder above has no end."""
+    pair(PICTURE)(tmp_path / "disk")
+    (root := tmp_path / "mine").mkdir()
+    for name in "ab":
+        (root / name).symlink_to(tmp_path / "disk" / name)
+    PICTURE(root / "a" / "more" / "2.png")
+    (root / "a" / "up").symlink_to(root)
+    assert len(read(root).arrays["x"]) == 3
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    """Folders of old archives have such names."""
+    pair(PICTURE)(tmp_path)
+    PICTURE(tmp_path / os.fsdecode(b"caf\xe9") / "1.png")
+    with pytest.raises(BadInput, match=r"holds the folder b'caf\\xe9', whose name is no UTF-8: rename it"):
+        read(tmp_path)
 
 
 def test_colour_is_kept_if_any_image_has_it(tmp_path: Path) -> None:

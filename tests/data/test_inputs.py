@@ -82,6 +82,7 @@ def test_classes_are_known_by_their_names(table: Preprocessing) -> None:
 REFUSED: list[tuple[Any, str]] = [
     (customers().drop(columns=["age", "city"]), "the DataFrame lacks 2 columns .* trained on: 'age', 'city'"),
     (customers().assign(age="old"), "column age is of numbers, and holds 'old': correct it, or empty the cell"),
+    (customers().assign(age=pd.Timestamp("2020-01-01")), "column age of the DataFrame is of dates, and the model"),
     (customers().iloc[:0], "x has no rows"),
     (np.zeros((3, 5)), "x is a ndarray: the model takes a table with the columns that it was trained on"),
     ([[1.0]], "x is a list: the model takes a table"),
@@ -273,3 +274,22 @@ def test_arrays_are_read_with_and_without_classes(tmp_path: Path) -> None:
 def test_what_does_not_fit_together_is_refused(changes: dict[str, Any], table: Preprocessing) -> None:
     with pytest.raises(BadInput):
         dataclasses.replace(table, **changes)
+
+
+def test_a_category_is_no_number_because_python_reads_it_as_one(table: Preprocessing) -> None:
+    """Python reads 2_0 as 20."""
+    number = table.columns.index("city")
+    levels = [*table.levels]
+    levels[number] = ("1_0", "20", "Paris", "Rome")[: len(levels[number])]
+    renamed = dataclasses.replace(table, levels=tuple(levels))
+    found = read_rows(renamed, customers().iloc[:2].assign(city=["2_0", "20.0"]))
+    assert found.warnings == ("column city holds '2_0', unknown to the model: taken as rare.",)
+
+
+def test_dark_images_of_16_bits_are_refused_as_in_training(tmp_path: Path) -> None:
+    register(Source(str(write_images(tmp_path / "pets"))))
+    task = Task("pets", "small_cnn", dataclasses.replace(RECIPE, batch_size=8), outer_split=0)
+    preprocessing = prepare(task, tmp_path, test=False).preprocessing
+    Image.fromarray(np.full((12, 12), 4095, np.uint16)).save(tmp_path / "new.png")
+    with pytest.raises(BadInput, match=r"new\.png has 16 bits, but no such image has a value above"):
+        read_rows(preprocessing, tmp_path / "new.png")

@@ -186,6 +186,27 @@ CASES = {
     "write.table of R, separated by commas": headed(
         '"size","colour","kind"', lambda i: f'"{i + 1}"', size, lambda i: f'"{colour(i)} wine"', kind, columns=ROLES
     ),
+    "write.table of a part of the rows, of R": Case(
+        '"size" "colour" "kind"\n' + table_text(lambda i: f'"{i * 3 + 7}"', size, colour, kind).replace(",", " "),
+        ROLES | {"Unnamed: 0": "left out"},
+    ),
+    "decimal commas without quotation marks": headed(
+        "size,kind", lambda i: f"{i % 7},{i * 13 % 100:02d}", kind,
+        refused="row 1 has 2 cells, the others have 3: correct the header row, and quote cells that hold a comma",
+    ),
+    "texts with a comma, without quotation marks": headed(
+        "size,name,kind", size, lambda i: f"Smith {i}, John", kind, refused="row 1 has 3 cells, the others have 4"
+    ),
+    "two stray quotation marks": headed(
+        "size,colour,kind", size, lambda i: f'{chr(34) if i in (10, 25) else ""}{colour(i)}', kind,
+        refused="cannot be read as CSV after row 11 (',' expected after '\"'): check its quotation marks",
+    ),
+    "two stray quotation marks between tabs": Case(
+        table_text(size, lambda i: f'{chr(34) if i in (10, 25) else ""}{colour(i)}', kind, header="size,colour,kind")
+        .replace(",", "\t"),
+        name="mine.tsv",
+        refused="check its quotation marks",
+    ),
     "dates and times, and a long row": Case(
         table_text(lambda i: f"2024-01-0{i % 9 + 1} 12:{i:02d}:00", size, kind, header="time,size,kind") + "1,2,3,4\n",
         refused="row 42 has 4 cells, others have 3",
@@ -200,9 +221,9 @@ CASES = {
     "binary": Case(b"\x89PNG\0\0\r\n" + bytes(300), refused="is no text: save it as CSV or Parquet"),
     "long row": Case(PLAIN + "1,red,a,4\n", refused="row 42 has 4 cells, others have 3: correct the row, and quote"),
     "short row": Case(PLAIN + "1,red\n", refused="row 42 has 2 cells, others have 3: correct the row"),
-    "open quotation mark": Case(PLAIN + '1,"red,a\n', refused="row 42 has 2 cells, others have 3"),
+    "open quotation mark": Case(PLAIN + '1,"red,a\n', refused="after row 41 (unexpected end of data): check its"),
     "open quotation mark in the last cell": Case(
-        PLAIN + '1,red,"a', refused="EOF inside string): check its quotation marks"
+        PLAIN + '1,red,"a', refused="after row 41 (unexpected end of data): check its quotation marks"
     ),
     "column names twice": headed("size,size,kind", size, colour, kind, refused="twice, such as 'size': rename"),
     # Columns
@@ -290,6 +311,10 @@ CASES = {
         "set", lambda i: ("Train", "test", "train")[i % 3], "category", warning="name it with --split, or --drop it"
     ),
     "groups": with_column("who", lambda i: f"p{i // 4}", "group", options={"label": "kind", "group": "who"}),
+    "groups as numbers of two forms": with_column(
+        "who", lambda i: f"{i % 10}{'.0' if i % 20 > 9 else ''}", "group", options={"label": "kind", "group": "who"}
+    ),
+    "infinity alone": with_column("ratio", lambda i: "inf" if i % 3 else "", "left out"),
     "missing groups": with_column(
         "who", lambda i: "" if i < 3 else f"p{i // 4}", "", options={"label": "kind", "group": "who"},
         refused="group='who' is empty in 3 rows: fill it in",
@@ -416,5 +441,12 @@ def test_a_cell_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 def test_a_column_without_a_name_is_no_split(tmp_path: Path) -> None:
     """R writes row names so."""
-    text = "size,kind\n" + "".join(f"{i * 37 % 11},{i * 7919 % 101},{kind(i)}\n" for i in range(ROWS))
-    assert {column.role for column in read(Case(text), tmp_path).columns} == {"number", "label"}
+    text = "size,kind\n" + "".join(f'"r{i}",{i * 7919 % 101},{kind(i)}\n' for i in range(ROWS))
+    assert {column.role for column in read(Case(text), tmp_path).columns} == {"left out", "number", "label"}
+
+
+def test_a_group_is_its_number(tmp_path: Path) -> None:
+    """7 and 7.0 are one patient, who must not be on both sides of a split."""
+    lines = [f"{size(i)},{i % 10}{'.0' if i >= ROWS / 2 else ''},{kind(i)}" for i in range(ROWS)]
+    table = read(Case("\n".join(["size,who,kind", *lines]), options={"label": "kind", "group": "who"}), tmp_path)
+    assert table.arrays["group"].tolist() == [i % 10 for i in range(ROWS)]

@@ -49,6 +49,11 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "one label": ({"x": X, "y": np.asarray(1)}, "y is int64 of shape (): store one label per row"),
     "one kind of column": ({"x": X, "y": Y, "categorical": np.asarray(True)}, "categorical is of shape ()"),
     "numbers of columns": ({"x": X, "y": Y, "categorical": np.asarray([2, 3, 0, 0])}, "store true and false"),
+    "half a category": (
+        {"x": with_value(X.round(), 0.5), "y": Y, "categorical": np.asarray([False, False, True, False])},
+        "x row 41: column 2 of categories is 0.5: store whole numbers",
+    ),
+    "a class twice": ({"x": X, "y": Y, "classes": np.asarray(["a", "b", "a"])}, "classes has a name twice"),
     "a rate in words": ({"x": R, "y": Y, "rate": np.asarray("4000")}, "rate is not one number from 100 to 999,999"),
     "NaN": ({"x": with_value(X, np.nan), "y": Y}, "row 41: column 2 is nan: correct it, or remove the row"),
     "infinity": ({"x": with_value(X, -np.inf), "y": Y}, "row 41: column 2 is -inf"),
@@ -73,3 +78,11 @@ def test_valid_data_pass(x: Any, tmp_path: Path) -> None:
     npz.write_npz(tmp_path / "mine.npz", {"x": x, "y": Y.astype(np.uint8)})
     data = prepare(make_task(0), tmp_path, test=True)
     assert data.classes == 3 and data.shape == x.shape[1:]
+
+
+def test_labels_may_use_all_values_of_their_type(tmp_path: Path) -> None:
+    """256 classes in bytes: the number of classes is none of these."""
+    x, y = np.random.default_rng(0).standard_normal((1280, 2)).astype(np.float32), np.arange(1280).astype(np.uint8)
+    names = np.asarray([f"class {number}" for number in range(256)])
+    npz.write_npz(tmp_path / "mine.npz", {"x": x, "y": y, "classes": names})
+    assert prepare(make_task(0), tmp_path, test=True).classes == 256

@@ -14,12 +14,14 @@ from tune_kmixup.cli.options import FileOptions
 from tune_kmixup.core.config import Draft, from_json, to_json
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
+from tune_kmixup.data.download import load_arrays
+from tune_kmixup.data.prepare import split_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models.architectures import ARCHITECTURES
 from tune_kmixup.planning.identity import identified
 from tune_kmixup.planning.own_data import is_path, make_task, own_sources, with_tasks
 from tune_kmixup.planning.plugins import Plugins
-from tune_kmixup.planning.suite import build_suite
+from tune_kmixup.planning.suite import build_suite, check_continues, with_repeats
 from tune_kmixup.store.run_dir import RunDir
 
 
@@ -193,7 +195,29 @@ def test_what_cannot_be_is_refused(
         own_sources(names, options.reading(), options.architecture)
 
 
-def test_the_name_of_a_data_set_of_the_suite_is_refused(tmp_path: Path) -> None:
-    write_table(tmp_path / "iris.csv")
-    with pytest.raises(BadInput, match="is called like the data set 'iris': rename the file"):
-        make_task(Source(str(tmp_path / "iris.csv"), "kind"), None, tmp_path)
+@pytest.mark.parametrize("name", ["iris", "mnist-500"])
+def test_the_name_of_a_data_set_of_the_suite_is_refused(name: str, tmp_path: Path) -> None:
+    """As is that of a task: a file mnist-500.csv would take the place of mnist-500/mlp."""
+    write_table(tmp_path / f"{name}.csv")
+    with pytest.raises(BadInput, match=f"is called like the data set '{name}': rename the file"):
+        make_task(Source(str(tmp_path / f"{name}.csv"), "kind"), None, tmp_path)
+
+
+@pytest.mark.parametrize("group", ["who", ""], ids=["groups", "repeated rows"])
+def test_repeats_of_a_file_with_test_rows_differ_and_may_grow(group: str, tmp_path: Path) -> None:
+    """Groups of unequal sizes made one validation part of all repeats, and sizes that differed refused more repeats."""
+    rng, rows = np.random.default_rng(0), []
+    for who, size in enumerate(rng.integers(15, 60, 14)):
+        part = "train" if who < 10 else "test"
+        rows += [f"{rng.integers(90)},{who},{part},{'ab'[rng.integers(2)]}" for _ in range(size)]
+    (tmp_path / "visits.csv").write_text("\n".join(["x,who,part,label", *rows]))
+    source = Source(str(tmp_path / "visits.csv"), "label", split="part", group=group, drop=() if group else ("who",))
+    name = make_task(source, None, tmp_path)
+    few, more = (build_suite(Draft("visits", (name,), methods=("erm",), repeats=n), tmp_path) for n in (3, 8))
+    assert with_repeats(few, 8).studies == more.studies
+    run = RunDir(tmp_path / "run")
+    run.write_suite(few)
+    assert check_continues(run, more) == more
+    arrays = load_arrays("visits", tmp_path)
+    parts = {tuple(split_rows(study.task, arrays).val) for study in more.studies}
+    assert len(parts) > 4, "repeats validate on different rows"

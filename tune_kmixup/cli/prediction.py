@@ -115,7 +115,7 @@ def write_predictions(
     of_files = model.preprocessing.kind in FILES and path.suffix.lower() != ".npz"
     table.insert(0, "file" if of_files else "row", rows.names)
     with files.atomic_write(out) as file:
-        table.to_csv(file, index=False, float_format="%.6g")
+        table.to_csv(file, index=False, float_format="%.6g", errors="backslashreplace")  # a name may be no UTF-8
     console.print(f"{plural(len(table), 'row')}: {out}", soft_wrap=True)
     if line := error_line(rows, probabilities.argmax(1)):
         console.print(line, soft_wrap=True)

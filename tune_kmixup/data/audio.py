@@ -236,7 +236,8 @@ def resample(samples: NDArray[np.int16], rate: int, target: int) -> NDArray[np.i
 
 def spectrogram_shape(samples: int, rate: int) -> tuple[int, int, int]:
     """Shape of one spectrogram: of a second, 1 x 161 x 101 at 16 kHz, 1 x 81 x 101 at 8 kHz."""
-    return 1, rate // 50 // 2 + 1, samples // (rate // 100) + 1
+    window, hop = rate // 50, rate // 100
+    return 1, window // 2 + 1, (samples + 2 * (window // 2) - window) // hop + 1  # as torch.stft pads an odd window
 
 
 def to_samples(x: Tensor) -> Tensor:

@@ -60,6 +60,8 @@ def judge(cells: Cells, as_category: bool) -> Column:
     missing = len(cells.text) - len(present)
     if len(levels) + (missing > 0) < 2:
         return Column(name, "left out", f"constant: {levels[0]}" if len(levels) else "empty")
+    if cells.numbers is not None and np.isnan(cells.numbers).all():
+        return Column(name, "left out", "no number is finite")
     if as_category:
         return category(name, levels, missing)
     if is_time(cells, levels):

@@ -51,7 +51,7 @@ def fingerprint(name: str, data_dir: Path) -> str:
             for chunk in iter_chunks(arrays[key]):
                 if key[0] == "x":
                     rows = np.arange(start, start + len(chunk))
-                    check_numbers(f"{name}: {key}", chunk, rows, missing="categorical" in arrays)
+                    check_numbers(f"{name}: {key}", chunk, rows, arrays.get("categorical"))
                     start += len(chunk)
                 digest.update(chunk.tobytes())
     return digest.hexdigest()

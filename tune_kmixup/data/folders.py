@@ -1,5 +1,6 @@
 """A user's own folder, with a folder per class: of images, or of recordings."""
 
+import os
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -107,6 +108,9 @@ def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFi
     folders = [(part_of(path.name), path) for path in root.iterdir() if path.is_dir()]
     named = sorted((part, path) for part, path in folders if part is not None)
     parts = dict(named)
+    if TRAIN in parts and len(named) == 1 and any(path.is_dir() for path in parts[TRAIN].iterdir()):
+        advice = f"name {parts[TRAIN]}, or call the folders beside it validation and test"
+        raise BadInput(f"{root} has the folder {parts[TRAIN].name} with folders in it as its only part: {advice}.")
     if TRAIN not in parts or len(named) == 1:
         return {TRAIN: by_class(root, files, noun)}
     listed = ", ".join(path.name for _, path in named)
@@ -131,6 +135,8 @@ def by_class(root: Path, files: list[Path], noun: str) -> ClassFiles:
     for path in files:
         if path.is_relative_to(root) and (name := path.relative_to(root).parts[0]) in classes:
             classes[name].append(path)
+    for name in (name for name in classes if os.fsencode(name).decode(errors="replace") != name):
+        raise BadInput(f"{root} holds the folder {os.fsencode(name)!r}, whose name is no UTF-8: rename it.")
     for name in (name for name, paths in classes.items() if not paths):
         raise BadInput(f"{root / name} holds no {noun}: add some, or remove the folder.")
     if len(classes) < 2:

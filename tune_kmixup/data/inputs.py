@@ -194,7 +194,8 @@ def table_rows(preprocessing: Preprocessing, location: str, file: TableFile) -> 
     for number, (name, levels) in enumerate(zip(preprocessing.columns, preprocessing.levels, strict=True)):
         column = cells[name]
         if not preprocessing.table.categorical[number]:
-            assert column.numbers is not None  # as `read_table_file` was told
+            if column.numbers is None:  # only dates are: `read_table_file` was told
+                raise BadInput(f"column {name} of {location} is of dates, and the model was trained on numbers.")
             x[:, number] = column.numbers
             if column.odd:
                 warnings.append(
@@ -234,7 +235,7 @@ def level_numbers(levels: Iterable[str], text: NDArray[np.object_]) -> NDArray[n
 
 def spelling(value: str) -> str:
     try:
-        return f"{float(value):.15g}"
+        return value.lower() if "_" in value else f"{float(value):.15g}"  # Python reads 1_0 as 10
     except ValueError:
         return value.lower()
 
@@ -313,7 +314,9 @@ def read_pictures(preprocessing: Preprocessing, paths: list[Path]) -> NDArray[np
     channels, height, width = preprocessing.shape
     if channels not in (1, 3):
         raise BadInput(f"path={str(paths[0])!r}: the model takes images of {channels} channels: name an .npz with x.")
-    x = images.read_images(paths, "L" if channels == 1 else "RGB", preprocessing.resize)
+    mode = "L" if channels == 1 else "RGB"
+    x = images.read_images(paths, mode, preprocessing.resize)
+    images.check_brightness(paths, mode, x)
     if x.shape[1:] != preprocessing.shape:
         found = f"{x.shape[3]} x {x.shape[2]}"
         raise BadInput(f"{paths[0]} is {found} pixels, the model takes {width} x {height}: resize the images.")

@@ -196,7 +196,8 @@ def split_rows(task: Task, arrays: dict[str, Any]) -> RowNumbers:
     groups = row_groups(arrays, x_name)
     rest, test = (np.arange(len(y)), None) if official else test_fold(task, y, groups)
     shared = official or task.holdout
-    train, val = validation_fold(task, rest, y, groups, VAL_FOLDS["shared test" if shared else "cross-validated"])
+    folds = VAL_FOLDS["shared test" if shared else "cross-validated"]
+    train, val = validation_fold(task, rest, y, groups, folds, shared and "group" in arrays)
     return RowNumbers(subsample(task, train, y), val, test, len(rest) if shared else None)
 
 
@@ -218,19 +219,19 @@ def check_groups(task: Task, groups: splits.IntArray, least: int) -> None:
 
 
 def validation_fold(
-    task: Task, rest: splits.IntArray, y: splits.IntArray, groups: splits.IntArray, folds: int
+    task: Task, rest: splits.IntArray, y: splits.IntArray, groups: splits.IntArray, folds: int, vary: bool
 ) -> tuple[splits.IntArray, splits.IntArray]:
     """The rows of `rest` to train on, and those to select on: one fold of `folds`, or `val_rows` of one.
 
-    Rows of that fold beyond `val_rows` are not used.
+    Rows of that fold beyond `val_rows` are not used. For `vary` see `splits.one_fold`.
     """
     val_rows = checked_val_rows(task, len(rest))
     check_groups(task, groups[rest], 2)
     seed = derived_seed(task.dataset, task.outer_split, "val")
-    numbers = splits.assign_folds(y[rest], groups[rest], folds, seed)
-    if val_rows and np.count_nonzero(numbers == 0) != val_rows:  # a suite names the default number too
-        numbers = splits.assign_folds(y[rest], groups[rest], len(rest) // val_rows, seed)
-    train, val = rest[numbers != 0], rest[numbers == 0]
+    chosen = splits.one_fold(y[rest], groups[rest], folds, seed, vary)
+    if val_rows and np.count_nonzero(chosen) != val_rows:  # a suite names the default number too
+        chosen = splits.one_fold(y[rest], groups[rest], len(rest) // val_rows, seed, vary)
+    train, val = rest[~chosen], rest[chosen]
     if val_rows and len(val) > val_rows:
         generator = np.random.default_rng(derived_seed(task.dataset, task.outer_split, "val_rows"))
         val = val[splits.stratified_sample(y[val], val_rows, generator)]
@@ -319,8 +320,7 @@ def stored_parts(task: Task, data_dir: Path, names: list[str], device: str | tor
             x_name, y_name = ("x_test", "y_test") if rows is None else row_arrays(arrays)
             rows = np.arange(len(arrays[y_name])) if rows is None else rows
             x = arrays[x_name][rows]
-            if "categorical" not in arrays:
-                validation.check_numbers(f"{task.dataset}: {x_name}", x, rows)
+            validation.check_numbers(f"{task.dataset}: {x_name}", x, rows, arrays.get("categorical"))
             raw_parts[name] = (x, arrays[y_name][rows].astype(np.int64))
     return raw_parts, preprocessing_of(read, own_file(task.dataset, data_dir), raw_parts["train"][0], device)
 

@@ -50,6 +50,16 @@ def assign_folds(y: IntArray, groups: IntArray, folds: int, seed: int) -> IntArr
     return fold_numbers(splitter.split(labels, labels), len(first))[inverse]
 
 
+def one_fold(y: IntArray, groups: IntArray, folds: int, seed: int, vary: bool) -> NDArray[np.bool_]:
+    """Whether each row is in one fold of `assign_folds`: in fold 0, or if `vary` in one that the seed draws.
+
+    Groups of unequal sizes make nearly the same folds with every seed, as large ones are assigned first.
+    """
+    numbers = assign_folds(y, groups, folds, seed)
+    drawn = np.random.default_rng(seed).choice(np.unique(numbers)) if vary else 0
+    return np.asarray(numbers == drawn)
+
+
 @lru_cache(maxsize=32)  # takes a second for 5,000 groups, and every command asks for the same ones several times
 def group_folds(labels: bytes, groups: bytes, folds: int, seed: int) -> IntArray:
     """The fold of every row, all rows of a group in the same one. Arrays are bytes of int64, which can be hashed."""

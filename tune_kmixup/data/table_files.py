@@ -10,7 +10,7 @@ import io
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -171,6 +171,7 @@ def separate(path: Path, text: str) -> tuple[str, str]:
     lines = [line for line in text[: 2**20].split("\n")[: SAMPLE_ROWS + 1] if line.strip()]
     if not lines:
         raise BadInput(f"{path} is empty: write a header row and one row per example.")
+    tabbed = all("\t" in line for line in lines)
     best, agreeing = ",", 0.0  # a tie goes to the first: 1,5;2,5 has a decimal comma
     for separator in SEPARATORS:
         first, *below = (len(row) for row in split_rows(lines, separator))
@@ -178,16 +179,16 @@ def separate(path: Path, text: str) -> tuple[str, str]:
             first = below[0]
         counts = Counter(count for count in (first, *below) if count > 1)
         share = max(counts.values(), default=0) / len(lines)
-        if share > agreeing and (separator != " " or share == 1):  # texts hold blanks
+        if share > agreeing and (separator != " " or (share == 1 and not tabbed)):  # texts hold blanks
             best, agreeing = separator, share
     return text, best
 
 
-def split_rows(lines: Any, separator: str) -> Any:
-    """The rows of cells, read by the standard library."""
+def split_rows(lines: Any, separator: str, strict: bool = False) -> Any:
+    """The rows of cells, read by the standard library. `strict` raises csv.Error for text after a quoted cell."""
     if separator == " ":
         return ([quoted or bare for quoted, bare in re.findall(WORD, line)] for line in lines)
-    return csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=strict)
 
 
 def check_rows(path: Path, text: str, separator: str) -> tuple[list[str], int]:
@@ -200,7 +201,7 @@ def check_rows(path: Path, text: str, separator: str) -> tuple[list[str], int]:
     first: list[str] = []
     counts: Counter[int] = Counter()
     where: dict[int, int] = {}
-    for number, row in enumerate(split_rows(lines, separator), 1):
+    for number, row in enumerate(quoted_rows(path, lines, separator), 1):
         if not row or (len(row) == 1 and not row[0].strip()):
             continue
         if not first:
@@ -213,10 +214,38 @@ def check_rows(path: Path, text: str, separator: str) -> tuple[list[str], int]:
         problem = f"{path} row {where[others[0]]} has {plural(others[0], 'cell')}, others have {width}"
         mark = SEPARATORS.get(separator, separator)
         raise BadInput(f"{problem}: correct the row, and quote cells that hold a {mark}.")
-    if not width - 1 <= len(first) <= width:
-        cells = plural(len(first), "cell")
-        raise BadInput(f"{path} row 1 has {cells}, the others have {width}: correct the header row.")
+    if not (len(first) == width or (len(first) == width - 1 and may_be_short(text, separator))):
+        problem = f"{path} row 1 has {plural(len(first), 'cell')}, the others have {width}"
+        mark = SEPARATORS.get(separator, separator)
+        raise BadInput(f"{problem}: correct the header row, and quote cells that hold a {mark}.")
     return first, width
+
+
+def quoted_rows(path: Path, lines: Any, separator: str) -> Iterator[list[str]]:
+    """The rows of cells. Raises BadInput where quotation marks are wrong: they could swallow many rows."""
+    number = 0
+    try:
+        for number, row in enumerate(split_rows(lines, separator, strict=True), 1):  # noqa: B007  # used below
+            yield row
+    except csv.Error as error:
+        raise BadInput(
+            f"{path} cannot be read as CSV after row {number} ({error}): check its quotation marks."
+        ) from error
+
+
+def may_be_short(text: str, separator: str) -> bool:
+    """Whether a header may have one cell less than the rows: these end with a separator, or begin with names.
+
+    R writes no name above row names, which are different in each row, and quoted or counted by default. Otherwise an
+    unquoted comma within a cell, as in 1,5, would move all cells after it into the next column.
+    """
+    rows = [row for row in split_rows(io.StringIO(text), separator) if any(cell.strip() for cell in row)][1:]
+    if not any(row[-1].strip() for row in rows):
+        return True
+    names = [row[0] for row in rows]
+    counted = len(names) > 1 and names == [str(number) for number in range(1, len(names) + 1)]
+    quoted = re.match(r'\s*[^\n]*\n\s*"', text) is not None
+    return len(set(names)) == len(names) and (separator != "," or counted or quoted)
 
 
 def parse(text: str, separator: str, width: int) -> pd.DataFrame:
@@ -244,7 +273,7 @@ def column_names(first: list[str], cells: pd.DataFrame, width: int) -> tuple[lis
     """
     below = cells.iloc[1 : SAMPLE_ROWS + 1].apply(lambda column: column.str.strip())
     if len(first) == width - 1:  # R writes no name above row names; others end each row with a separator
-        return (["", *first] if (below[width - 1] != "").any() else [*first, ""]), True
+        return (["Unnamed: 0", *first] if (below[width - 1] != "").any() else [*first, ""]), True
     like_names = like_values = 0
     for name, (_, column) in zip(first, below.items(), strict=True):
         present = column[~column.str.lower().isin(MISSING_NUMBER)]

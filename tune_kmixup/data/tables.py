@@ -162,7 +162,10 @@ def raw_values(cells: Cells, column: Column) -> NDArray[np.float64]:
 def group_numbers(source: Source, group: Cells) -> NDArray[np.int64]:
     if missing := int((group.text == "").sum()):
         raise BadInput(f"group={source.group!r} is empty in {missing:,} rows: fill it in, or remove these rows.")
-    return np.unique(group.text.astype(str), return_inverse=True)[1].astype(np.int64)
+    text = group.text.astype(str)
+    if group.numbers is not None and not np.isnan(group.numbers).any() and (np.abs(group.numbers) < 2**53).all():
+        text = names_of(group.numbers)  # 7 and 7.0 are one
+    return np.unique(text, return_inverse=True)[1].astype(np.int64)
 
 
 def official_parts(source: Source, arrays: Arrays, split: Cells) -> Arrays:

@@ -39,8 +39,10 @@ def check_companions(location: str, arrays: Mapping[str, Any]) -> None:
         )
     if "categorical" in arrays and not np.isin(arrays["categorical"], (0, 1)).all():
         raise BadInput(f"{location}: categorical holds {arrays['categorical'].tolist()[:5]}: store true and false.")
-    if "classes" in arrays and len(arrays["classes"]) != y.max() + 1:
-        raise BadInput(f"{location}: classes has {len(arrays['classes'])} names: store one for each of {y.max() + 1}.")
+    if "classes" in arrays and len(arrays["classes"]) != (count := int(y.max()) + 1):
+        raise BadInput(f"{location}: classes has {len(arrays['classes'])} names: store one for each of {count}.")
+    if "classes" in arrays and len(np.unique(arrays["classes"])) < len(arrays["classes"]):
+        raise BadInput(f"{location}: classes has a name twice: store a different one for each class.")
     if "rate" in arrays and not is_rate(arrays["rate"]):
         raise BadInput(f"{location}: rate is not one number from 100 to 999,999: store the samples per second.")
 
@@ -49,24 +51,32 @@ def is_rate(rate: NDArray[Any]) -> bool:
     return rate.shape == () and rate.dtype.kind in "iuf" and bool(100 <= rate < 10**6)
 
 
-def check_numbers(location: str, x: NDArray[Any], rows: NDArray[np.int64], missing: bool = False) -> None:
-    """Checks that no input is NaN, infinite, or so large that squares overflow.
+def check_numbers(
+    location: str, x: NDArray[Any], rows: NDArray[np.int64], categorical: NDArray[np.bool_] | None = None
+) -> None:
+    """Checks that no input is NaN, infinite, or so large that squares overflow, and that categories are whole numbers.
 
     Args:
         location: file and array, for messages.
         x: some rows of the array.
         rows: their numbers in the file.
-        missing: whether NaN, a missing value, is allowed.
+        categorical: which columns are categories. With it NaN, a missing value, is allowed.
 
     Raises:
         BadInput: naming the first that is.
     """
     if x.dtype.kind != "f":
         return
-    wrong = np.isinf(x) if missing else ~np.isfinite(x)
+    wrong = ~np.isfinite(x) if categorical is None else np.isinf(x)
     if x.dtype.itemsize > 4:  # smaller types hold no such numbers
         wrong |= np.abs(x) > LARGEST
     if wrong.any():
         row, *place = np.argwhere(wrong)[0]
         where = f"column {place[0]}" if len(place) == 1 else f"pixel {', '.join(map(str, place))}"
         raise BadInput(f"{location} row {rows[row]}: {where} is {x[row, *place]:g}: correct it, or remove the row.")
+    if categorical is not None and (fractions := x[:, categorical] % 1 > 0).any():
+        row, number = np.argwhere(fractions)[0]
+        column = np.flatnonzero(categorical)[number]
+        raise BadInput(
+            f"{location} row {rows[row]}: column {column} of categories is {x[row, column]:g}: store whole numbers."
+        )

@@ -1,5 +1,6 @@
 """The files that a path stands for, and what tells that they have changed."""
 
+import os
 from pathlib import Path, PurePath
 
 from tune_kmixup.core.errors import BadInput
@@ -22,11 +23,20 @@ def is_visible(path: PurePath) -> bool:
 
 
 def visible_files(path: Path) -> list[Path]:
-    """The files of a folder and of those below, sorted; of a file itself."""
+    """The files of a folder and of those below, sorted; of a file itself. Links to folders are followed."""
     if not path.is_dir():
         return [path]
-    below = (file for file in sorted(path.rglob("*")) if file.is_file())
-    return [file for file in below if is_visible(file.relative_to(path))]
+    found, above = [], {str(path): {os.path.realpath(path)}}  # folder -> where it and those above it really are
+    for folder, folders, names in os.walk(path, followlinks=True):
+        chain = above.pop(folder)
+        for name in list(folders):
+            real = os.path.realpath(below := os.path.join(folder, name))
+            if is_hidden_folder(name) or real in chain:  # a link to a folder above has no end
+                folders.remove(name)
+            else:
+                above[below] = chain | {real}
+        found += [file for name in names if not is_hidden(name) and (file := Path(folder, name)).is_file()]
+    return sorted(found)
 
 
 def stamp_of(path: Path) -> Stamp:

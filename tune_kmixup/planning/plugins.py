@@ -90,6 +90,7 @@ def register(source: Source) -> None:
     """
     entry, before = own_dataset(source), DATASETS.get(source.name)
     taken = {task.dataset for tasks in TASKS.values() for task in tasks} | DATASETS.keys()
+    taken |= {base.partition("/")[0] for base in TASKS}  # mnist-500 is a task of mnist
     if source.name in taken and not (before and before.file):
         raise BadInput(f"path={source.path!r} is called like the data set {source.name!r}: rename the file.")
     DATASETS[source.name] = entry

@@ -149,7 +149,7 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
     given = {"epochs": draft.epochs, "batch_size": draft.batch_size, "lr": draft.lr}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     tasks = [dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, **changes)) for task in tasks]
-    studies = []
+    studies, validation = [], {}  # by task without its repeat: all repeats have as many validation rows
     for task in tasks:
         if draft.scheduler == "asha" and not rung_epochs(task.recipe.epochs):
             raise BadInput(
@@ -162,7 +162,10 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         check_choice("architecture", task.architecture, ARCHITECTURES)
         rows = count_rows(task, data_dir)
         if rows.overlap is not None:
-            task = dataclasses.replace(task, val_rows=rows.val, overlap=rows.overlap)
+            if task.base not in validation:
+                validation[task.base] = count_rows(dataclasses.replace(task, outer_split=0), data_dir)
+            first = validation[task.base]
+            task = dataclasses.replace(task, val_rows=first.val, overlap=first.overlap)
         studies += [methods.make_study(task, method, rows.train, draft.tune) for method in draft.methods]
     return Suite(
         draft.name,
