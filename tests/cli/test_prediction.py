@@ -1,6 +1,7 @@
 """`predict` and `load_model`: which networks are used, what is written, and what is refused."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from tests.helpers.launches import registries_restored, results_of, run_cli_in_p
 from tests.helpers.models import RECIPE, customers, customers_task, run_with_models, suite_of
 from tune_kmixup.analysis.best import best, validation_scores
 from tune_kmixup.analysis.load import load
+from tune_kmixup.cli import prediction
 from tune_kmixup.core.config import Task
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.data.inputs import read_rows
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.store.run_dir import RunDir
 
@@ -39,6 +42,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def new(tmp_path: Path) -> Path:
     customers().head(50).to_csv(tmp_path / "new.csv", index=False)
     return tmp_path / "new.csv"
+
+
+def test_a_file_whose_name_is_no_utf_8_gets_its_row(
+    run: RunDir, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = read_rows
+    name = os.fsdecode(b"caf\xe9.png")
+    monkeypatch.setattr(prediction, "read_rows", lambda *given: dataclasses.replace(read(*given), names=(name,) * 50))
+    run_cli_in_process("predict", run.path, new, "--method", "mixup", "--out", tmp_path / "out.csv")
+    assert set(pd.read_csv(tmp_path / "out.csv")["row"]) == {"caf\\xe9.png"}
 
 
 def test_the_file_has_a_row_per_row(run: RunDir, new: Path) -> None:

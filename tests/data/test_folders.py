@@ -203,7 +203,7 @@ REFUSED_IMAGES: dict[str, tuple[Write, str]] = {
     "one class": (at("a/1.png", PICTURE), "holds 1 folder of images: make one per class, at least two"),
     "folders in a training part alone": (
         all_of(*(at(f"train/{name}/1.png", PICTURE) for name in "ab"), at("test1/1.png", PICTURE)),
-        "has the folder train with folders in it as its only part: name .*/train, or call the folders beside it",
+        "has the folder train, which holds a folder per class: name .*/train, or if train is a class, rename it",
     ),
     "empty class": (all_of(pair(PICTURE), lambda root: (root / "c").mkdir()), "c holds no image: add some, or remove"),
     "sizes": (all_of(at("a/1.png", PICTURE), at("b/1.png", OTHER_SIZE)), r"b/1\.png is 5x5.*with --resize"),
@@ -260,6 +260,19 @@ def test_folders_that_are_links_are_read(tmp_path: Path) -> None:
     PICTURE(root / "a" / "more" / "2.png")
     (root / "a" / "up").symlink_to(root)
     assert len(read(root).arrays["x"]) == 3
+
+
+def test_what_a_link_leads_to_within_the_folder_is_read_once(tmp_path: Path) -> None:
+    for name in ("a/2024/1.png", "b/1.png"):
+        PICTURE(tmp_path / name)
+    (tmp_path / "a" / "latest").symlink_to("2024")
+    assert len(read(tmp_path).arrays["x"]) == 2
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for name in ("bus/1.png", "train/1.png", "train/steam/2.png", "train/.thumbs/1.png"):
+        PICTURE(tmp_path / name)
+    assert read(tmp_path).arrays["classes"].tolist() == ["bus", "train"]
 
 
 def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:

@@ -284,12 +284,3 @@ def test_a_category_is_no_number_because_python_reads_it_as_one(table: Preproces
     renamed = dataclasses.replace(table, levels=tuple(levels))
     found = read_rows(renamed, customers().iloc[:2].assign(city=["2_0", "20.0"]))
     assert found.warnings == ("column city holds '2_0', unknown to the model: taken as rare.",)
-
-
-def test_dark_images_of_16_bits_are_refused_as_in_training(tmp_path: Path) -> None:
-    register(Source(str(write_images(tmp_path / "pets"))))
-    task = Task("pets", "small_cnn", dataclasses.replace(RECIPE, batch_size=8), outer_split=0)
-    preprocessing = prepare(task, tmp_path, test=False).preprocessing
-    Image.fromarray(np.full((12, 12), 4095, np.uint16)).save(tmp_path / "new.png")
-    with pytest.raises(BadInput, match=r"new\.png has 16 bits, but no such image has a value above"):
-        read_rows(preprocessing, tmp_path / "new.png")

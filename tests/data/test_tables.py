@@ -197,9 +197,20 @@ CASES = {
     "texts with a comma, without quotation marks": headed(
         "size,name,kind", size, lambda i: f"Smith {i}, John", kind, refused="row 1 has 3 cells, the others have 4"
     ),
+    "texts with a comma, of which the first is quoted": headed(
+        "name,price,kind", lambda i: f'"Smith {i}, John"', lambda i: f"{i},5", kind,
+        refused="row 1 has 3 cells, the others have 4",
+    ),
+    "blanks around quoted cells": Case(
+        table_text(size, lambda i: f'"{colour(i)}" ', lambda i: f' "{kind(i)}" ', header='"size" , "colour" , "kind" '),
+        ROLES,
+    ),
+    "columns between tabs and blanks": Case(
+        table_text(size, colour, kind, header="size,colour,kind").replace(",", "\t").replace("green", "green\t"), ROLES
+    ),
     "two stray quotation marks": headed(
         "size,colour,kind", size, lambda i: f'{chr(34) if i in (10, 25) else ""}{colour(i)}', kind,
-        refused="cannot be read as CSV after row 11 (',' expected after '\"'): check its quotation marks",
+        refused="cannot be read as CSV in row 12 (',' expected after '\"'): check its quotation marks",
     ),
     "two stray quotation marks between tabs": Case(
         table_text(size, lambda i: f'{chr(34) if i in (10, 25) else ""}{colour(i)}', kind, header="size,colour,kind")
@@ -221,9 +232,9 @@ CASES = {
     "binary": Case(b"\x89PNG\0\0\r\n" + bytes(300), refused="is no text: save it as CSV or Parquet"),
     "long row": Case(PLAIN + "1,red,a,4\n", refused="row 42 has 4 cells, others have 3: correct the row, and quote"),
     "short row": Case(PLAIN + "1,red\n", refused="row 42 has 2 cells, others have 3: correct the row"),
-    "open quotation mark": Case(PLAIN + '1,"red,a\n', refused="after row 41 (unexpected end of data): check its"),
+    "open quotation mark": Case(PLAIN + '1,"red,a\n', refused="in row 42 (unexpected end of data): check its"),
     "open quotation mark in the last cell": Case(
-        PLAIN + '1,red,"a', refused="after row 41 (unexpected end of data): check its quotation marks"
+        PLAIN + '1,red,"a', refused="in row 42 (unexpected end of data): check its quotation marks"
     ),
     "column names twice": headed("size,size,kind", size, colour, kind, refused="twice, such as 'size': rename"),
     # Columns
@@ -441,8 +452,14 @@ def test_a_cell_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 def test_a_column_without_a_name_is_no_split(tmp_path: Path) -> None:
     """R writes row names so."""
-    text = "size,kind\n" + "".join(f'"r{i}",{i * 7919 % 101},{kind(i)}\n' for i in range(ROWS))
+    text = '"size","kind"\n' + "".join(f'"r{i}",{i * 7919 % 101},{kind(i)}\n' for i in range(ROWS))
     assert {column.role for column in read(Case(text), tmp_path).columns} == {"left out", "number", "label"}
+
+
+def test_long_numbers_of_groups_stay_apart(tmp_path: Path) -> None:
+    lines = [f"{size(i)},{1234567890123400 + i % 10},{kind(i)}" for i in range(ROWS)]
+    table = read(Case("\n".join(["size,who,kind", *lines]), options={"label": "kind", "group": "who"}), tmp_path)
+    assert table.arrays["group"].tolist() == [i % 10 for i in range(ROWS)]
 
 
 def test_a_group_is_its_number(tmp_path: Path) -> None:

@@ -74,13 +74,13 @@ def test_repeats_that_do_not_apply_are_refused(change: dict[str, object], messag
 def test_repeats_may_grow(run_dir: RunDir, suite: Suite, tmp_path: Path) -> None:
     few, more = (build_suite(dataclasses.replace(OFFICIAL, repeats=n), tmp_path) for n in (2, 4))
     run_dir.write_suite(few)
-    assert check_continues(run_dir, more) == more and with_repeats(few, 4).studies == more.studies
+    assert check_continues(run_dir, more) == more and with_repeats(few, 4, tmp_path).studies == more.studies
     with pytest.raises(BadInput, match="studies"):
         check_continues(run_dir, build_suite(dataclasses.replace(OFFICIAL, repeats=4, epochs=3), tmp_path))
     with pytest.raises(BadInput, match="repeats=9 does not apply to iris/mlp"):
-        with_repeats(suite, 9)
-    with pytest.raises(BadInput, match="repeats=2 leaves out repeat 3, which the suite has: choose 4 or more"):
-        with_repeats(more, 2)
+        with_repeats(suite, 9, tmp_path)
+    with pytest.raises(BadInput, match="repeats=2 adds none to those that are there: choose more, or leave out"):
+        with_repeats(more, 2, tmp_path)
 
 
 def test_a_run_directory_of_format_1_is_not_resumed() -> None:

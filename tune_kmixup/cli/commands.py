@@ -141,7 +141,7 @@ def resume(
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
     save_models = suite.save_models if save_models is None else save_models
     suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, save_models=save_models, format=2)
-    suite = suite if repeats is None else with_repeats(suite, repeats)
+    suite = suite if repeats is None else with_repeats(suite, repeats, resolve_data_dir(data_dir))
     suite = check_continues(run, suite)
     run_command(suite, plugins, run_dir, options, data_dir)
 

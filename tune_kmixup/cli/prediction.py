@@ -1,5 +1,6 @@
 """The models that a launch has kept: which one to use, and the command `predict`."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -113,9 +114,10 @@ def write_predictions(
     table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in model.classes])
     table.insert(0, "predicted", model.names(probabilities))
     of_files = model.preprocessing.kind in FILES and path.suffix.lower() != ".npz"
-    table.insert(0, "file" if of_files else "row", rows.names)
+    names = [os.fsencode(name).decode(errors="backslashreplace") for name in rows.names]  # a file's may be no UTF-8
+    table.insert(0, "file" if of_files else "row", names)
     with files.atomic_write(out) as file:
-        table.to_csv(file, index=False, float_format="%.6g", errors="backslashreplace")  # a name may be no UTF-8
+        table.to_csv(file, index=False, float_format="%.6g")
     console.print(f"{plural(len(table), 'row')}: {out}", soft_wrap=True)
     if line := error_line(rows, probabilities.argmax(1)):
         console.print(line, soft_wrap=True)

@@ -101,7 +101,9 @@ def failure_lines(failures: dict[str, str]) -> list[str]:
 def ending_lines(outcome: "Outcome", out_dir: Path, resumed: str) -> list[str]:
     """What went wrong in a launch, and the command that continues it; empty if every run is finished."""
     lines = failure_lines(outcome.failures)
-    if outcome.disk_error:
+    if isinstance(outcome.disk_error, FileExistsError):
+        lines.append(f"Another launch has gone on in out={str(out_dir)!r} meanwhile, so this one stopped.")
+    elif outcome.disk_error:
         lines.append(
             f"out={str(out_dir)!r} cannot be written ({outcome.disk_error}): free some disk space, or check the path "
             "and its permissions."

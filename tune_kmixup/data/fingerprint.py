@@ -44,6 +44,8 @@ def fingerprint(name: str, data_dir: Path) -> str:
     if name in DATASETS and DATASETS[name].generate:
         return GENERATED
     digest, arrays = blake2b(digest_size=8), load_arrays(name, data_dir)
+    if {"group", "x_test"} <= arrays.keys():
+        digest.update(b"repeats validate on different groups;")  # they did not before, so these are other repeats
     for key in READ:
         if key in arrays:
             digest.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape};".encode())

@@ -108,9 +108,9 @@ def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFi
     folders = [(part_of(path.name), path) for path in root.iterdir() if path.is_dir()]
     named = sorted((part, path) for part, path in folders if part is not None)
     parts = dict(named)
-    if TRAIN in parts and len(named) == 1 and any(path.is_dir() for path in parts[TRAIN].iterdir()):
-        advice = f"name {parts[TRAIN]}, or call the folders beside it validation and test"
-        raise BadInput(f"{root} has the folder {parts[TRAIN].name} with folders in it as its only part: {advice}.")
+    if TRAIN in parts and len(named) == 1 and holds_classes(parts[TRAIN], files):
+        remedy = f"name {parts[TRAIN]}, or if {parts[TRAIN].name} is a class, rename it"
+        raise BadInput(f"{root} has the folder {parts[TRAIN].name}, which holds a folder per class: {remedy}.")
     if TRAIN not in parts or len(named) == 1:
         return {TRAIN: by_class(root, files, noun)}
     listed = ", ".join(path.name for _, path in named)
@@ -126,6 +126,12 @@ def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFi
                 "same."
             )
     return divided
+
+
+def holds_classes(folder: Path, files: list[Path]) -> bool:
+    """Whether a folder holds files in several folders alone."""
+    inside = [path.relative_to(folder).parts for path in files if path.is_relative_to(folder)]
+    return len({parts[0] for parts in inside}) > 1 and all(len(parts) > 1 for parts in inside)
 
 
 def by_class(root: Path, files: list[Path], noun: str) -> ClassFiles:

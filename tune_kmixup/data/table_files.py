@@ -171,7 +171,7 @@ def separate(path: Path, text: str) -> tuple[str, str]:
     lines = [line for line in text[: 2**20].split("\n")[: SAMPLE_ROWS + 1] if line.strip()]
     if not lines:
         raise BadInput(f"{path} is empty: write a header row and one row per example.")
-    tabbed = all("\t" in line for line in lines)
+    tabbed = all("\t" in line for line in lines) and any('"' in line for line in lines)
     best, agreeing = ",", 0.0  # a tie goes to the first: 1,5;2,5 has a decimal comma
     for separator in SEPARATORS:
         first, *below = (len(row) for row in split_rows(lines, separator))
@@ -197,7 +197,7 @@ def check_rows(path: Path, text: str, separator: str) -> tuple[list[str], int]:
     Raises:
         BadInput: if rows have different numbers of cells; pandas fills short ones.
     """
-    lines = io.StringIO(text)
+    lines = io.StringIO(re.sub(rf'"[ \t]+(?=[{re.escape(separator)}\n]|$)', '"', text) if '"' in text else text)
     first: list[str] = []
     counts: Counter[int] = Counter()
     where: dict[int, int] = {}
@@ -229,7 +229,7 @@ def quoted_rows(path: Path, lines: Any, separator: str) -> Iterator[list[str]]:
             yield row
     except csv.Error as error:
         raise BadInput(
-            f"{path} cannot be read as CSV after row {number} ({error}): check its quotation marks."
+            f"{path} cannot be read as CSV in row {number + 1} ({error}): check its quotation marks."
         ) from error
 
 
@@ -244,7 +244,7 @@ def may_be_short(text: str, separator: str) -> bool:
         return True
     names = [row[0] for row in rows]
     counted = len(names) > 1 and names == [str(number) for number in range(1, len(names) + 1)]
-    quoted = re.match(r'\s*[^\n]*\n\s*"', text) is not None
+    quoted = re.match(r'\s*"[^\n]*\n\s*"', text) is not None
     return len(set(names)) == len(names) and (separator != "," or counted or quoted)
 
 

@@ -162,9 +162,9 @@ def raw_values(cells: Cells, column: Column) -> NDArray[np.float64]:
 def group_numbers(source: Source, group: Cells) -> NDArray[np.int64]:
     if missing := int((group.text == "").sum()):
         raise BadInput(f"group={source.group!r} is empty in {missing:,} rows: fill it in, or remove these rows.")
-    text = group.text.astype(str)
-    if group.numbers is not None and not np.isnan(group.numbers).any() and (np.abs(group.numbers) < 2**53).all():
-        text = names_of(group.numbers)  # 7 and 7.0 are one
+    text, numbers = group.text.astype(str), group.numbers
+    if numbers is not None and not (np.isnan(numbers) | (np.abs(numbers) > 2**53) | (numbers % 1 > 0)).any():
+        text = numbers.astype(np.int64).astype(str)  # 7 and 7.0 are one
     return np.unique(text, return_inverse=True)[1].astype(np.int64)
 
 

@@ -26,12 +26,15 @@ def visible_files(path: Path) -> list[Path]:
     """The files of a folder and of those below, sorted; of a file itself. Links to folders are followed."""
     if not path.is_dir():
         return [path]
-    found, above = [], {str(path): {os.path.realpath(path)}}  # folder -> where it and those above it really are
+    root = os.path.realpath(path)
+    found, above = [], {str(path): {root}}  # folder -> where it and those above it really are
     for folder, folders, names in os.walk(path, followlinks=True):
         chain = above.pop(folder)
         for name in list(folders):
             real = os.path.realpath(below := os.path.join(folder, name))
-            if is_hidden_folder(name) or real in chain:  # a link to a folder above has no end
+            # What a link to a folder within this one leads to is read where it lies; one to a folder above has no end.
+            inside = os.path.islink(below) and Path(real).is_relative_to(root)
+            if is_hidden_folder(name) or inside or real in chain:
                 folders.remove(name)
             else:
                 above[below] = chain | {real}

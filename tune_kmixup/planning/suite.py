@@ -149,7 +149,7 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
     given = {"epochs": draft.epochs, "batch_size": draft.batch_size, "lr": draft.lr}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     tasks = [dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, **changes)) for task in tasks]
-    studies, validation = [], {}  # by task without its repeat: all repeats have as many validation rows
+    studies = []
     for task in tasks:
         if draft.scheduler == "asha" and not rung_epochs(task.recipe.epochs):
             raise BadInput(
@@ -162,10 +162,7 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         check_choice("architecture", task.architecture, ARCHITECTURES)
         rows = count_rows(task, data_dir)
         if rows.overlap is not None:
-            if task.base not in validation:
-                validation[task.base] = count_rows(dataclasses.replace(task, outer_split=0), data_dir)
-            first = validation[task.base]
-            task = dataclasses.replace(task, val_rows=first.val, overlap=first.overlap)
+            task = dataclasses.replace(task, val_rows=rows.val, overlap=rows.overlap)
         studies += [methods.make_study(task, method, rows.train, draft.tune) for method in draft.methods]
     return Suite(
         draft.name,
@@ -185,11 +182,16 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
     )
 
 
-def with_repeats(suite: Suite, repeats: int) -> Suite:
+def with_repeats(suite: Suite, repeats: int, data_dir: Path) -> Suite:
     """A suite with more repeats of its tasks. A repeat's draw depends on its number alone.
 
+    Args:
+        suite: the suite so far.
+        repeats: how many repeats each task has at least then.
+        data_dir: folder of the data sets, used to count rows.
+
     Raises:
-        BadInput: if a task has other outer splits than repeats.
+        BadInput: if a task has other outer splits than repeats, or none is added.
     """
     check_range("repeats", repeats, 1, MAX_REPEATS)
     studies: dict[str, Study] = {study.name: study for study in suite.studies}
@@ -199,17 +201,23 @@ def with_repeats(suite: Suite, repeats: int) -> Suite:
                 f"repeats={repeats} does not apply to {study.task.base}: its outer splits are folds or toy data sets. "
                 "Leave out --repeats."
             )
-    most = max(study.task.outer_split or 0 for study in suite.studies)
-    if repeats <= most:
-        raise BadInput(
-            f"repeats={repeats} leaves out repeat {most}, which the suite has: choose {most + 1} or more, or leave out "
-            "--repeats."
-        )
     for number in range(repeats):
         for study in suite.studies:
             repeat = dataclasses.replace(study, task=dataclasses.replace(study.task, outer_split=number))
-            studies.setdefault(repeat.name, repeat)
+            if repeat.name not in studies:
+                studies[repeat.name] = dataclasses.replace(repeat, task=repeat_of(study.task, number, data_dir))
+    if len(studies) == len(suite.studies):
+        raise BadInput(f"repeats={repeats} adds none to those that are there: choose more, or leave out --repeats.")
     return dataclasses.replace(suite, studies=tuple(studies.values()))
+
+
+def repeat_of(task: Task, number: int, data_dir: Path) -> Task:
+    """Another repeat of a task. Where rows stay together, it may have other numbers of rows."""
+    default = count_rows(dataclasses.replace(task, val_rows=None), data_dir).val
+    named = None if task.val_rows == default else task.val_rows
+    repeat = dataclasses.replace(task, outer_split=number, val_rows=named)
+    rows = count_rows(repeat, data_dir)
+    return dataclasses.replace(repeat, val_rows=rows.val, overlap=rows.overlap)
 
 
 def check_unused(run: RunDir) -> None:
@@ -306,12 +314,19 @@ def flat_differences(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) 
 
 
 def is_further_repeat(study: Study, old: Mapping[str, Study]) -> bool:
-    """Whether a study is another repeat of one that exists already."""
+    """Whether a study is another repeat of one that exists already.
+
+    Its numbers of rows, and with them the range of k, may differ where rows stay together. A change of `--val-rows` or
+    of a method shows in the studies that exist.
+    """
     return study.task.overlap is not None and any(
-        dataclasses.replace(study, task=dataclasses.replace(study.task, outer_split=other.task.outer_split)) == other
-        and study.space == other.space
+        study.method == other.method and without_repeat(study.task) == without_repeat(other.task)
         for other in old.values()
     )
+
+
+def without_repeat(task: Task) -> Task:
+    return dataclasses.replace(task, outer_split=None, val_rows=None, overlap=None)
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -34,7 +34,7 @@ def parse_location(location: str | Path) -> Path:
     if not protocol:
         if re.match(r"[A-Za-z][\w+.:-]*:/", str(location)):
             raise BadInput(
-                f"{str(location)!r} is no URL of a store: write s3://... or gs://..., or ./ before a folder."
+                f"{str(location)!r} is no URL of a store: write s3://... or gs://..., or the absolute path of a folder."
             )
         return Path(location).absolute()
     from upath import UPath

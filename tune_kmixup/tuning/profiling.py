@@ -1,5 +1,6 @@
 """The GPU memory of a trial, measured before the first one, where trials run."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,12 +91,12 @@ def smallest_gpu(plugins: Plugins, cpus_per_trial: float) -> tuple[int, float]:
 
     Assumes that the GPUs of one node are alike.
     """
-    alive = [node["Resources"] | {"node": node["NodeID"]} for node in ray.nodes() if node["Alive"]]
-    nodes = [node for node in alive if node.get("GPU", 0) >= 1 and node.get("CPU", 0) >= cpus_per_trial]
+    alive = [(node["NodeID"], Counter(node["Resources"])) for node in ray.nodes() if node["Alive"]]
+    nodes = [(name, has) for name, has in alive if has["GPU"] >= 1 and has["CPU"] >= cpus_per_trial]
     refs = []
-    for node in nodes:
-        on_node = NodeAffinitySchedulingStrategy(node["node"], soft=False)
+    for name, _ in nodes:
+        on_node = NodeAffinitySchedulingStrategy(name, soft=False)
         measure = ray.remote(num_cpus=0, num_gpus=1, scheduling_strategy=on_node)(total_gpu_memory)
         refs.append(measure.remote(plugins))
-    cpus_per_gpu = min(node["CPU"] / node["GPU"] for node in nodes)
+    cpus_per_gpu = min(has["CPU"] / has["GPU"] for _, has in nodes)
     return min(ray.get(refs)), cpus_per_gpu

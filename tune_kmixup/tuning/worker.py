@@ -1,6 +1,7 @@
 """What runs in Ray's worker processes: trials, and the measurement of GPU memory before the first of them."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -80,10 +81,11 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         return [replace(row, **self.columns).to_json() for row in rows]
 
     def cleanup(self) -> None:
-        if files.exists(self.rows_path):  # the trial was stopped at a rung, for good
-            self.training.end_steps()
-        else:
-            self.training.stop()
+        with suppress(OSError):  # a store that cannot tell
+            if files.exists(self.rows_path):  # the trial was stopped at a rung, for good
+                self.training.end_steps()
+                return
+        self.training.stop()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Saves nothing: `Training` keeps its own checkpoint in the run directory, which outlives this experiment."""
