@@ -437,3 +437,16 @@ def test_rows_are_counted_before_raw_files_are_read(tmp_path: Path) -> None:
     (tmp_path / DATASETS["texture"].raw_paths[0]).touch()
     task = Task("texture", "mlp", Recipe(1, 10, 0.1), train_size=500, outer_split=0, val_rows=500, holdout=True)
     assert count_rows(task, tmp_path) == (500, 500, 2750)
+
+
+def test_which_rows_a_repeat_gets_does_not_change() -> None:
+    """A holdout of rows that repeat, as of phishing, whose published runs have such validation rows."""
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.integers(0, 12, (600, 2)).astype(np.float32), "y": rng.integers(0, 3, 600)}
+    found = []
+    for repeat in range(4):
+        task = Task("mine", "mlp", Recipe(epochs=1, batch_size=8, lr=0.1), outer_split=repeat, holdout=True)
+        named = dataclasses.replace(task, val_rows=len(split_rows(task, arrays).val))
+        rows = split_rows(named, arrays)
+        found.append((len(rows.train), len(rows.val), int(rows.train.sum()), int(rows.val.sum())))
+    assert found == [(271, 30, 80940, 9476), (269, 32, 80626, 9790), (272, 29, 82408, 8008), (270, 31, 82664, 7752)]
