@@ -49,8 +49,12 @@ class MeanGain:
     df: Array
 
     def half_width(self, level: float = LEVEL) -> Array:
-        """Half the width of Student's t interval; 0 where nothing varies, NaN where there are too few units."""
-        return np.asarray(special.stdtrit(self.df, (1 + level) / 2) * np.sqrt(self.variance))
+        """Half the width of Student's t interval; NaN where there are too few units.
+
+        NaN also where nothing varies: errors on few rows are coarse, and a few equal ones say nothing of the spread.
+        """
+        variance = np.where(self.variance > 0, self.variance, np.nan)
+        return np.asarray(special.stdtrit(self.df, (1 + level) / 2) * np.sqrt(variance))
 
     def low(self, level: float = LEVEL) -> Array:
         return self.mean - self.half_width(level)
@@ -63,7 +67,7 @@ class MeanGain:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(self.mean == 0, 0.0, self.mean / np.sqrt(self.variance))
         p = np.minimum(1.0, 2 * special.stdtr(self.df, -t))
-        return np.where(np.isnan(self.variance), np.nan, p)
+        return np.where(self.variance > 0, p, np.nan)
 
     def p_below(self) -> Array:
         """Twice the one-sided p-value of H0: the mean is at least 0. It is below 0.05 where `high(0.95)` is below 0."""
@@ -252,9 +256,10 @@ class TaskErrors:
 
         Returns:
             Shape (...), below 0.05 where the 90 % interval lies within the margin, and at most 0.5; NaN where there is
-            no interval.
+            no interval, or the gain does not vary.
         """
-        return p_between(self.mean(minus_share_of_erm(weights, -delta)), self.mean(minus_share_of_erm(weights, delta)))
+        p = p_between(self.mean(minus_share_of_erm(weights, -delta)), self.mean(minus_share_of_erm(weights, delta)))
+        return np.where(self.mean(weights).variance > 0, p, np.nan)
 
 
 def gain_of(method: str, reference: str) -> dict[str, float]:

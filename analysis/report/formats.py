@@ -8,6 +8,7 @@ from tune_kmixup.core.methods import KNOWN
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import one_line
 
+from ..evidence import FEWEST_UNITS
 from ..gains import searches
 from ..stats import Estimate
 
@@ -70,7 +71,8 @@ def measured(estimate: Estimate, signed: bool = False, metric: str = "test_error
 def measured_gain(gain: Estimate, metric: str = "test_error", mark: str = "") -> Measured:
     """Like `measured`, with the reason where there is no interval, and with a mark."""
     found = measured(gain, signed=True, metric=metric)
-    reason = searches(gain.units) if found.mean and not found.half_width else ""
+    reason = searches(gain.units) if gain.units < FEWEST_UNITS else "no spread"
+    reason = reason if found.mean and not found.half_width else ""
     return replace(found, reason=reason, mark=mark)
 
 

@@ -26,7 +26,8 @@ from .sections import Report, make_report
 FORMATS = ("html", "md", "tex", "csv")
 CLASS_METRICS = ("test_balanced_error", "test_macro_f1", "test_auroc")  # earlier versions recorded none
 METRICS = ("test_error", "test_nll", "test_brier", "test_ece", *CLASS_METRICS)
-NUMBER = re.compile(rf"[{MARKS} ]*" r"[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+|, (one|2) search(es)?)?( ?\[[-+\d., ]+\])?")
+UNCERTAINTY = r"( ± [\d.]+|, one search|, 2 searches|, no spread)?( ?\[[-+\d., ]+\])?"
+NUMBER = re.compile(rf"[{MARKS} ]*[-+]?[\d.,]+(e[-+]?\d+)?{UNCERTAINTY}")
 TITLE = "ERM, mixup and k-mixup, each tuned with the same budget"
 
 
