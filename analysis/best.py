@@ -81,8 +81,8 @@ def best(runs: Runs, task: str | None = None, method: str | None = None) -> list
         there = ", ".join(f"{name} ({', '.join(methods(final[final['task'] == name]))})" for name in tasks(final))
         wanted = " ".join(f"{name}={value!r}" for name, value in (("task", task), ("method", method)) if value)
         raise BadInput(
-            f"{wanted or 'run'} has no final run yet: "
-            + (f"choose among {there}." if there else "launch first, or wait until one has ended.")
+            f"{wanted or 'the launch'} has no final run{'' if there else ' yet'}: "
+            + (f"choose among {there}." if there else "resume it, or wait until one has ended.")
         )
     return found
 

@@ -21,8 +21,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 {imports}
-x, y = torch.randn(1000, 20), torch.randint(3, (1000,))  # put your training rows here
-model = nn.Sequential(nn.Flatten(), nn.LazyLinear(128), nn.ReLU(), nn.Linear(128, 3))  # and your network
+classes = 3  # put your number of classes here
+x, y = torch.randn(1000, 20), torch.randint(classes, (1000,))  # your training rows
+model = nn.Sequential(nn.Flatten(), nn.LazyLinear(128), nn.ReLU(), nn.Linear(128, classes))  # and your network
 loader = DataLoader(TensorDataset(x, y), batch_size={r.batch_size}, shuffle=True, drop_last=True)
 model(x[:2])  # gives lazy layers their sizes
 optimizer = {optimizer}
@@ -66,7 +67,7 @@ def script(found: Sequence[Best]) -> str:
         imports="\nfrom tune_kmixup import KMixup\n" if mixes else "",
         optimizer=OPTIMIZERS[best.recipe.optimizer].format(r=best.recipe),
         schedule=schedule(best.recipe),
-        setup=f"kmixup = KMixup(k={best.k}, alpha={best.alpha!r}, num_classes=3{cost})\n" if mixes else "",
+        setup=f"kmixup = KMixup(k={best.k}, alpha={best.alpha!r}, num_classes=classes{cost})\n" if mixes else "",
         mixing="        inputs, labels = kmixup(inputs, labels)\n" if mixes else "",
     )
 

@@ -22,7 +22,7 @@ def run_costs(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns task, method, device, runs, hours (of all runs), seconds per run (median over search runs), over ERM
-        (that divided by ERM's), pairing (share of the seconds), runs per hour.
+        (that divided by ERM's), pairing (share of the seconds), runs per hour (at the median).
     """
     records = []
     for task in gains.tasks(rows):
@@ -40,12 +40,12 @@ def run_costs(rows: pd.DataFrame) -> pd.DataFrame:
                     "hours": seconds / HOUR,
                     "seconds per run": completed(runs)["seconds"].median(),
                     "pairing": runs["pairing_seconds"].sum() / seconds if seconds else math.nan,
-                    "runs per hour": HOUR * len(runs) / seconds if seconds else math.nan,
                 }
             )
     columns = ["task", "method", "device", "runs", "hours", "seconds per run", "over ERM", "pairing", "runs per hour"]
     table = pd.DataFrame(records, columns=columns)
     erm = table[table["method"] == "erm"].set_index("task")["seconds per run"]
+    table["runs per hour"] = HOUR / table["seconds per run"]
     table["over ERM"] = table["seconds per run"] / table["task"].map(erm)
     return table
 

@@ -458,9 +458,9 @@ def run_costs(costs: pd.DataFrame) -> pd.DataFrame:
     """The numbers of `costs.run_costs`, rounded."""
     pairing = costs["pairing"].map(lambda share: f"{share:.1%}")
     table = costs.assign(method=costs["method"].map(method_label), pairing=pairing)
-    for column, digits in (("hours", 2), ("seconds per run", 2), ("over ERM", 2), ("runs per hour", 0)):
-        table[column] = costs[column].map(lambda v, digits=digits: "" if math.isnan(v) else f"{v:.{digits}f}")
-    return table
+    for column in ("hours", "seconds per run", "over ERM"):
+        table[column] = costs[column].map(lambda v: "" if math.isnan(v) else f"{v:#.3g}".rstrip("."))
+    return table.assign(**{"runs per hour": costs["runs per hour"].map(format_count)})
 
 
 def equal_seconds(best: pd.DataFrame, by: SelectBy) -> pd.DataFrame:

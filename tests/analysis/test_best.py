@@ -52,9 +52,9 @@ def test_test_rows_have_no_say(runs: Runs) -> None:
 
 
 def test_a_task_or_method_that_is_not_there_is_refused_with_those_that_are(runs: Runs) -> None:
-    with pytest.raises(BadInput, match=r"task='iris' method='erm' has no final run yet: choose among texture-500/mlp"):
+    with pytest.raises(BadInput, match=r"task='iris' method='erm' has no final run: choose among texture-500/mlp"):
         best(runs, "iris", "erm")
-    with pytest.raises(BadInput, match="run has no final run yet: launch first"):
+    with pytest.raises(BadInput, match="the launch has no final run yet: resume it, or wait"):
         best(dataclasses.replace(runs, rows=runs.rows.assign(selected=False)))
 
 

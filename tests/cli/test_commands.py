@@ -89,8 +89,8 @@ BAD = [
     (["status", "xyz://a/b"], "error: run_dir='xyz://a/b' is in a store that cannot be used (Unsupported filesystem"),
     (["resume", __file__], "holds no suite.json"),
     (["export", __file__, "--to", "x.db"], "holds no suite.json"),
-    (["resume", "nowhere"], "holds no suite.json"),
-    (["status", "nowhere"], "holds no suite.json"),
+    (["resume", "nowhere"], "is not there: name the --out"),
+    (["status", "nowhere"], "is not there: name the --out"),
     (["report", "nowhere", "--out", "y"], "nowhere"),
 ]
 

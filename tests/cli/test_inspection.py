@@ -147,7 +147,7 @@ def test_plan_says_what_was_chosen_and_warns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["telco.csv"], "label='' names no column of telco.csv: choose with --label among 'customerID, tenure"),
+        (["telco.csv"], "telco.csv has no column label: name the one with the classes with --label: 'custome"),
         (["telco.csv", "--label", "churn"], "label='churn' is unknown: did you mean Churn"),
         (["telco.csv", "--label", "tenure"], "which is regression and not supported"),
         (["nowhere.csv", "--label", "x"], "path='nowhere.csv' is not there"),

@@ -66,6 +66,7 @@ def test_the_file_has_a_row_per_row(run: RunDir, new: Path) -> None:
         model.predict(customers().assign(city="Atlantis"))
     assert written["predicted"].tolist() == model.predict(customers().head(50)).tolist()
     error = (written["predicted"] != customers().head(50)["churn"]).mean()
+    assert "It is too low if some of these rows were trained on." in printed
     assert f"Error on the 50 rows with a class: {100 * error:.2f} %" in printed and f"50 rows: {out}" in printed
     (chosen,) = best(load([run.path]), "customers/mlp", "mixup")
     assert f"mixup on customers/mlp: mean of 3 networks of outer split {chosen.outer_split}" in printed
@@ -111,8 +112,8 @@ def test_what_does_not_fit_is_refused_in_a_line_and_nothing_is_written(run: RunD
     for arguments, message in (
         ([run.path, tmp_path / "other.csv"], "lacks 1 column that the model was trained on: 'age'"),
         ([run.path, tmp_path / "nowhere.csv"], "nowhere.csv' is not there"),
-        ([run.path, new, "--method", "kmixup"], "method='kmixup' has no final run yet: choose among customers/mlp"),
-        ([run.path, new, "--task", "iris/mlp"], "task='iris/mlp' has no final run yet"),
+        ([run.path, new, "--method", "kmixup"], "method='kmixup' has no final run: choose among customers/mlp"),
+        ([run.path, new, "--task", "iris/mlp"], "task='iris/mlp' has no final run: choose"),
         ([plain.path, new], "keeps no models: launch with --save-models"),
         ([tmp_path, new], "holds no suite.json"),
         ([run.path, new, "--load", new], "load="),
@@ -120,9 +121,13 @@ def test_what_does_not_fit_is_refused_in_a_line_and_nothing_is_written(run: RunD
         printed = run_cli_in_process("predict", *arguments, "--out", out, code=2)
         assert message in printed and printed.count("\n") == 1 and not out.exists(), printed
     content = new.read_bytes()
-    for bad in (new, tmp_path, tmp_path / "no folder" / "out.csv"):
+    for bad, problem in (
+        (new, "is the file to classify"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "no folder" / "out.csv", "is in a folder that is not there"),
+    ):
         printed = run_cli_in_process("predict", run.path, new, "--out", bad, code=2)
-        assert "is a folder, in no folder, or the file to classify" in printed and new.read_bytes() == content
+        assert f"{problem}: choose another --out" in printed and new.read_bytes() == content
 
 
 def test_a_damaged_or_missing_file_of_weights_is_refused_in_a_line(new: Path, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_images_are_read_as_for_training(tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     (tmp_path / "notes.txt").write_text("a,b\n1,2\n")
     for given, message in (
-        (tmp_path / "pets", r"0.png is 12 x 12 pixels, the model takes 8 x 8: resize the images"),
+        (tmp_path / "pets", r"0.png is 12 x 12 pixels, the model takes 8x8: resize the images"),
         (tmp_path / "nothing", "holds no image"),
         (tmp_path / "notes.txt", "the model takes a folder of images, or an .npz with rows of 3 x 8 x 8 values"),
         (arrays["x"].astype(float), r"x is float64 of shape \(30, 3, 8, 8\): the model takes uint8 N x 3 x 8 x 8"),

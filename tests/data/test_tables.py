@@ -190,6 +190,9 @@ CASES = {
         '"size" "colour" "kind"\n' + table_text(lambda i: f'"{i * 3 + 7}"', size, colour, kind).replace(",", " "),
         ROLES | {"Unnamed: 0": "left out"},
     ),
+    "quoted decimal commas beside decimal points": headed(  # 0,788 is no thousand
+        "height,size,kind", lambda i: f'"0,7{i:02d}"', size, kind, columns={"height": "left out", "size": "number"}
+    ),
     "decimal commas without quotation marks": headed(
         "size,kind", lambda i: f"{i % 7},{i * 13 % 100:02d}", kind,
         refused="row 1 has 2 cells, the others have 3: correct the header row, and quote cells that hold a comma",
@@ -308,7 +311,7 @@ CASES = {
         lambda i: ("EU", "NA")[i % 2], refused="is 'EU' where it is not missing, as in 20 rows (NA, null and ? count as"
     ),
     "one class": with_label(lambda i: "a", refused="is 'a' in every row: name another label, or add another class"),
-    "no label": Case(PLAIN, options={}, refused="choose with --label among 'size, colour, kind'"),
+    "no label": Case(PLAIN, options={}, refused="name the one with the classes with --label: 'size', 'colour', 'kind'"),
     "another label": Case(PLAIN, options={"label": "kin"}, refused="label='kin' is unknown: did you mean kind?"),
     "label and group": Case(PLAIN, options={"label": "kind", "group": "kind"}, refused="is named by --label too"),
     "few rows": Case(table_text(size, kind, header="size,kind", rows=9), refused="has 9 rows with a kind: 20 are"),

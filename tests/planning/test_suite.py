@@ -157,7 +157,7 @@ def test_names_must_be_one_suite_or_tasks() -> None:
 def test_a_run_directory_of_another_suite_is_refused_with_the_differences(run_dir: RunDir, suite: Suite) -> None:
     run_dir.write_suite(suite)
     assert check_continues(run_dir, dataclasses.replace(suite, trials=9, final_seeds=9)).trials == 9
-    with pytest.raises(BadInput, match=r"trials \(was 4, now 3\).*may grow"):
+    with pytest.raises(BadInput, match=r"trials \(was 4, now 3\) of out=.* may only grow: choose as many or more"):
         check_continues(run_dir, dataclasses.replace(suite, trials=3))
     with pytest.raises(BadInput, match=r"seed \(was 0, now 1\)"):
         check_continues(run_dir, dataclasses.replace(suite, seed=1))

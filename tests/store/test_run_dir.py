@@ -59,7 +59,13 @@ def test_no_name_in_a_suite_leads_out_of_the_run_directory(
 
 
 def test_a_folder_without_suite_is_refused(run_dir: RunDir) -> None:
-    with pytest.raises(BadInput, match=r"holds no suite\.json"):
+    with pytest.raises(BadInput, match="is not there: name the --out"):
+        run_dir.suite()
+    RunDir(run_dir.path / "mine").path.mkdir(parents=True)
+    with pytest.raises(BadInput, match=r"holds no suite\.json: name the --out"):
+        run_dir.suite()
+    (run_dir.path / "mine" / "suite.json").touch()
+    with pytest.raises(BadInput, match=r"holds no suite\.json, but mine in it does: name the --out"):
         run_dir.suite()
 
 

@@ -99,8 +99,14 @@ def write_predictions(
     Raises:
         BadInput: for anything that does not fit. Nothing is written then.
     """
-    if out.is_dir() or not out.parent.is_dir() or (out.exists() and path.exists() and out.samefile(path)):
-        raise BadInput(f"out={str(out)!r} is a folder, in no folder, or the file to classify: choose another --out.")
+    is_given = out.exists() and path.exists() and out.samefile(path)
+    for problem, is_so in (
+        ("is a folder", out.is_dir()),
+        ("is in a folder that is not there", not out.parent.is_dir()),
+        ("is the file to classify", is_given),
+    ):
+        if is_so:
+            raise BadInput(f"out={str(out)!r} {problem}: choose another --out.")
     chosen = choose(run, task, method)
     model = load_chosen(run, chosen, load)
     rows = read_rows(model.preprocessing, path)
@@ -121,8 +127,8 @@ def write_predictions(
     console.print(f"{plural(len(table), 'row')}: {out}", soft_wrap=True)
     if line := error_line(rows, probabilities.argmax(1)):
         console.print(line, soft_wrap=True)
-        if any(source.path == str(path) for source in run.suite().identity.sources):
-            console.print("It is too low: most of these rows were trained on.")
+        known = any(source.path == str(path) for source in run.suite().identity.sources)
+        console.print(f"It is too low{': most' if known else ' if some'} of these rows were trained on.")
 
 
 def error_line(rows: NewRows, predicted: np.ndarray) -> str:

@@ -43,8 +43,9 @@ def show_comparison(
     unit = f"{metric.replace('_', ' ')}{', %' if display_scale(metric) == 100 else ''}"
     title = f"{unit}; gains in {display_unit(metric)}, {in_percent(report.level)} intervals"
     columns = ("task", *(f">{column.partition(',')[0]}" for column in headline.columns[1:]))
-    console.print(make_table(title, columns, terminal_rows(headline)))
-    console.print(MARKS)
+    if len(columns) > 1:
+        console.print(make_table(title, columns, terminal_rows(headline)))
+        console.print(MARKS)
     for sentence in (*report.answer, *conclusions.direction_sentences(runs, metric)):
         console.print(sentence)
     console.print(f"report: {paths.get('html', out)}", soft_wrap=True)

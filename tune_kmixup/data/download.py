@@ -62,7 +62,7 @@ def needs_download(name: str, data_dir: Path) -> str | None:
             return None
         raise BadInput(
             f"dataset={name!r} is unknown, and there is no {name}.npz, {name}.csv or folder {name} in "
-            f"{data_dir}: put one there (docs/data.md), or choose among {', '.join(DATASETS)}."
+            f"{data_dir}: put one there, name its folder with --data-dir, or choose among {', '.join(DATASETS)}."
         )
     dataset = DATASETS[name]
     if is_fetched(name, data_dir) or raw_path(dataset, data_dir):

@@ -59,7 +59,8 @@ def cached_folder(source: Source, stamp: Stamp) -> Table:
         about["rate"] = np.asarray(rate)
     else:
         mode = images.common_mode(paths)
-        x, warned = images.read_images(paths, mode, source.resize), []
+        remedy = "resize all images to one size, such as 32x32 with --resize 32"
+        x, warned = images.read_images(paths, mode, source.resize, remedy), []
         images.check_brightness(paths, mode, x)
         _, channels, height, width = x.shape
         notes = [f"{plural(len(x), 'image')}, {'grey' if channels == 1 else 'colour'}, {width} x {height} pixels"]

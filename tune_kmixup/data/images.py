@@ -76,13 +76,14 @@ def official_arrays(train: tuple[Any, Any], test: tuple[Any, Any]) -> Arrays:
     return {key: np.asarray(array, np.uint8 if key[0] == "x" else np.int64, order="C") for key, array in arrays.items()}
 
 
-def read_images(paths: list[Path], mode: str = "RGB", side: int = 0) -> NDArray[np.uint8]:
+def read_images(paths: list[Path], mode: str = "RGB", side: int = 0, remedy: str = "") -> NDArray[np.uint8]:
     """Images of one size as uint8 N x C x H x W.
 
     Args:
         paths: files, at least one.
         mode: `L` for grey, C = 1, or `RGB`, C = 3.
         side: H and W to resize to; 0 leaves images as they are.
+        remedy: what to do about images of several sizes; empty: to resize them.
 
     Raises:
         BadInput: naming the first that differs in size or cannot be read.
@@ -96,10 +97,7 @@ def read_images(paths: list[Path], mode: str = "RGB", side: int = 0) -> NDArray[
             x = np.empty((len(paths), *pixels.shape), np.uint8)
         if pixels.shape != x.shape[1:]:
             size, first = (f"{shape[2]}x{shape[1]}" for shape in (pixels.shape, x.shape[1:]))
-            raise BadInput(
-                f"{path} is {size} pixels, {paths[0]} is {first}: resize all images to one size, such as 32x32 with "
-                "--resize 32 where you name the folder."
-            )
+            raise BadInput(f"{path} is {size} pixels, {paths[0]} is {first}: {remedy or 'resize them to one size'}.")
         x[row] = pixels
     assert x is not None
     return x

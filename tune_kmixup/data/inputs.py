@@ -314,10 +314,11 @@ def read_pictures(preprocessing: Preprocessing, paths: list[Path]) -> NDArray[np
     channels, height, width = preprocessing.shape
     if channels not in (1, 3):
         raise BadInput(f"path={str(paths[0])!r}: the model takes images of {channels} channels: name an .npz with x.")
-    x = images.read_images(paths, "L" if channels == 1 else "RGB", preprocessing.resize)
+    remedy = f"the model takes {width}x{height}: resize the images"
+    x = images.read_images(paths, "L" if channels == 1 else "RGB", preprocessing.resize, remedy)
     if x.shape[1:] != preprocessing.shape:
         found = f"{x.shape[3]} x {x.shape[2]}"
-        raise BadInput(f"{paths[0]} is {found} pixels, the model takes {width} x {height}: resize the images.")
+        raise BadInput(f"{paths[0]} is {found} pixels, {remedy}.")
     return x
 
 

@@ -43,7 +43,7 @@ MISSING_NUMBER = (*MISSING, "-", "--", ".", "..", "*", "none", "unknown", "missi
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 COMMA_NUMBER = r"[-+]?(\d{1,3}(\.\d{3})+|\d*),\d+"  # 1.234,5 and 0,5
 COMMA_THOUSANDS = r"[-+]?[1-9]\d{0,2}(\.\d{3})+"  # 1.234, where other numbers have a decimal comma
-THOUSANDS = r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"
+THOUSANDS = r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?"
 WORD = r'"((?:[^"\\]|\\.)*)"|(\S+)'  # a cell between white space; R writes \" for a quotation mark in it
 UNIT = r"^[$€£]\s*|\s*[%$€£]$"
 
@@ -297,7 +297,9 @@ def has_decimal_comma(cells: pd.DataFrame, separator: str, otherwise: bool | Non
     sample = cells.iloc[:SAMPLE_ROWS].stack().str.strip()
     commas = sample.str.fullmatch(COMMA_NUMBER)
     if separator == "," or otherwise is not None:  # there, quoted 1,234 is a thousand and more
-        commas &= ~sample.str.fullmatch(THOUSANDS)
+        commas &= ~sample.str.replace(r"^([-+]?)0", r"\g<1>1", regex=True).str.fullmatch(
+            THOUSANDS
+        )  # 0,788 tells nothing
     dots = sample.str.fullmatch(r"[-+]?\d*\.\d+") & ~sample.str.fullmatch(COMMA_THOUSANDS)
     if otherwise is not None and commas.sum() == dots.sum():
         return otherwise

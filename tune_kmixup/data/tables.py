@@ -112,9 +112,11 @@ def role_of(source: Source, cells: Cells) -> Column:
 
 def with_columns(source: Source, cells: dict[str, Cells]) -> Source:
     """The source with its label filled in. Raises BadInput if a column that it names is not there, or named twice."""
-    path, listed = source.path, shown(", ".join(cells))
     if not source.label and "label" not in cells:
-        raise BadInput(f"label='' names no column of {Path(path).name}: choose with --label among {listed}")
+        names = [shown(name) for name in cells]
+        names = names if len(names) < 9 else [*names[:5], "...", *names[-3:]]
+        name = Path(source.path).name
+        raise BadInput(f"{name} has no column label: name the one with the classes with --label: {', '.join(names)}.")
     source = replace(source, label=source.label or "label")
     named = [("label", source.label), ("group", source.group), ("split", source.split)]
     named += [("drop", name) for name in source.drop] + [("categorical", name) for name in source.categorical]

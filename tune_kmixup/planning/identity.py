@@ -50,10 +50,9 @@ def check_same_identity(run: RunDir, old: Identity, new: Identity) -> None:
     for dataset, now in new.data.items():
         before = old.data.get(dataset, now)
         if before != now:
-            raise BadInput(
-                f"{out} other data: {dataset} (was {before[:8]}, now {now[:8]}). Restore the data, name their folder "
-                f"with --data-dir, {another}"
-            )
+            own = next((source.path for source in new.sources if source.name == dataset), "")
+            restore = f"Restore {own}" if own else "Restore the data, name their folder with --data-dir"
+            raise BadInput(f"{out} other data: {dataset} (was {before[:8]}, now {now[:8]}). {restore}, {another}")
     files = zip_longest(old.load, old.loaded, new.load, new.loaded)
     changes = [
         f"{now_path or path} (was {before[:8] if before else 'none'}, now {now[:8] if now else 'none'})"

@@ -254,7 +254,10 @@ def check_continues(run: RunDir, suite: Suite) -> Suite:
             f"out={str(run.path)!r} is of format {old.format}, of version 0.1.0 or before, which derived its seeds "
             "differently: `report` can read it, but to run more, launch into another --out."
         )
-    differences = [f"{field} (was {a}, now {b})" for field, a, b in suite_differences(old, suite)]
+    found = suite_differences(old, suite)
+    differences = [f"{field} (was {a}, now {b})" for field, a, b in found]
+    if found and all(field in MAY_GROW for field, *_ in found):
+        raise BadInput(f"{', '.join(differences)} of out={str(run.path)!r} may only grow: choose as many or more.")
     if differences:
         more = f" and {len(differences) - 2} more" if len(differences) > 2 else ""
         raise BadInput(

@@ -196,7 +196,7 @@ class RunDir:
     def suite(self) -> Suite:
         """The suite. Raises BadInput if there is none, or it is corrupt."""
         if not self.exists():
-            raise BadInput(f"run_dir={str(self.display_path)!r} holds no suite.json: name the --out of a launch.")
+            raise BadInput(f"run_dir={str(self.display_path)!r} {self._what_is_wrong()}: name the --out of a launch.")
         try:
             content = files.read(self.path / "suite.json")
             schema.parse(content)
@@ -207,6 +207,14 @@ class RunDir:
             raise unreadable_error(self.path, error) from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._not_a_suite(error if isinstance(error, ValueError) else repr(error)) from error
+
+    def _what_is_wrong(self) -> str:
+        """Why this is no run directory, with those below it."""
+        if files.is_remote(self.path) or not self.path.is_dir():
+            missing = not files.is_remote(self.path) and not self.path.exists()
+            return "is not there" if missing else "holds no suite.json"
+        below = sorted(path.parent.name for path in self.path.glob("*/suite.json"))
+        return "holds no suite.json" + (f", but {', '.join(below[:3])} in it does" if below else "")
 
     def _not_a_suite(self, reason: object) -> CorruptFile:
         remedy = "restore it, or launch into a new --out."
