@@ -297,9 +297,8 @@ def has_decimal_comma(cells: pd.DataFrame, separator: str, otherwise: bool | Non
     sample = cells.iloc[:SAMPLE_ROWS].stack().str.strip()
     commas = sample.str.fullmatch(COMMA_NUMBER)
     if separator == "," or otherwise is not None:  # there, quoted 1,234 is a thousand and more
-        commas &= ~sample.str.replace(r"^([-+]?)0", r"\g<1>1", regex=True).str.fullmatch(
-            THOUSANDS
-        )  # 0,788 tells nothing
+        whole = sample.str.replace(r"^([-+]?)0", r"\g<1>1", regex=True)  # 0,788 tells nothing either
+        commas &= ~whole.str.fullmatch(THOUSANDS)
     dots = sample.str.fullmatch(r"[-+]?\d*\.\d+") & ~sample.str.fullmatch(COMMA_THOUSANDS)
     if otherwise is not None and commas.sum() == dots.sum():
         return otherwise
