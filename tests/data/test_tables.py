@@ -193,6 +193,12 @@ CASES = {
     "quoted decimal commas beside decimal points": headed(  # 0,788 is no thousand
         "height,size,kind", lambda i: f'"0,7{i:02d}"', size, kind, columns={"height": "left out", "size": "number"}
     ),
+    "row names of R, and a last column that begins empty": Case(
+        table_text(
+            lambda i: f"{i + 1}", kind, size, lambda i: size(i) if i > 250 else "", header="kind,size,rare", rows=400
+        ),
+        {"Unnamed: 0": "left out", "kind": "label", "size": "number", "rare": "number"},
+    ),
     "decimal commas without quotation marks": headed(
         "size,kind", lambda i: f"{i % 7},{i * 13 % 100:02d}", kind,
         refused="row 1 has 2 cells, the others have 3: correct the header row, and quote cells that hold a comma",

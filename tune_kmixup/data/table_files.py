@@ -273,7 +273,8 @@ def column_names(first: list[str], cells: pd.DataFrame, width: int) -> tuple[lis
     """
     below = cells.iloc[1 : SAMPLE_ROWS + 1].apply(lambda column: column.str.strip())
     if len(first) == width - 1:  # R writes no name above row names; others end each row with a separator
-        return (["Unnamed: 0", *first] if (below[width - 1] != "").any() else [*first, ""]), True
+        last = cells[width - 1].iloc[1:].str.strip()  # of all rows, as in `may_be_short`
+        return (["Unnamed: 0", *first] if (last != "").any() else [*first, ""]), True
     like_names = like_values = 0
     for name, (_, column) in zip(first, below.items(), strict=True):
         present = column[~column.str.lower().isin(MISSING_NUMBER)]
