@@ -458,8 +458,8 @@ def run_costs(costs: pd.DataFrame) -> pd.DataFrame:
     """The numbers of `costs.run_costs`, rounded."""
     pairing = costs["pairing"].map(lambda share: f"{share:.1%}")
     table = costs.assign(method=costs["method"].map(method_label), pairing=pairing)
-    for column in ("hours", "seconds per run", "over ERM"):
-        table[column] = costs[column].map(lambda v: "" if math.isnan(v) else f"{v:#.3g}".rstrip("."))
+    for column, spell in (("hours", format_value), ("seconds per run", format_value), ("over ERM", "{:.2f}".format)):
+        table[column] = costs[column].map(lambda v, spell=spell: "" if math.isnan(v) else spell(v))
     return table.assign(**{"runs per hour": costs["runs per hour"].map(format_count)})
 
 

@@ -195,6 +195,7 @@ def with_repeats(suite: Suite, repeats: int, data_dir: Path) -> Suite:
     """
     check_range("repeats", repeats, 1, MAX_REPEATS)
     studies: dict[str, Study] = {study.name: study for study in suite.studies}
+    tasks: dict[str, Task] = {}
     for study in suite.studies:
         if study.task.overlap is None:
             raise BadInput(
@@ -205,7 +206,9 @@ def with_repeats(suite: Suite, repeats: int, data_dir: Path) -> Suite:
         for study in suite.studies:
             repeat = dataclasses.replace(study, task=dataclasses.replace(study.task, outer_split=number))
             if repeat.name not in studies:
-                studies[repeat.name] = dataclasses.replace(repeat, task=repeat_of(study.task, number, data_dir))
+                name = repeat.task.name  # of all methods: rows are counted once
+                tasks[name] = tasks.get(name) or repeat_of(study.task, number, data_dir)
+                studies[repeat.name] = dataclasses.replace(repeat, task=tasks[name])
     if len(studies) == len(suite.studies):
         raise BadInput(f"repeats={repeats} adds none to those that are there: choose more, or leave out --repeats.")
     return dataclasses.replace(suite, studies=tuple(studies.values()))

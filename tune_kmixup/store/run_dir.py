@@ -210,9 +210,10 @@ class RunDir:
 
     def _what_is_wrong(self) -> str:
         """Why this is no run directory, with those below it."""
-        if files.is_remote(self.path) or not self.path.is_dir():
-            missing = not files.is_remote(self.path) and not self.path.exists()
-            return "is not there" if missing else "holds no suite.json"
+        if files.is_remote(self.path):
+            return "holds no suite.json"
+        if not self.path.exists():
+            return "is not there"
         below = sorted(path.parent.name for path in self.path.glob("*/suite.json"))
         return "holds no suite.json" + (f", but {', '.join(below[:3])} in it does" if below else "")
 
