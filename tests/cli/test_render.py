@@ -15,7 +15,7 @@ from search_spaces.tasks import TASKS
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
-from tune_kmixup.cli.render import PlainConsole, print_status, rough_duration, show_in_place
+from tune_kmixup.cli.render import PlainConsole, print_status, rough_duration, show_in_place, status_lines
 from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.notes import Heartbeat, Running
 from tune_kmixup.store.run_dir import RunDir
@@ -56,6 +56,12 @@ def test_status_and_best_say_by_what_configurations_are_selected(run_dir: RunDir
     assert json.loads(run_cli_in_process("status", run_dir.path, "--json"))["select_by"] == "nll"
     found = json.loads(run_cli_in_process("best", run_dir.path, "--format", "json"))
     assert {one["select_by"] for one in found} == {"nll"}
+
+
+@pytest.mark.parametrize(("slots", "ending"), [(0, "to do."), (2, "of work.")])
+def test_status_says_nothing_of_a_time_that_is_not_known(slots: int, ending: str) -> None:
+    (line,) = [line for line in status_lines(launch(slots=slots), Path("runs")) if "runs left to do" in line]
+    assert line.endswith(ending) and "?" not in line
 
 
 def test_outer_splits_share_a_line_unless_told_otherwise(run_dir: RunDir) -> None:

@@ -76,7 +76,7 @@ class ProgressDisplay:
     def line(self) -> str:
         """What the launch is doing, with the time."""
         elapsed = f"{format_duration(time.monotonic() - self.started)} elapsed"
-        left = f", {format_duration(self.seconds_left)} left" if self.studies else ""
+        left = "" if self.seconds_left is None else f", {format_duration(self.seconds_left)} left"
         return f"{self.text}; {elapsed}{left}"
 
     def render(self) -> RenderableType:

@@ -38,9 +38,7 @@ def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     return Group(Text(title, "bold"), table)  # rich wraps a title to the width of its table
 
 
-def format_duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
+def format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
@@ -126,7 +124,9 @@ def status_lines(status: LaunchStatus, run_dir: Path) -> list[str]:
     if stopped := sum(study.stopped for study in status.studies):
         lines.append(f"{stopped} configurations were stopped early.")
     if left := sum(study.missing + study.running for study in status.studies):
-        lines.append(f"{left} runs left to do, about {format_duration(status.seconds_left)} of work.")
+        seconds = status.seconds_left
+        about = "" if seconds is None else f", about {format_duration(seconds)} of work"
+        lines.append(f"{left} runs left to do{about}.")
         if status.state not in ("running", "starting"):
             lines.append(f"To go on: {resume_command(run_dir, status.options)}")
     return lines
