@@ -140,6 +140,7 @@ def test_images_are_read_as_for_training(tmp_path: Path) -> None:
         (tmp_path / "nothing", "holds no image"),
         (tmp_path / "notes.txt", "the model takes a folder of images, or an .npz with rows of 3 x 8 x 8 values"),
         (arrays["x"].astype(float), r"x is float64 of shape \(30, 3, 8, 8\): the model takes uint8 N x 3 x 8 x 8"),
+        (np.moveaxis(arrays["x"], 1, 3) / 255, r"x is float64 of shape \(30, 8, 8, 3\): the model takes uint8 N x 3"),
     ):
         with pytest.raises(BadInput, match=message):
             read_rows(larger, given)

@@ -85,7 +85,7 @@ class Preprocessing:
         return (self.table.inputs,) if self.table else self.shape
 
     def transforms(self, device: str | torch.device = "cpu") -> tuple[Transform, Transform]:
-        """`decode` and `normalise` of `prepare.Data`, for rows on a device."""
+        """`decode` and `normalise` of `tensors.Data`, for rows on a device."""
         if self.kind == "recording":
             return audio.to_samples, partial(audio.spectrogram, rate=self.rate)
         if self.kind == "table":
@@ -248,7 +248,8 @@ def array_rows(preprocessing: Preprocessing, location: str, x: NDArray[Any]) -> 
     """The rows of an array in the form of the data set's own."""
     stored = STORED.get(preprocessing.kind)
     limits = preprocessing.form.image_range
-    if preprocessing.kind == "image" and x.dtype.kind in "fiub" and x.ndim > 2:
+    of_images = x.dtype == np.uint8 or (limits is not None and x.dtype.kind in "fiub")
+    if preprocessing.kind == "image" and of_images and x.ndim > 2:
         x = as_images(location, x, preprocessing.shape, None if x.dtype == np.uint8 else limits)
     fits = x.dtype == stored if stored else x.dtype.kind in "fiub"
     if x.shape[1:] != preprocessing.shape or x.ndim < 2 or not len(x) or not fits:
