@@ -1,9 +1,11 @@
 """What a `--load` file may do, and what it is refused for."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from search_spaces.methods import METHODS
 from tests.helpers.launches import registries_restored, run_cli_in_process
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.planning.plugins import Plugins
@@ -57,6 +59,36 @@ def test_a_file_may_import_its_neighbours_and_hides_no_package(tmp_path: Path) -
     )
     args = ["plan", "iris/mlp@0", "--method", "mine", "--load", tmp_path / "mine.py"]
     assert "1 studies, 1 configurations" in run_cli_in_process(*args)
+
+
+def write_layers(folder: Path, name: str, file: str = "mine.py") -> Path:
+    """A file that puts a method in place, whose coordinate a neighbour of it names."""
+    folder.mkdir(exist_ok=True)
+    (folder / "layers_of_mine.py").write_text(f"NAME = {name!r}")
+    (folder / file).write_text(
+        METHOD + "from optuna.distributions import FloatDistribution\nfrom layers_of_mine import NAME\n"
+        "METHODS['mine'] = {NAME: FloatDistribution(0.1, 1.0)}"
+    )
+    return folder / file
+
+
+def test_the_entries_of_a_launch_are_those_of_its_own_files(tmp_path: Path) -> None:
+    """One process, such as a notebook, loads several. One that had run before was skipped, and so was its neighbour."""
+    with registries_restored():
+        for folder, name in (("a", "alpha"), ("b", "lr"), ("a", "alpha"), ("a", "weight_decay")):
+            plugins = Plugins.read([write_layers(tmp_path / folder, name)])
+            plugins.load()
+            assert list(METHODS["mine"]) == [name]
+            ours = sys.modules["layers_of_mine"]
+            plugins.load()
+            assert sys.modules["layers_of_mine"] is ours, "nothing runs twice"
+        assert [str(tmp_path / folder) in sys.path for folder in "ab"] == [True, False]
+
+
+def test_two_neighbours_of_one_name_are_refused(tmp_path: Path) -> None:
+    paths = [write_layers(tmp_path / folder, "alpha", f"{folder}.py") for folder in "ab"]
+    with pytest.raises(BadInput, match=r"load imports both .*/a/layers_of_mine\.py and .*/b/layers_of_mine\.py, which"):
+        Plugins.read(paths)
 
 
 def test_a_file_that_failed_is_refused_again(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
+from typing import NamedTuple
 
 from optuna.distributions import BaseDistribution
 
@@ -23,6 +24,37 @@ from tune_kmixup.data.registry import DATASETS, Dataset
 from tune_kmixup.models.architectures import ARCHITECTURES
 
 
+class Neighbour(NamedTuple):
+    """A module in the folder of a `--load` file."""
+
+    name: str
+    path: str
+    text: str
+
+
+class Module(NamedTuple):
+    """A `--load` file.
+
+    Attributes:
+        path: absolute.
+        text: of the file.
+        neighbours: the modules in its folder that it imports, at once or later, directly or not.
+    """
+
+    path: str
+    text: str
+    neighbours: tuple[Neighbour, ...]
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.text, *(neighbour.text for neighbour in self.neighbours)]
+
+    @property
+    def name(self) -> str:
+        """Its name in `sys.modules`. Files of the same texts count as one."""
+        return f"tune_kmixup_loaded_{sha256(chr(0).join(self.texts).encode()).hexdigest()[:12]}"
+
+
 @dataclass(frozen=True)
 class Plugins:
     """Modules that add entries to DATASETS, ARCHITECTURES, TASKS, METHODS or SUITES, and files that are data sets.
@@ -31,55 +63,76 @@ class Plugins:
     import from their own folder is read where they run.
 
     Attributes:
-        modules: absolute path and text of each module.
+        modules: the `--load` files.
         sources: files that are data sets. They are read where the processes run.
     """
 
-    modules: tuple[tuple[str, str], ...] = ()
+    modules: tuple[Module, ...] = ()
     sources: tuple[Source, ...] = ()
 
     @classmethod
     def read(cls, paths: Iterable[Path], sources: tuple[Source, ...] = ()) -> "Plugins":
-        """Reads Python files. Raises BadInput if one cannot be read as text."""
-        return cls(tuple((str(path.absolute()), read_text(path)) for path in paths), sources)
+        """Reads Python files. Raises BadInput if one cannot be read, or two import different modules of one name."""
+        modules = tuple(read_module(path) for path in paths)
+        files: dict[str, str] = {}
+        for neighbour in (neighbour for module in modules for neighbour in module.neighbours):
+            if (other := files.setdefault(neighbour.name, neighbour.path)) != neighbour.path:
+                raise BadInput(f"load imports both {other} and {neighbour.path}, which have one name: rename one.")
+        return cls(modules, sources)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        return tuple(path for path, _ in self.modules)
+        return tuple(module.path for module in self.modules)
 
     def fingerprints(self) -> tuple[str, ...]:
         """Hash of the text of each module and of those that it imports from its folder, whatever they are called."""
-        return tuple(
-            blake2b("\0".join([text, *neighbour_texts(path)]).encode(), digest_size=8).hexdigest()
-            for path, text in self.modules
-        )
+        return tuple(blake2b("\0".join(module.texts).encode(), digest_size=8).hexdigest() for module in self.modules)
 
     def load(self) -> None:
-        """Runs each module once per process, and checks what they add. Modules of the same text count as one.
+        """Runs each module, and checks what they add. They run again only if this process has run others since.
 
         Raises:
             BadInput: if a module raises an error, ends the process, or adds what is no entry.
         """
-        for path, text in self.modules:
-            name = f"tune_kmixup_loaded_{sha256(text.encode()).hexdigest()[:12]}"
-            if name in sys.modules:
-                continue
-            module = ModuleType(name)
-            module.__file__ = path
-            sys.modules[name] = module
-            if (folder := str(Path(path).parent)) not in sys.path:
-                sys.path.append(folder)  # last: no file there hides an installed package
-            try:
-                exec(compile(text, path, "exec"), module.__dict__)
-                check_entries()
-            except (Exception, SystemExit) as error:
-                del sys.modules[name]
-                raise load_error(path, error) from error
-            except BaseException:
-                del sys.modules[name]
-                raise
+        modules = {module.name: module for module in self.modules}
+        if modules and not (list(modules) == list(loaded) and modules.keys() <= sys.modules.keys()):
+            forget_loaded()
+            for module in modules.values():
+                run_module(module)
         for source in self.sources:
             register(source)
+
+
+loaded: dict[str, Module] = {}  # name -> what this process has run last; others may have replaced its entries since
+
+
+def run_module(module: Module) -> None:
+    """Runs a `--load` file, and checks all entries. Raises BadInput as `Plugins.load` does."""
+    found = ModuleType(module.name)
+    found.__file__ = module.path
+    sys.modules[module.name], loaded[module.name] = found, module
+    sys.path.append(str(Path(module.path).parent))  # last: no file there hides an installed package
+    try:
+        exec(compile(module.text, module.path, "exec"), found.__dict__)
+        check_entries()
+    except BaseException as error:
+        forget_loaded()
+        if isinstance(error, Exception | SystemExit):
+            raise load_error(module.path, error) from error
+        raise
+
+
+def forget_loaded() -> None:
+    """Lets the next `--load` files import their own neighbours, which may have the names of earlier ones."""
+    for name, module in loaded.items():
+        sys.modules.pop(name, None)
+        for neighbour in module.neighbours:
+            if getattr(sys.modules.get(neighbour.name), "__file__", None) == neighbour.path:
+                del sys.modules[neighbour.name]
+        folder = str(Path(module.path).parent)
+        if folder in sys.path:
+            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]  # the last, which `run_module` has added
+    loaded.clear()
 
 
 def register(source: Source) -> None:
@@ -101,15 +154,17 @@ def own_dataset(source: Source) -> Dataset:
     return Dataset("table", 0, None, 0, (), "your own file", "your own", file=source)
 
 
-def neighbour_texts(path: str) -> list[str]:
-    """The texts of the modules in the folder of a `--load` file that it imports, at once or later, directly or not."""
-    finder = ModuleFinder(path=[str(Path(path).parent)], excludes=["tune_kmixup", "search_spaces"])
+def read_module(path: Path) -> Module:
+    """Reads a `--load` file, and those in its folder that it imports. Raises BadInput if one cannot be read."""
+    text, location = read_text(path), str(path.absolute())
+    finder = ModuleFinder(path=[str(Path(location).parent)], excludes=["tune_kmixup", "search_spaces"])
     try:
-        finder.run_script(path)
+        finder.run_script(location)
     except (OSError, SyntaxError, ValueError) as error:
-        raise load_error(path, error) from error
+        raise load_error(location, error) from error
     found = {name: getattr(module, "__file__", None) for name, module in finder.modules.items() if name != "__main__"}
-    return [read_text(Path(file)) for _, file in sorted(found.items()) if file]
+    neighbours = (Neighbour(name, file, read_text(Path(file))) for name, file in sorted(found.items()) if file)
+    return Module(location, text, tuple(neighbours))
 
 
 def read_text(path: Path) -> str:
