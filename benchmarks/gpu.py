@@ -55,7 +55,6 @@ from search_spaces.tasks import TASKS
 from tune_kmixup.core.config import Precision, Recipe, Task, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.errors import BadInput
-from tune_kmixup.data.augment import AUGMENTATIONS
 from tune_kmixup.data.images import cifar_loader
 from tune_kmixup.data.tensors import Data, Part, channel_statistics
 from tune_kmixup.mixing.pairing import ALL_PERMUTATIONS
@@ -246,7 +245,7 @@ def task_and_data(setting: Setting, architecture: str) -> tuple[Task, Data]:
     else:
         parts = random_part(shape, min(2000, sizes.train_rows)), random_part(shape, sizes.test_rows)
     train, test = (Part(*(tensor.to(setting.device) for tensor in part)) for part in parts)
-    return task, Data(train, test, test, 10, shape, *transforms(train.x), AUGMENTATIONS[task.recipe.augment])
+    return task, Data(train, test, test, 10, shape, *transforms(train.x))
 
 
 def transforms(x: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:

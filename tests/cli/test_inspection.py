@@ -9,10 +9,14 @@ from scipy.io import wavfile
 
 from search_spaces.methods import make_study
 from tests.helpers.launches import registries_restored, run_cli_in_process
-from tests.helpers.suites import small_suite
-from tune_kmixup.core.config import Recipe, Task
-from tune_kmixup.planning.inspection import largest_k
+from tests.helpers.suites import dropout_network, small_suite
+from tune_kmixup.core.config import Recipe, Study, Task
+from tune_kmixup.core.errors import BadInput
+from tune_kmixup.models.architectures import ARCHITECTURES
+from tune_kmixup.planning.inspection import inspect_task, largest_k
+from tune_kmixup.planning.networks import batched_tasks
 from tune_kmixup.planning.plugins import Plugins
+from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
 
 
@@ -58,6 +62,17 @@ def test_inspect_shows_a_registered_task_and_warns_of_classes_that_a_part_lacks(
     path.write_text(path.read_text() + "\nq-X,1.5,Year,Perhaps")
     printed = " ".join(run_cli_in_process("inspect", "telco.csv", "--label", "Churn").split())
     assert printed.count("row is of class Perhaps: join classes so rare, or remove them.") == 2
+
+
+def test_inspect_refuses_a_network_that_a_launch_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of one row has no statistics."""
+    monkeypatch.setitem(ARCHITECTURES, "mine", dropout_network)
+    study = Study(Task("iris", "mine", Recipe(epochs=1, batch_size=1, lr=0.1), outer_split=0), "erm", {})
+    refused = r"architecture='mine' fails on inputs of shape=\(4,\) with classes=3"
+    with pytest.raises(BadInput, match=refused):
+        inspect_task([study], tmp_path)
+    with pytest.raises(BadInput, match=refused):
+        batched_tasks(small_suite(studies=(study,)), tmp_path, Resources())
 
 
 def test_inspect_shows_the_columns_of_a_table_in_the_data_directory(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def test_every_small_architecture_that_fits_trains_on_every_data_set(
     name: str, architecture: str, data_dir: Path
 ) -> None:
     data = prepared(name, data_dir, test=False)
-    assert input_form(make_task(name), data_dir) == (data.shape, data.classes)
+    assert data.preprocessing is not None
+    assert input_form(make_task(name), data_dir) == (data.preprocessing.kind, data.shape, data.classes)
     if architecture != "mlp" and (len(data.shape) != 3 or (architecture == "lenet" and data.shape[1] < 12)):
         with pytest.raises(BadInput):
             ARCHITECTURES[architecture](data.shape, data.classes)

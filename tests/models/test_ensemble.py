@@ -16,7 +16,6 @@ from tests.helpers.trainings import finish, interrupt
 from tune_kmixup.core.config import Recipe, Task, Trial
 from tune_kmixup.core.coordinates import configuration
 from tune_kmixup.core.rows import Row
-from tune_kmixup.data.augment import crop_flip
 from tune_kmixup.data.inputs import Preprocessing
 from tune_kmixup.data.prepare import prepare
 from tune_kmixup.data.tensors import Data, Part
@@ -108,8 +107,8 @@ def test_the_batches_of_a_run_do_not_depend_on_the_other_runs(k: int) -> None:
     images = torch.randint(0, 256, (30, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     part = Part(images, torch.arange(30) % 3)
     preprocessing = Preprocessing("image", (1, 8, 8), ("a", "b", "c"), mean=(0.5,), std=(0.3,))
-    data = Data(part, part, None, 3, (1, 8, 8), *preprocessing.transforms(), crop_flip, preprocessing)
-    recipe = Recipe(epochs=2, batch_size=10, lr=0.1)
+    data = Data(part, part, None, 3, (1, 8, 8), *preprocessing.transforms(), preprocessing)
+    recipe = Recipe(epochs=2, batch_size=10, lr=0.1, augment="crop_flip")
     drawn = batches(data, 0.7, recipe, SEEDS)
     batched = joined(pair_batches(part, k, "sqeuclidean") for part in drawn)
     assert len(batched.x) == 6

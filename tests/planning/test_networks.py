@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from torch import nn
@@ -56,6 +57,20 @@ def test_every_network_is_checked(suite: Suite, batch_seeds: BatchSeeds) -> None
     suite = dataclasses.replace(suite, studies=(*suite.studies, Study(narrow, "erm", {})))
     with pytest.raises(BadInput, match="architecture='narrow' returns a tensor of shape"):
         batched_tasks(suite, Path("nowhere"), Resources(batch_seeds=batch_seeds))
+
+
+@pytest.mark.parametrize("searched", [False, True], ids=["of the recipe", "searched"])
+@pytest.mark.parametrize(("augment", "kind"), [("crop_flip", "images"), ("shift_gain", "recordings")])
+def test_an_augmentation_of_another_kind_of_data_is_refused(
+    augment: Literal["crop_flip", "shift_gain"], kind: str, searched: bool
+) -> None:
+    """Recordings and tables both have two axes, so that gains and shifts of a table trained without a word."""
+    recipe = Recipe(epochs=1, batch_size=10, lr=0.1, augment="none" if searched else augment)
+    free = {"augment": {"name": "CategoricalDistribution", "attributes": {"choices": ["none", augment]}}}
+    studies = (Study(Task("iris", "mlp", recipe, outer_split=0), "mine", free if searched else {}),)
+    expected = f"augment='{augment}' is for {kind}, which the rows of iris are not: choose 'none'"
+    with pytest.raises(BadInput, match=expected):
+        batched_tasks(small_suite(studies=studies), Path("nowhere"), Resources())
 
 
 MINE = """

@@ -113,6 +113,17 @@ def test_alpha_zero_is_training_without_mixing_bit_for_bit(iris: Data) -> None:
         assert torch.equal(weights, expected_weights)
 
 
+def test_a_method_that_searches_the_augmentation_trains_with_it() -> None:
+    """The task's was used for all its values, so that they all trained alike."""
+    task = Task("digits", "small_cnn", RECIPE, outer_split=0, train_size=60)
+    data = prepare(task, Path("nowhere"), test=False)
+    searched = configuration(task.recipe, {"augment": "crop_flip"}).recipe
+    of_task, plain, augmented = (next(batches(data, 0.0, one, [0])) for one in (task.recipe, RECIPE, searched))
+    assert torch.equal(of_task.x, plain.x) and not torch.equal(augmented.x, plain.x)
+    fixed = dataclasses.replace(task, recipe=searched)
+    assert torch.equal(augmented.x, next(batches(prepare(fixed, Path("nowhere"), test=False), 0.0, searched, [0])).x)
+
+
 def test_lambda_one_trains_on_the_clean_batch(iris: Data) -> None:
     """This tests the mixing itself, which α = 0 skips. Inputs and labels are equal bit for bit, losses to rounding."""
     model = Ensemble([ARCHITECTURES["mlp"](iris.shape, iris.classes)])

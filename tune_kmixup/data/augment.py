@@ -64,3 +64,4 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor] | None] = {
     "crop_flip": crop_flip,
     "shift_gain": shift_gain,
 }
+AUGMENTED = {"crop_flip": "image", "shift_gain": "recording"}  # augmentation -> kind of the rows that it is for

@@ -12,7 +12,6 @@ from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.source import Source
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, npz, splits, validation
-from tune_kmixup.data.augment import AUGMENTATIONS
 from tune_kmixup.data.download import is_fetched, load_arrays, own_file, read_data
 from tune_kmixup.data.inputs import Preprocessing
 from tune_kmixup.data.parts import TEST, TRAIN, VAL, has_test_rows, row_arrays
@@ -59,24 +58,38 @@ def checked_train_size(task: Task, available: int) -> int:
     return size
 
 
-def input_form(task: Task, data_dir: Path) -> tuple[tuple[int, ...], int]:
-    """The shape of one input of the network, and the number of classes. Its data set must have been fetched.
+class InputForm(NamedTuple):
+    """What a network is given.
+
+    Attributes:
+        kind: of the rows, as in `inputs.Preprocessing`.
+        shape: shape of one input.
+        classes: number of classes.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    classes: int
+
+
+def input_form(task: Task, data_dir: Path) -> InputForm:
+    """The form of a task's inputs. Its data set must have been fetched.
 
     Raises:
         BadInput: if it has not been fetched, or does not pass the checks.
     """
     dataset = DATASETS.get(task.dataset)
     if dataset is not None and dataset.generate:
-        return dataset.shape, dataset.classes
+        return InputForm("table", dataset.shape, dataset.classes)
     arrays = load_arrays(task.dataset, data_dir)
     if "categorical" in arrays:  # the number of inputs depends on the training rows
         data = prepare(task, data_dir, test=False)
-        return data.shape, data.classes
+        return InputForm("table", data.shape, data.classes)
     x_name, y_name = row_arrays(arrays)
-    shape = tuple(arrays[x_name].shape[1:])
+    shape, classes = tuple(arrays[x_name].shape[1:]), int(arrays[y_name].max()) + 1
     if "rate" in arrays:
-        shape = audio.spectrogram_shape(shape[0], int(arrays["rate"]))
-    return shape, int(arrays[y_name].max()) + 1
+        return InputForm("recording", audio.spectrogram_shape(shape[0], int(arrays["rate"])), classes)
+    return InputForm("image" if len(shape) == 3 else "table", shape, classes)
 
 
 class RowCounts(NamedTuple):
@@ -269,7 +282,6 @@ def prepare(task: Task, data_dir: Path, *, test: bool, device: str | torch.devic
         classes,
         preprocessing.input_shape,
         *preprocessing.transforms(device),
-        AUGMENTATIONS[task.recipe.augment],
         preprocessing,
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 if TYPE_CHECKING:
     from tune_kmixup.data.inputs import Preprocessing
@@ -32,7 +32,6 @@ class Data:
         shape: shape of one input of the network.
         decode: stored form -> images in [0, 1], tables unchanged, recordings as samples in [-1, 1].
         normalise: result of `decode` -> input of the network, float32.
-        augment: stored form -> stored form; None if the recipe has no augmentation.
         preprocessing: how rows become inputs, as a saved model holds it; None if none is to be saved.
     """
 
@@ -43,7 +42,6 @@ class Data:
     shape: tuple[int, ...]
     decode: Callable[[Tensor], Tensor]
     normalise: Callable[[Tensor], Tensor]
-    augment: Callable[[Tensor, Generator], Tensor] | None
     preprocessing: "Preprocessing | None" = None
 
     @property

@@ -37,7 +37,7 @@ def build_network(architecture: str, shape: Shape, classes: int, seed: int) -> n
     return network
 
 
-def checked_network(architecture: str, shape: Shape, classes: int, rows: int = 2) -> nn.Module:
+def checked_network(architecture: str, shape: Shape, classes: int, rows: int) -> nn.Module:
     """Builds a network and checks what training takes for granted of it.
 
     Args:

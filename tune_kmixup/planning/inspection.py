@@ -12,12 +12,12 @@ from tune_kmixup.core.coordinates import shown, symbol
 from tune_kmixup.data.download import read_data
 from tune_kmixup.data.npz import whole
 from tune_kmixup.data.parts import row_arrays
-from tune_kmixup.data.prepare import duplicate_shares, prepare, split_rows
+from tune_kmixup.data.prepare import InputForm, duplicate_shares, prepare, split_rows
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.data.splits import duplicate_groups
 from tune_kmixup.data.tables import Table
 from tune_kmixup.data.tensors import Data, Part
-from tune_kmixup.models.networks import checked_network
+from tune_kmixup.planning.networks import check_training
 
 PARTS = ("train", "validation", "test")
 UNEVEN = 5  # a largest class of so many times the rows of the smallest is warned of
@@ -70,8 +70,8 @@ def inspect_task(studies: list[Study], data_dir: Path) -> Inspection:
     table = None if dataset and dataset.generate else read_data(task.dataset, data_dir)
     arrays = table.arrays if table else {}
     data = prepare(task, data_dir, test=True)
-    checked_network(task.architecture, data.shape, data.classes)
     assert data.preprocessing is not None  # as `prepare` returns it
+    check_training(studies, InputForm(data.preprocessing.kind, data.shape, data.classes))
     names = data.preprocessing.classes
     counts = {name: class_counts(part, data.classes) for name, part in zip(PARTS, data_parts(data), strict=True)}
     shares, test_in_train = duplicate_shares(task.dataset, data_dir), test_rows_in_train(task, arrays)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from tune_kmixup.core.config import Recipe, derived_seed
 from tune_kmixup.core.coordinates import Configuration
+from tune_kmixup.data.augment import AUGMENTATIONS
 from tune_kmixup.data.tensors import Data
 from tune_kmixup.mixing.pairing import Cost, pair_runs
 from tune_kmixup.mixing.step import mix, sample_lambda
@@ -99,9 +100,9 @@ def batches(
     independently. α decides λ alone: rows, augmentation and the uniform numbers behind λ are the same for every method.
 
     Args:
-        data: its training rows and augmentation are used.
+        data: its training rows are used.
         alpha: α ≥ 0; 0 draws no partners.
-        recipe: gives the batch size and the number of epochs.
+        recipe: gives the batch size, the augmentation and the number of epochs.
         seeds: one per run.
         first_step: step to start from, when a run is resumed.
         size: most steps to draw at once, ≥ 1.
@@ -109,7 +110,7 @@ def batches(
     Yields:
         The batches of consecutive steps, on the device of the data. Partners are not permuted yet.
     """
-    train = data.train
+    train, augment = data.train, AUGMENTATIONS[recipe.augment]
     per_epoch = len(train.y) // recipe.batch_size
 
     def order(purpose: str, epoch: int) -> Tensor:
@@ -126,11 +127,11 @@ def batches(
     def draw(rows: Tensor, step: int, role: str) -> tuple[Tensor, Tensor, Tensor]:
         rows = rows.to(train.y.device)
         stored = train.x.index_select(0, rows.flatten())
-        if data.augment is not None:
+        if augment is not None:
             runs = ((seed, number) for number in range(step, step + len(rows)) for seed in seeds)
             generators = [generator_for(seed, "augment", role, number, device=stored.device) for seed, number in runs]
             parts = zip(stored.split(recipe.batch_size), generators, strict=True)
-            stored = torch.cat([data.augment(part, generator) for part, generator in parts])
+            stored = torch.cat([augment(part, generator) for part, generator in parts])
         inputs = data.inputs(stored)
         return rows, inputs.view(*rows.shape, *inputs.shape[1:]), train.y[rows]
 
