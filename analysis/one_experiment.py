@@ -72,6 +72,9 @@ def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
             yield task, f"{name} ({a} and {b})"
         for name, a, b in budget_differences(one, other, task):
             yield task, f"{name} ({a} and {b})"
+        splits, others = ({study.task.outer_split for study in studies[task]} for studies in (first, second))
+        if one.seed != other.seed and splits & others:  # their methods could not be compared
+            yield task, f"seed ({one.seed} and {other.seed})"
         dataset = first[task][0].task.dataset
         a, b = (suite.identity.data.get(dataset, "")[:8] for suite in (one, other))
         if a and b and a != b:  # format 1 has none

@@ -82,6 +82,7 @@ OTHERS = {
     "tuned": (part("mixup", with_space("lr")), r"tuned values \(none and lr\)"),
     "validation rows": (part("mixup", with_task(val_rows=9)), r"val_rows \(None and 9\)"),
     "holdout": (part("mixup", with_task(holdout=True)), r"holdout \(False and True\)"),
+    "seed": (part("mixup", seed=1), r"seed \(0 and 1\)"),
 }
 
 
@@ -160,10 +161,15 @@ def test_what_belongs_together_is_merged(other: Suite, tmp_path: Path) -> None:
     assert len(load([one, two]).suites) == 2
 
 
+def test_other_repeats_may_have_another_seed(tmp_path: Path) -> None:
+    suites = [split(part("mixup", seed=number), number) for number in (0, 1)]
+    assert len(load([filled(RunDir(tmp_path / str(suite.seed)), suite).path for suite in suites]).suites) == 2
+
+
 def test_a_configuration_is_its_values_not_its_number(tmp_path: Path) -> None:
-    """Two launches of one study with another suite seed: their trials 3 are different configurations."""
-    suites = {"one": small_suite(), "two": small_suite(seed=1)}
-    for (name, suite), alpha in zip(suites.items(), (0.5, 2.0), strict=True):
+    """Two launches of one study, which had several slots each: their trials 3 are different configurations."""
+    suite = small_suite()
+    for name, alpha in (("one", 0.5), ("two", 2.0)):
         run, study = RunDir(tmp_path / name), suite.study("iris/mlp@0/mixup")
         run.write_suite(suite)
         trial = suite.search_trial(study, 3, {"alpha": alpha})
