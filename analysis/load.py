@@ -1,6 +1,7 @@
 """Reads run directories and the folders of earlier reports into one table with a row per run."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -116,9 +117,10 @@ def load(sources: Iterable[Path]) -> Runs:
         source_entries, source_launches = read_report(source) if from_report else read_run_dir(source)
         entries += source_entries
         directories += [str(source)] * len(source_entries)
+        counts = Counter((entry.suite, name_of(entry.row)) for entry in source_entries)
         for launch, command in source_launches:
             suites.append((str(source), launch.suite))
-            count = sum(entry.suite == launch.suite.name for entry in source_entries)
+            count = sum(counts[launch.suite.name, study.name] for study in launch.suite.studies)
             launches = with_launch(launches, Found(launch, command, (count, not from_report)))
     if not entries:
         names = ", ".join(map(str, sources))
@@ -153,8 +155,7 @@ def rows_by_study(entries: Iterable[Entry]) -> dict[str, list[Row]]:
     """Name of a study -> its runs, each once, from whichever directory."""
     studies: dict[str, dict[tuple[Any, ...], Row]] = {}
     for row in (entry.row for entry in entries):
-        name = study_name(row.task, row.outer_split, row.method)
-        studies.setdefault(name, {})[row.phase, row.trial, row.seed] = row
+        studies.setdefault(name_of(row), {})[row.phase, row.trial, row.seed] = row
     return {name: list(rows.values()) for name, rows in studies.items()}
 
 
@@ -226,8 +227,7 @@ def read_report(folder: Path) -> SourceRuns:
     launches, entries = read_launches(folder), read_entries(folder)
     by_study: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        row = entry.row
-        by_study.setdefault((entry.suite, study_name(row.task, row.outer_split, row.method)), []).append(entry)
+        by_study.setdefault((entry.suite, name_of(entry.row)), []).append(entry)
     for (suite, name), of_study in by_study.items():
         try:
             check_study(name, of_study, [launch.suite for launch in launches if launch.suite.name == suite])
@@ -380,6 +380,11 @@ def drop_copies(table: pd.DataFrame) -> pd.DataFrame:
 def study_name(task: str, outer_split: Any, method: str) -> str:
     """The name of the study that a run belongs to; its outer split may be None or NA."""
     return str(StudyName(task, None if pd.isna(outer_split) else int(outer_split), method))
+
+
+def name_of(row: Row) -> str:
+    """The name of the study of a run."""
+    return study_name(row.task, row.outer_split, row.method)
 
 
 def study_names(rows: pd.DataFrame) -> list[str]:

@@ -106,6 +106,21 @@ def test_what_another_directory_has_is_not_missing(tmp_path: Path, suite: Suite)
         assert set(load(sources).missing["command"]) == {f"tune-kmixup resume {one.path}"}
 
 
+def test_of_copies_the_one_with_most_runs_says_how_to_go_on(tmp_path: Path, suite: Suite) -> None:
+    """A report of two launches of one name counted the runs of both for either."""
+    studies = ([s for s in suite.studies if (s.method == "erm") == erm] for erm in (True, False))
+    one, other = (dataclasses.replace(suite, studies=tuple(part)) for part in studies)
+    runs = [filled(RunDir(tmp_path / name), part) for name, part in (("one", one), ("other", other))]
+    gone = [next(runs[1].path.rglob(f"search-000{number}.json")) for number in (2, 3)]
+    texts = [path.read_text() for path in gone]
+    for path in gone:
+        path.unlink()
+    (tmp_path / "report").mkdir()
+    save_runs(load([run.path for run in runs]), tmp_path / "report")
+    gone[0].write_text(texts[0])
+    assert set(load([runs[1].path, tmp_path / "report"]).missing["command"]) == {f"tune-kmixup resume {runs[1].path}"}
+
+
 def test_a_report_keeps_what_is_missing_and_names_no_directory_that_it_does_not_know(
     run_dir: RunDir, tmp_path: Path, suite: Suite
 ) -> None:
