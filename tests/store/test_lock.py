@@ -42,6 +42,11 @@ def test_a_launch_that_starts_is_not_an_interrupted_one(run_dir: RunDir, suite: 
         assert launch_status(run_dir).state == "starting"
         run_dir.write_holder(replace(holder_of(run_dir), pid=2**22 + 1))
         assert launch_status(run_dir).state == "not launched", "the process that took it is dead"
+        elsewhere = replace(holder_of(run_dir), host="another", updated=time.time())
+        run_dir.write_holder(elsewhere)
+        assert launch_status(run_dir).state == "starting"
+        run_dir.write_holder(replace(elsewhere, updated=time.time() - 3600))
+        assert launch_status(run_dir).state == "not launched", "its machine was lost"
     assert launch_status(run_dir).state == "not launched"
 
 

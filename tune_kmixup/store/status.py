@@ -297,7 +297,7 @@ def describe_holder(holder: Holder) -> str:
 
 def is_starting(holder: Holder | None, beat: Heartbeat | None) -> bool:
     """Whether a launch has taken the run directory, and has not written its first heartbeat."""
-    if holder is None or is_dead(holder) or holder.since > time.time() + DEAD_AFTER:
+    if holder is None or not is_alive(holder) or is_dead(holder) or holder.since > time.time() + DEAD_AFTER:
         return False
     return beat is None or holder.since > beat.since
 
