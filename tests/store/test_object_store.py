@@ -101,6 +101,8 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
         assert results_of(local, study.name).proposals == {0: {"alpha": 0.5}}
         copy_path = local.path
     assert not copy_path.exists(), "the copy is removed"
+    with RunDir(run.path.parent).local_copy() as above:
+        assert not list(above.path.iterdir()), "a URL without the run's name downloads no runs"
     assert keys(run) == {
         "suite.json",
         "launch.json",

@@ -8,7 +8,7 @@ import errno
 import io
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -169,21 +169,22 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def download(folder: Path, target: Path, exclude: Collection[str]) -> None:
-    """Copies a folder of a store to disk, many files at once.
+def download(folder: Path, target: Path, subfolder: str) -> None:
+    """Copies the files of a folder of a store to disk, and those below one of its subfolders, many at once.
 
     Args:
         folder: folder in the store.
         target: existing folder on disk.
-        exclude: names of subfolders that are not copied.
+        subfolder: its name. Others are not copied.
     """
     root = store_key(folder).rstrip("/") + "/"
-    excluded = tuple(f"{root}{name}/" for name in exclude)
     for last_attempt in (False, False, True):
-        names = [name for name in call_store(filesystem(folder).find, root) if not name.startswith(excluded)]
+        below = [name.removeprefix(root) for name in call_store(filesystem(folder).find, root)]
+        names = [name for name in below if "/" not in name or name.startswith(f"{subfolder}/")]
         try:
             if names:
-                call_store(filesystem(folder).get, names, [str(target / name.removeprefix(root)) for name in names])
+                paths = [root + name for name in names]
+                call_store(filesystem(folder).get, paths, [str(target / name) for name in names])
             return
         except FileNotFoundError:  # a running launch has removed a file since it was listed
             if last_attempt:

@@ -131,10 +131,10 @@ class Results:
 class RunDir:
     """The files of one launch, on disk or in an object store. Reading creates nothing.
 
-    Single files (`suite`, `launch`, `memory`) are read from a store directly. Result files are many: `results`
-    downloads them first, and what else reads them needs a `local_copy`. Methods that read raise BadInput if the disk
-    or store cannot be read. Methods that write are for the launching process alone. They raise OSError if the disk or
-    store cannot be written.
+    Single files (`suite`, `heartbeat`, `holder`, `memory`) are read from a store directly. Result files are many:
+    `results` downloads them first, and what else reads them needs a `local_copy`. Methods that read raise BadInput if
+    the disk or store cannot be read. Methods that write are for the launching process alone. They raise OSError if the
+    disk or store cannot be written.
 
     Args:
         path: folder on disk, or URL of one in an object store.
@@ -151,15 +151,15 @@ class RunDir:
         """Provides the run directory on disk, to be read.
 
         Yields:
-            The run directory itself, or a temporary copy if it is in an object store. Checkpoints and models are not
-            copied.
+            The run directory itself, or a temporary copy if it is in an object store. Only single files and
+            results are copied.
         """
         if not files.is_remote(self.path):
             yield self
             return
         with tempfile.TemporaryDirectory(prefix="tune-kmixup-") as folder:
             try:
-                files.download(self.path, Path(folder), exclude=("checkpoints", "models"))
+                files.download(self.path, Path(folder), "studies")
             except OSError as error:
                 raise unreadable_error(self.path, error) from error
             yield RunDir(folder, copy_of=self.path)
