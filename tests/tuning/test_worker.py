@@ -1,8 +1,9 @@
 """A worker trains on the data that its launch has read."""
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -65,6 +66,34 @@ def test_data_that_the_launch_has_not_read_are_refused(tmp_path: Path, monkeypat
         worker.cached_data(replace(task, outer_split=1), copies[1], False, "cpu", identity)
 
 
+def test_a_worker_gives_up_the_data_of_a_trial_before_it_reads_those_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a share of a GPU there is no room for both."""
+    suite, earlier = small_suite(), []
+
+    def cached(task: Task, data_dir: Path, test: bool, *_: object) -> Data:
+        assert not [data for data in earlier if data() is not None]
+        data = prepare(task, data_dir, test=test)
+        earlier.append(weakref.ref(data))
+        return data
+
+    shared = {study.name: study.task for study in suite.studies}, suite.identity, tmp_path, RunDir(tmp_path / "run")
+
+    class Actor(worker.TrialActor):
+        def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]  # as tune.with_parameters does
+            super().setup(config, *shared, Plugins.read([]), Resources(), False)
+
+    monkeypatch.setattr(worker, "cached_data", cached)
+    actor = object.__new__(Actor)
+    trials = [Trial(study.name, 0, "search", {}, (0,)) for study in suite.studies]
+    actor.setup({"trial": trials[0]})
+    for trial in trials[1:]:
+        actor.step()
+        assert actor.reset_config({"trial": trial})
+    assert len(earlier) == len(trials)
+
+
 @pytest.mark.parametrize("stopped", [False, True], ids=["interrupted", "stopped for good"])
 def test_a_trial_at_a_rung_keeps_a_checkpoint_unless_it_is_stopped_for_good(stopped: bool, tmp_path: Path) -> None:
     """A launch may be interrupted while a trial is at a rung; what was stopped there has its row already."""
@@ -82,4 +111,5 @@ def test_a_trial_at_a_rung_keeps_a_checkpoint_unless_it_is_stopped_for_good(stop
         run.rows_path(trial).parent.mkdir(parents=True)
         run.rows_path(trial).write_text("[]")
     actor.cleanup()
-    assert run.checkpoint(trial).exists() != stopped and actor.training.state is None
+    assert run.checkpoint(trial).exists() != stopped
+    assert actor.training and actor.training.state is None

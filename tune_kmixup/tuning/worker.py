@@ -30,6 +30,8 @@ from tune_kmixup.training.loop import Training
 class TrialActor(tune.Trainable):  # type: ignore[misc]
     """Trains one trial after another in one process, so that torch is imported and data are read only once."""
 
+    training: Training | None = None  # of the trial; None where it could not be prepared
+
     def setup(
         self,
         config: dict[str, Any],
@@ -65,22 +67,28 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         )
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.training.end_steps()  # the last trial may have been stopped at a rung, for good
+        if self.training:
+            self.training.end_steps()  # the last trial may have been stopped at a rung, for good
+        self.training = None  # and its data: a share of a GPU has room for those of one task
         self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
         return True
 
     def step(self) -> dict[str, Any]:
-        self.training.step()
-        if self.training.done:
-            return {"progress": 1.0, "done": True, "rows": self.to_json(self.training.result())}
-        rung = self.training.rung
-        return {"progress": self.training.share, "done": False} | ({"rung": self.to_json([rung])} if rung else {})
+        training = self.training
+        assert training
+        training.step()
+        if training.done:
+            return {"progress": 1.0, "done": True, "rows": self.to_json(training.result())}
+        rung = training.rung
+        return {"progress": training.share, "done": False} | ({"rung": self.to_json([rung])} if rung else {})
 
     def to_json(self, rows: Iterable[Row]) -> list[dict[str, Any]]:
         """What Ray takes to the launching process. It flattens mappings, so even a single row is in a list."""
         return [replace(row, **self.columns).to_json() for row in rows]
 
     def cleanup(self) -> None:
+        if self.training is None:
+            return
         with suppress(OSError):  # a store that cannot tell
             if files.exists(self.rows_path):  # the trial was stopped at a rung, for good
                 self.training.end_steps()
