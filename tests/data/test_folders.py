@@ -524,7 +524,23 @@ def test_the_lists_of_speech_commands_divide_a_folder(tmp_path: Path) -> None:
     assert table.notes == (
         "16 recordings, 16,000 Hz, 1 s, parts of the two lists",
         "1 resampled, 1 padded, 1 cut",
+        "1 other file left out (.wav)",
     )
+
+
+def test_all_recordings_of_such_a_folder_are_read(tmp_path: Path) -> None:
+    """Those whose names end in .WAV, or that lie deeper, were left out, and a folder without any became a class."""
+    datafiles.write_speech_commands(tmp_path)
+    (tmp_path / "yes" / "dora_nohash_1.wav").rename(tmp_path / "yes" / "dora_nohash_1.WAV")
+    (tmp_path / "no" / "more").mkdir()
+    (tmp_path / "no" / "dora_nohash_1.wav").rename(tmp_path / "no" / "more" / "dora_nohash_1.wav")
+    (tmp_path / "readme.md").touch()
+    table = read(tmp_path)
+    assert len(table.arrays["y"]) == 16 and "16 recordings" in table.notes[0]
+    assert table.notes[-1] == "2 other files left out (.md, .wav)"
+    at("docs/1.txt", put_text)(tmp_path)
+    with pytest.raises(BadInput, match=r"docs holds no recording: add some, or remove the folder"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["flac", "mp3", "OGG", "aiff"])

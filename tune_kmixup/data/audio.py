@@ -80,8 +80,12 @@ def list_words(root: Path) -> list[str]:
 
 def load_word_folders(root: Path, words: list[str] | None = None) -> Arrays:
     """All recordings below `root`. Words are numbered in the order given, else sorted. Background noise is left out."""
-    words = words or list_words(root)
-    labelled = [(path, label) for label, word in enumerate(words) for path in sorted((root / word).glob("*.wav"))]
+    return divided_by_lists(root, [sorted((root / word).glob("*.wav")) for word in words or list_words(root)])
+
+
+def divided_by_lists(root: Path, words: list[list[Path]]) -> Arrays:
+    """The recordings of each word below `root`, with their parts by the two lists."""
+    labelled = [(path, label) for label, recordings in enumerate(words) for path in recordings]
     paths = [path for path, _ in labelled]
     speakers = [path.name.partition("_nohash_")[0] for path in paths]
     return recording_arrays(paths, [label for _, label in labelled], speakers, read_part_lists(root, paths))
@@ -95,7 +99,7 @@ def recording_arrays(paths: list[Path], y: list[int], speakers: list[str], parts
     """
     if not paths:
         raise BadInput("there is no .wav file: unpack the recordings again.")
-    recordings = [read_wav(path) for path in paths]
+    recordings = [read_recording(path) for path in paths]
     alike, rate = at_one_rate(recordings)
     changed = (
         sum(file_rate != rate for file_rate, _ in recordings),
@@ -168,7 +172,7 @@ def read_recordings(paths: list[Path]) -> tuple[NDArray[np.int16], int, list[str
 
 def read_part_lists(root: Path, paths: list[Path]) -> list[int]:
     """The part of each recording by the two lists. Raises BadInput if a listed recording does not exist."""
-    row_by_name = {f"{path.parent.name}/{path.name}": row for row, path in enumerate(paths)}
+    row_by_name = {path.relative_to(root).as_posix(): row for row, path in enumerate(paths)}
     parts = [TRAIN] * len(paths)
     for part, file in LISTS.items():
         if not (root / file).exists():

@@ -47,7 +47,7 @@ def cached_folder(source: Source, stamp: Stamp) -> Table:
     if recorded and source.resize:
         raise BadInput(f"resize={source.resize} does not fit {root}: it resizes images, not recordings. Leave it out.")
     if recorded and all((root / name).exists() for name in audio.LISTS.values()):
-        return word_folder(root)
+        return word_folder(root, files, found)
     parts = class_folders(root, found, "recording" if recorded else "image")
     names = sorted(parts[TRAIN])
     paths = [path for part in parts.values() for name in names for path in part.get(name, [])]
@@ -89,15 +89,18 @@ def files_of_a_kind(root: Path, files: list[Path]) -> tuple[list[Path], bool]:
     return pictures or recordings, bool(recordings)
 
 
-def word_folder(root: Path) -> Table:
+def word_folder(root: Path, files: list[Path], found: list[Path]) -> Table:
     """A folder in the layout of Speech Commands, with its lists of validation and test recordings."""
-    arrays = audio.load_word_folders(root)
+    words = {word: [path for path in found if path.is_relative_to(root / word)] for word in audio.list_words(root)}
+    check_classes(root, words, "recording")
+    arrays = audio.divided_by_lists(root, list(words.values()))
     if empty := [name for part, name in PART_NAMES.items() if part not in arrays["part"]]:
         raise BadInput(f"{root} has no {empty[0]} recording by its two lists: correct them, or remove both.")
     resampled, padded, cut = arrays["changed"]
     note = f"{plural(len(arrays['y']), 'recording')}, {int(arrays['rate']):,} Hz, 1 s, parts of the two lists"
     changed = f"{resampled} resampled, {padded} padded, {cut} cut"
-    return Table(arrays | {"classes": np.asarray(audio.list_words(root))}, (), (note, changed), ())
+    used = {path for paths in words.values() for path in paths} | {root / name for name in audio.LISTS.values()}
+    return Table(arrays | {"classes": np.asarray(list(words))}, (), (note, changed, *left_out(set(files) - used)), ())
 
 
 def class_folders(root: Path, files: list[Path], noun: str) -> dict[int, ClassFiles]:
@@ -142,18 +145,23 @@ def by_class(root: Path, files: list[Path], noun: str) -> ClassFiles:
     for path in files:
         if path.is_relative_to(root) and (name := path.relative_to(root).parts[0]) in classes:
             classes[name].append(path)
+    check_classes(root, classes, noun)
+    return classes
+
+
+def check_classes(root: Path, classes: ClassFiles, noun: str) -> None:
     for name in (name for name in classes if os.fsencode(name).decode(errors="replace") != name):
         raise BadInput(f"{root} holds the folder {os.fsencode(name)!r}, whose name is no UTF-8: rename it.")
     for name in (name for name, paths in classes.items() if not paths):
         raise BadInput(f"{root / name} holds no {noun}: add some, or remove the folder.")
     if len(classes) < 2:
         raise BadInput(f"{root} holds {plural(len(classes), 'folder')} of {noun}s: make one per class, at least two.")
-    return classes
 
 
 def left_out(files: set[Path]) -> list[str]:
     """How many files are neither read nor hidden, and what their names end in."""
     if not files:
         return []
-    suffixes = [suffix or "no suffix" for suffix, _ in Counter(path.suffix.lower() for path in files).most_common(3)]
+    counts = Counter(sorted(path.suffix.lower() or "no suffix" for path in files))
+    suffixes = [suffix for suffix, _ in counts.most_common(3)]
     return [f"{plural(len(files), 'other file')} left out ({', '.join(suffixes)})"]
