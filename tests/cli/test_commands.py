@@ -232,6 +232,26 @@ def test_a_launch_is_the_same_suite_before_and_after_its_data_are_fetched(
     assert make_suite(typed, fetch=True)[0] == make_suite(typed)[0] == launched
 
 
+def test_more_repeats_are_counted_in_the_data_not_in_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`resume --repeats` on a machine without the data, after which `launch --repeats` was refused as another suite."""
+    iris = dict(tabular.sklearn_loader("iris")())
+    dataset = replace(DATASETS["iris"], rows=160, bundled=None, load=lambda folder, download: iris)
+    monkeypatch.setitem(DATASETS, "flowers", dataset)
+    task = Task("flowers", "mlp", Recipe(1, 10, 0.1), train_size=50, outer_split=None, holdout=True)
+    monkeypatch.setitem(TASKS, task.base, (task,))
+    run, resumed = RunDir(tmp_path / "run"), []
+    launched, larger = (
+        make_suite(Experiment([task.base], search=SearchOptions(repeats=count), data=DataOptions(tmp_path)), fetch=True)
+        for count in (2, 4)
+    )
+    run.write_suite(launched[0])
+    monkeypatch.setattr(commands, "run_command", lambda suite, *_: resumed.append(suite))
+    run_cli_in_process("resume", run.path, "--repeats", "4", "--data-dir", tmp_path / "another machine")
+    assert resumed == [larger[0]]
+
+
 def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command_to_go_on(tmp_path: Path) -> None:
     with socket.socket() as bound:  # and does not listen
         bound.bind(("127.0.0.1", 0))

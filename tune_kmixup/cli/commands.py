@@ -130,6 +130,7 @@ def resume(
 
     Example: tune-kmixup resume runs/iris --trials 48
     """
+    from tune_kmixup.data.download import fetch_missing
     from tune_kmixup.planning.identity import remembered_data_dir
     from tune_kmixup.planning.suite import check_continues, with_repeats
 
@@ -141,7 +142,11 @@ def resume(
     final_seeds = suite.final_seeds if final_seeds is None else final_seeds
     save_models = suite.save_models if save_models is None else save_models
     suite = dataclasses.replace(suite, trials=trials, final_seeds=final_seeds, save_models=save_models, format=2)
-    suite = suite if repeats is None else with_repeats(suite, repeats, resolve_data_dir(data_dir))
+    if repeats is not None:
+        folder, datasets = resolve_data_dir(data_dir), {study.task.dataset for study in suite.studies}
+        grown = with_repeats(suite, repeats, folder)  # refuses before anything is downloaded
+        fetched = fetch_missing(datasets, folder, console.print)
+        suite = with_repeats(suite, repeats, folder) if fetched else grown  # now rows are counted
     suite = check_continues(run, suite)
     run_command(suite, plugins, run_dir, options, data_dir)
 
