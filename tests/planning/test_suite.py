@@ -259,6 +259,9 @@ def test_the_claims_are_frozen_with_their_families(tmp_path: Path) -> None:
     assert suite.claims.families["3"] == ("wine/mlp", "mnist-2000/lenet"), "a family may name tasks of other launches"
     assert suite.claims.families["1"] == ("iris/mlp",)
     assert from_json(to_json(suite)) == suite
+    named = SUITES["comparison-mnist-500-mlp"].claims.families
+    changed = make_draft(["comparison-mnist-500-mlp"], {"family": ["3=mnist-500/mlp"]}).claims.families
+    assert changed == {**named, "3": ("mnist-500/mlp",)} and len(named["1"]) > 1, "a suite keeps its other families"
     run = RunDir(tmp_path / "run")
     run.write_suite(suite)
     assert check_continues(run, suite) == suite

@@ -42,9 +42,11 @@ def make_draft(names: list[str], options: Mapping[str, Any]) -> Draft:
         changes["methods"] = tuple(changes.pop("method"))
     if "tune" in changes:
         changes["tune"] = tuple(changes["tune"])
-    if "family" in changes:
-        changes["claims"] = Claims(families=parse_families(changes.pop("family")))
     suites = [name for name in names if name in SUITES]
+    if "family" in changes:
+        claims = SUITES[suites[0]].claims if suites else Claims()
+        families = {**claims.families, **parse_families(changes.pop("family"))}
+        changes["claims"] = dataclasses.replace(claims, families=families)
     if len(names) == 1 and suites:
         return dataclasses.replace(SUITES[names[0]], **changes)
     if suites:
