@@ -14,7 +14,7 @@ from search_spaces.methods import METHODS, make_study
 from tests.helpers.searchers import make_searcher
 from tests.helpers.suites import made_up_rows, ray_result
 from tune_kmixup.core.config import Recipe, StudyName, Suite, Task, Trial
-from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
@@ -217,6 +217,12 @@ def test_gpus_are_never_overfull_nor_idle_beside_a_trial_that_fits(mixed: Suite,
         if lost:
             searcher.on_error(ray_id, "its worker died")
     assert most_used == 2.0 and list(sharing.free.values()) == [UNITS_PER_GPU] * 2 and not sharing.allocated
+
+
+def test_the_last_gpu_may_leave_before_its_memory_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiling.ray, "nodes", lambda: [{"NodeID": "a", "Alive": False, "Resources": {"GPU": 1}}])
+    with pytest.raises(LaunchError, match="the last node with a GPU has left the cluster: wait until one is there"):
+        profiling.smallest_gpu(Plugins(), 1.0)
 
 
 def test_a_gpu_without_a_cpu_counts_as_none() -> None:

@@ -88,11 +88,7 @@ class GpuSharing:
 
     def request(self, task: str) -> dict[str, float]:
         """The resources that Ray reserves for a trial of a task."""
-        return bundle(self.cpus_per_trial, self.slot_share(task))
-
-    def slot_share(self, task: str) -> float:
-        """The share of a slot, a GPU, that a trial of a task takes."""
-        return self.shares[task]
+        return bundle(self.cpus_per_trial, self.shares[task])
 
     def priority(self, task: str, seconds: float) -> tuple[float, float]:
         """Sort key of a task: trials of the task with the greatest key are handed out first.
@@ -104,7 +100,7 @@ class GpuSharing:
         Returns:
             The work left in slot-seconds, and the share to break ties.
         """
-        share = self.slot_share(task)
+        share = self.shares[task]
         return seconds * share * (REUSE_FACTOR if share == self.warm_share else 1.0), share
 
     def fits(self, task: str) -> bool:
@@ -114,7 +110,7 @@ class GpuSharing:
         return max(self.free.values(), default=0) >= self.units(task)
 
     def units(self, task: str) -> int:
-        return round(UNITS_PER_GPU * self.slot_share(task))
+        return round(UNITS_PER_GPU * self.shares[task])
 
     def acquire(self, ray_id: str, task: str) -> None:
         """Takes the share of a trial that fits."""

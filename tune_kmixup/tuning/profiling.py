@@ -11,6 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tune_kmixup.core.batched_seeds import largest_batch
 from tune_kmixup.core.config import Study, Suite, Task
+from tune_kmixup.core.errors import LaunchError
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
@@ -89,10 +90,12 @@ def collect(refs: dict[str, Any]) -> dict[str, Any]:
 def smallest_gpu(plugins: Plugins, cpus_per_trial: float) -> tuple[int, float]:
     """The least memory of a GPU in bytes, and the fewest CPUs per GPU, over all nodes with GPUs that can run a trial.
 
-    Assumes that the GPUs of one node are alike.
+    Assumes that the GPUs of one node are alike. Raises LaunchError if there is none any more.
     """
     alive = [(node["NodeID"], Counter(node["Resources"])) for node in ray.nodes() if node["Alive"]]
     nodes = [(name, has) for name, has in alive if has["GPU"] >= 1 and has["CPU"] >= cpus_per_trial]
+    if not nodes:
+        raise LaunchError("the last node with a GPU has left the cluster: wait until one is there.")
     refs = []
     for name, _ in nodes:
         on_node = NodeAffinitySchedulingStrategy(name, soft=False)

@@ -50,8 +50,6 @@ class Slots(Protocol):
 
     def request(self, task: str) -> dict[str, float]: ...  # resources that Ray reserves for a trial
 
-    def slot_share(self, task: str) -> float: ...  # the share of a slot that a trial takes
-
     def priority(self, task: str, seconds: float) -> tuple[float, float]: ...  # sort key: greatest first
 
     def fits(self, task: str) -> bool: ...
@@ -95,10 +93,6 @@ class EqualSlots:
     def request(self, task: str) -> dict[str, float]:
         """The resources that Ray reserves for a trial."""
         return bundle(self.cpus_per_trial, self.gpus_per_trial)
-
-    def slot_share(self, task: str) -> float:
-        """A trial takes a whole slot."""
-        return 1.0
 
     def priority(self, task: str, seconds: float) -> tuple[float, float]:
         """The training time that the remaining trials of a task take: the longest goes first."""
