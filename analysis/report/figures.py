@@ -13,6 +13,7 @@ from matplotlib.ticker import NullLocator
 
 from tune_kmixup.core.config import SelectBy
 from tune_kmixup.core.methods import KNOWN
+from tune_kmixup.core.rows import CALIBRATION_BINS
 from tune_kmixup.core.selection import SELECTED_BY
 
 from .. import gains
@@ -319,17 +320,16 @@ def reliability(final: pd.DataFrame, looks: Looks) -> Figure | None:
     return figure
 
 
-def pool_bins(runs: pd.Series, count: int = 15) -> pd.DataFrame:
+def pool_bins(runs: pd.Series) -> pd.DataFrame:
     """Pools the reliability bins of several runs.
 
     Args:
         runs: the column `test_reliability`.
-        count: number of bins of equal width.
 
     Returns:
         Columns rows, confidence, accuracy (means weighted by rows), one row per bin that holds rows.
     """
     bins = pd.DataFrame([found for run in runs for found in run], columns=["rows", "confidence", "accuracy"])
-    bins["bin"] = np.ceil(bins["confidence"] * count).clip(1, count)
+    bins["bin"] = np.ceil(bins["confidence"] * CALIBRATION_BINS).clip(1, CALIBRATION_BINS)
     sums = bins.assign(**{c: bins[c] * bins["rows"] for c in ("confidence", "accuracy")}).groupby("bin").sum()
     return sums.assign(**{c: sums[c] / sums["rows"] for c in ("confidence", "accuracy")})

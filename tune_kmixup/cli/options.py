@@ -334,7 +334,7 @@ class TrialOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How trials are run. What may change a result is in `Resources`."""
+    """How trials are run, beside their `Resources`. Nothing here changes a result."""
 
     panel: ClassVar = "Running"
 

@@ -18,7 +18,7 @@ from tune_kmixup.store.files import parse_location
 def launch(*names: str | Path, out: str | Path, **options: Any) -> Results:
     """Tunes and compares the methods; continues an existing run directory. It is `tune-kmixup launch`.
 
-        results = tune_kmixup.launch("wine.csv", label="quality", trials=24, out="runs/wine")
+        results = tune_kmixup.launch("telco.csv", label="Churn", trials=24, out="runs/telco")
 
     Args:
         names: a suite, tasks, or files of your own.

@@ -55,6 +55,9 @@ class Rung(NamedTuple):
     score: Annotated[float | None, Column("validation score by which the suite selects; empty if not finite", low=0)]
 
 
+CALIBRATION_BINS = 15  # of equal width, as in Guo et al., ICML 2017
+
+
 class Bin(NamedTuple):
     """A bin of the reliability diagram."""
 

@@ -8,14 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_kmixup.core import bitset
-from tune_kmixup.core.rows import Bin
+from tune_kmixup.core.rows import CALIBRATION_BINS, Bin
 from tune_kmixup.data.tensors import Data, Part
 
 Scores = dict[str, Any]  # name of a column of a row, without `val_` or `test_` -> its value
 
 EVAL_BATCH = {"cuda": 1024, "cpu": 128}  # large enough to fill a GPU; small enough for the cache of a CPU
 MAX_WRONG_ROWS = 6000  # test rows whose outcome a row of results keeps: about a kilobyte
-BINS = 15  # bins of the calibration error, as in Guo et al., ICML 2017
 FLOOR_DRAWS = 20  # simulated networks behind `ece_floor`
 # Sizes of perturbations, for images with values in [0, 1], waveforms in [-1, 1], and standardised table columns.
 NOISE = (0.1, 0.3)  # standard deviations of Gaussian noise
@@ -181,8 +180,8 @@ def calibration(logits: Tensor, y: Tensor) -> Scores:
     hits = correct(logits, y).double().cpu()
     order = confidence.argsort()
     mass_bins = torch.empty(len(y), dtype=torch.long)
-    mass_bins[order] = torch.arange(len(y)) * BINS // len(y)
-    width_bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
+    mass_bins[order] = torch.arange(len(y)) * CALIBRATION_BINS // len(y)
+    width_bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
     generator = torch.Generator().manual_seed(0)
     calibrated = [torch.bernoulli(confidence, generator=generator) for _ in range(FLOOR_DRAWS)]
     return {
@@ -195,13 +194,13 @@ def calibration(logits: Tensor, y: Tensor) -> Scores:
 
 def calibration_error(confidence: Tensor, hits: Tensor, bins: Tensor) -> float:
     """Σ over bins of |sum of confidence - number of hits| / N."""
-    gaps = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, confidence - hits)
+    gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add_(0, bins, confidence - hits)
     return gaps.abs().sum().item() / len(hits)
 
 
 def reliability(confidence: Tensor, hits: Tensor, bins: Tensor) -> tuple[Bin, ...]:
     """The bins that hold rows, in order. Shares are rounded to four decimals: final runs are many."""
-    masks = [bins == number for number in range(BINS) if (bins == number).any()]
+    masks = [bins == number for number in range(CALIBRATION_BINS) if (bins == number).any()]
     return tuple(
         Bin(int(m.sum()), round(confidence[m].mean().item(), 4), round(hits[m].mean().item(), 4)) for m in masks
     )
