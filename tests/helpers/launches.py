@@ -17,6 +17,7 @@ from tests.helpers.suites import without_clock
 from tune_kmixup.core.rows import Row
 from tune_kmixup.data.registry import DATASETS
 from tune_kmixup.models import ARCHITECTURES
+from tune_kmixup.planning import plugins
 from tune_kmixup.store.notes import Heartbeat, Holder
 from tune_kmixup.store.run_dir import Results, RunDir
 
@@ -84,9 +85,10 @@ def registries_restored() -> Iterator[None]:
         for registry, entries in zip(registries[:-1], before[:-1], strict=True):
             registry.clear()
             registry.update(entries)
-        for name in [name for name in sys.modules if name.startswith("tune_kmixup_loaded_")]:
-            if name not in before[-1]:
-                del sys.modules[name]
+        ours = {name for name in sys.modules if name.startswith("tune_kmixup_loaded_")} | plugins.imported.keys()
+        for name in ours - before[-1].keys():
+            sys.modules.pop(name, None)
+        plugins.imported.clear()
 
 
 def results_of(run: RunDir, study: str) -> Results:

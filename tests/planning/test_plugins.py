@@ -1,6 +1,5 @@
 """What a `--load` file may do, and what it is refused for."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from tune_kmixup.planning.plugins import Plugins
 TASK = "from tune_kmixup.study import Draft, Recipe, Task\nrecipe = Recipe(epochs=1, batch_size=10, lr=0.1)\n"
 METHOD = "from search_spaces.methods import METHODS\n"
 TASKS = TASK + "from search_spaces.tasks import TASKS\n"
+FREE = METHOD + "from optuna.distributions import FloatDistribution as F\nMETHODS['mine'] = {'alpha': F(1, 2)}\n"
 BAD = {
     "raises": ("\nraise RuntimeError('boom\\nmore')", "fails in line 2: RuntimeError: boom"),
     "does not parse": ("def f(:", "fails in line 1: SyntaxError: invalid syntax"),
@@ -61,34 +61,62 @@ def test_a_file_may_import_its_neighbours_and_hides_no_package(tmp_path: Path) -
     assert "1 studies, 1 configurations" in run_cli_in_process(*args)
 
 
-def write_layers(folder: Path, name: str, file: str = "mine.py") -> Path:
-    """A file that puts a method in place, whose coordinate a neighbour of it names."""
-    folder.mkdir(exist_ok=True)
-    (folder / "layers_of_mine.py").write_text(f"NAME = {name!r}")
-    (folder / file).write_text(
-        METHOD + "from optuna.distributions import FloatDistribution\nfrom layers_of_mine import NAME\n"
-        "METHODS['mine'] = {NAME: FloatDistribution(0.1, 1.0)}"
-    )
-    return folder / file
-
-
 def test_the_entries_of_a_launch_are_those_of_its_own_files(tmp_path: Path) -> None:
-    """One process, such as a notebook, loads several. One that had run before was skipped, and so was its neighbour."""
+    """One process, such as a notebook, loads several. What had run once was skipped, though others had run since."""
+    mixup = METHODS["mixup"]
+    texts = {"a": FREE, "b": FREE.replace("alpha", "lr") + "METHODS['mixup'] = {}", "c": METHOD}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    a, b, c = (Plugins.read([tmp_path / f"{name}.py"]) for name in texts)
     with registries_restored():
-        for folder, name in (("a", "alpha"), ("b", "lr"), ("a", "alpha"), ("a", "weight_decay")):
-            plugins = Plugins.read([write_layers(tmp_path / folder, name)])
+        for plugins, coordinates, replaced in ((a, ["alpha"], False), (b, ["lr"], True), (a, ["alpha"], False)):
             plugins.load()
-            assert list(METHODS["mine"]) == [name]
-            ours = sys.modules["layers_of_mine"]
+            assert list(METHODS["mine"]) == coordinates and (METHODS["mixup"] is not mixup) == replaced
+            entry = METHODS["mine"]
             plugins.load()
-            assert sys.modules["layers_of_mine"] is ours, "nothing runs twice"
-        assert [str(tmp_path / folder) in sys.path for folder in "ab"] == [True, False]
+            assert METHODS["mine"] is entry, "nothing runs twice"
+        METHODS["of the notebook"] = {}
+        for plugins in (c, b, Plugins()):
+            plugins.load()
+            assert ("mine" in METHODS) == (plugins is b) and "of the notebook" in METHODS
+        assert METHODS["mixup"] is mixup
 
 
-def test_two_neighbours_of_one_name_are_refused(tmp_path: Path) -> None:
-    paths = [write_layers(tmp_path / folder, "alpha", f"{folder}.py") for folder in "ab"]
-    with pytest.raises(BadInput, match=r"load imports both .*/a/layers_of_mine\.py and .*/b/layers_of_mine\.py, which"):
-        Plugins.read(paths)
+def test_equal_files_of_two_folders_are_two(tmp_path: Path) -> None:
+    text = METHOD + "from pathlib import Path\nMETHODS[Path(__file__).parent.name] = {}"
+    with registries_restored():
+        for folder in ("here", "there"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "mine.py").write_text(text)
+            Plugins.read([tmp_path / folder / "mine.py"]).load()
+            assert [name in METHODS for name in ("here", "there")] == [folder == "here", folder == "there"]
+
+
+@pytest.mark.parametrize("change", ["another folder", "edited"])
+def test_another_neighbour_of_a_name_is_refused_in_one_process(change: str, tmp_path: Path) -> None:
+    """Python imports it once, so that the first was used under the second's fingerprint."""
+    with registries_restored():
+        for folder, name in (("a", "alpha"), ("a" if change == "edited" else "b", "lr")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "layers_of_mine.py").write_text(f"NAME = {name!r}")
+            text = METHOD + "from layers_of_mine import NAME\nMETHODS[NAME] = {}"
+            (tmp_path / folder / f"{name}.py").write_text(text)
+            plugins = Plugins.read([tmp_path / folder / f"{name}.py"])
+            if name == "alpha":
+                plugins.load()
+        with pytest.raises(BadInput, match=r"imports .*layers_of_mine\.py, and this process has imported another"):
+            plugins.load()
+
+
+def test_neighbours_in_a_folder_without_init_are_part_of_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "wandb").mkdir()  # W&B writes such a folder
+    (tmp_path / "mine.py").write_text(METHOD + "from parts.names import NAME\nimport wandb\nMETHODS[NAME] = {}")
+    found = set()
+    for name in ("one", "two"):
+        (tmp_path / "parts" / "names.py").write_text(f"NAME = {name!r}")
+        found.add(Plugins.read([tmp_path / "mine.py"]).fingerprints())
+    assert len(found) == 2
 
 
 def test_a_file_that_failed_is_refused_again(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution
 
@@ -22,6 +22,8 @@ from tune_kmixup.core.source import Source
 from tune_kmixup.core.text import first_line
 from tune_kmixup.data.registry import DATASETS, Dataset
 from tune_kmixup.models.architectures import ARCHITECTURES
+
+PACKAGE = 5  # what `modulefinder` calls a package
 
 
 class Neighbour(NamedTuple):
@@ -46,13 +48,13 @@ class Module(NamedTuple):
     neighbours: tuple[Neighbour, ...]
 
     @property
-    def texts(self) -> list[str]:
-        return [self.text, *(neighbour.text for neighbour in self.neighbours)]
+    def texts(self) -> str:
+        return "\0".join([self.text, *(neighbour.text for neighbour in self.neighbours)])
 
     @property
     def name(self) -> str:
-        """Its name in `sys.modules`. Files of the same texts count as one."""
-        return f"tune_kmixup_loaded_{sha256(chr(0).join(self.texts).encode()).hexdigest()[:12]}"
+        """Its name in `sys.modules`."""
+        return f"tune_kmixup_loaded_{sha256(f'{self.path}{chr(0)}{self.texts}'.encode()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,8 @@ class Plugins:
 
     @classmethod
     def read(cls, paths: Iterable[Path], sources: tuple[Source, ...] = ()) -> "Plugins":
-        """Reads Python files. Raises BadInput if one cannot be read, or two import different modules of one name."""
-        modules = tuple(read_module(path) for path in paths)
-        files: dict[str, str] = {}
-        for neighbour in (neighbour for module in modules for neighbour in module.neighbours):
-            if (other := files.setdefault(neighbour.name, neighbour.path)) != neighbour.path:
-                raise BadInput(f"load imports both {other} and {neighbour.path}, which have one name: rename one.")
-        return cls(modules, sources)
+        """Reads Python files. Raises BadInput if one cannot be read."""
+        return cls(tuple(read_module(path) for path in paths), sources)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -86,53 +83,79 @@ class Plugins:
 
     def fingerprints(self) -> tuple[str, ...]:
         """Hash of the text of each module and of those that it imports from its folder, whatever they are called."""
-        return tuple(blake2b("\0".join(module.texts).encode(), digest_size=8).hexdigest() for module in self.modules)
+        return tuple(blake2b(module.texts.encode(), digest_size=8).hexdigest() for module in self.modules)
 
     def load(self) -> None:
-        """Runs each module, and checks what they add. They run again only if this process has run others since.
+        """Runs each module, and checks what they add. What this process has run last need not run again.
 
         Raises:
-            BadInput: if a module raises an error, ends the process, or adds what is no entry.
+            BadInput: if a module raises an error, ends the process, adds what is no entry, or imports a neighbour of
+                which this process has imported another.
         """
-        modules = {module.name: module for module in self.modules}
-        if modules and not (list(modules) == list(loaded) and modules.keys() <= sys.modules.keys()):
-            forget_loaded()
-            for module in modules.values():
+        modules = list(dict.fromkeys(self.modules))
+        if list(ran) != modules or any(module.name not in sys.modules for module in modules):
+            take_back()
+            for module in modules:
                 run_module(module)
         for source in self.sources:
             register(source)
 
 
-loaded: dict[str, Module] = {}  # name -> what this process has run last; others may have replaced its entries since
+class Change(NamedTuple):
+    """What a module has done to an entry of a dict that users extend; MISSING where there is none."""
+
+    registry: dict[str, Any]
+    name: str
+    before: Any
+    after: Any
+
+
+MISSING = object()
+REGISTRIES: tuple[dict[str, Any], ...] = (METHODS, TASKS, SUITES, DATASETS, ARCHITECTURES)
+ran: dict[Module, list[Change]] = {}  # what this process has run last
+imported: dict[str, str] = {}  # neighbour -> its text, of all that this process has run: Python imports a module once
 
 
 def run_module(module: Module) -> None:
     """Runs a `--load` file, and checks all entries. Raises BadInput as `Plugins.load` does."""
-    found = ModuleType(module.name)
+    for neighbour in module.neighbours:
+        if imported.setdefault(neighbour.name, neighbour.text) != neighbour.text:
+            raise BadInput(
+                f"load={module.path!r} imports {neighbour.path}, and this process has imported another "
+                f"{neighbour.name} before: start a new one, or rename it."
+            )
+    if (folder := str(Path(module.path).parent)) not in sys.path:
+        sys.path.append(folder)  # last: no file there hides an installed package
+    sys.modules[module.name] = found = ModuleType(module.name)
     found.__file__ = module.path
-    sys.modules[module.name], loaded[module.name] = found, module
-    sys.path.append(str(Path(module.path).parent))  # last: no file there hides an installed package
+    before = [dict(registry) for registry in REGISTRIES]
     try:
         exec(compile(module.text, module.path, "exec"), found.__dict__)
         check_entries()
     except BaseException as error:
-        forget_loaded()
+        del sys.modules[module.name]
         if isinstance(error, Exception | SystemExit):
             raise load_error(module.path, error) from error
         raise
+    finally:
+        ran[module] = [
+            Change(registry, name, *entries)
+            for registry, old in zip(REGISTRIES, before, strict=True)
+            for name in old | registry
+            if (entries := (old.get(name, MISSING), registry.get(name, MISSING)))[0] is not entries[1]
+        ]
 
 
-def forget_loaded() -> None:
-    """Lets the next `--load` files import their own neighbours, which may have the names of earlier ones."""
-    for name, module in loaded.items():
-        sys.modules.pop(name, None)
-        for neighbour in module.neighbours:
-            if getattr(sys.modules.get(neighbour.name), "__file__", None) == neighbour.path:
-                del sys.modules[neighbour.name]
-        folder = str(Path(module.path).parent)
-        if folder in sys.path:
-            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]  # the last, which `run_module` has added
-    loaded.clear()
+def take_back() -> None:
+    """Puts the entries in place that were there before this process ran its last `--load` files."""
+    for change in (change for changes in reversed(ran.values()) for change in changes):
+        if change.registry.get(change.name, MISSING) is not change.after:
+            continue  # somebody has replaced it since
+        if change.before is MISSING:
+            del change.registry[change.name]
+        else:
+            change.registry[change.name] = change.before
+    ran.clear()
 
 
 def register(source: Source) -> None:
@@ -154,17 +177,34 @@ def own_dataset(source: Source) -> Dataset:
     return Dataset("table", 0, None, 0, (), "your own file", "your own", file=source)
 
 
+class NeighbourFinder(ModuleFinder):
+    """Follows folders without `__init__.py` too, on which ModuleFinder fails."""
+
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
+        try:
+            return super().find_module(name, path, parent)
+        except (AttributeError, TypeError):  # such a folder has no loader
+            folder = next(folder for one in path or self.path if (folder := Path(one, name)).is_dir())
+            return None, str(folder), ("", "", PACKAGE)
+
+    def load_package(self, fqname: str, pathname: str) -> Any:
+        try:
+            return super().load_package(fqname, pathname)
+        except ImportError:  # it looks for `__init__` in it
+            return self.modules[fqname]
+
+
 def read_module(path: Path) -> Module:
     """Reads a `--load` file, and those in its folder that it imports. Raises BadInput if one cannot be read."""
     text, location = read_text(path), str(path.absolute())
-    finder = ModuleFinder(path=[str(Path(location).parent)], excludes=["tune_kmixup", "search_spaces"])
+    finder = NeighbourFinder(path=[str(Path(location).parent)], excludes=["tune_kmixup", "search_spaces"])
     try:
         finder.run_script(location)
     except (OSError, SyntaxError, ValueError) as error:
         raise load_error(location, error) from error
     found = {name: getattr(module, "__file__", None) for name, module in finder.modules.items() if name != "__main__"}
-    neighbours = (Neighbour(name, file, read_text(Path(file))) for name, file in sorted(found.items()) if file)
-    return Module(location, text, tuple(neighbours))
+    files = {name: Path(file) for name, file in sorted(found.items()) if file and Path(file).is_file()}
+    return Module(location, text, tuple(Neighbour(name, str(file), read_text(file)) for name, file in files.items()))
 
 
 def read_text(path: Path) -> str:
