@@ -91,8 +91,7 @@ def files_of_a_kind(root: Path, files: list[Path]) -> tuple[list[Path], bool]:
 
 def word_folder(root: Path, files: list[Path], found: list[Path]) -> Table:
     """A folder in the layout of Speech Commands, with its lists of validation and test recordings."""
-    words = {word: [path for path in found if path.is_relative_to(root / word)] for word in audio.list_words(root)}
-    check_classes(root, words, "recording")
+    words = in_folders(root, audio.list_words(root), found, "recording")
     arrays = audio.divided_by_lists(root, list(words.values()))
     if empty := [name for part, name in PART_NAMES.items() if part not in arrays["part"]]:
         raise BadInput(f"{root} has no {empty[0]} recording by its two lists: correct them, or remove both.")
@@ -141,21 +140,22 @@ def holds_classes(folder: Path, files: list[Path]) -> bool:
 def by_class(root: Path, files: list[Path], noun: str) -> ClassFiles:
     """Class -> its files, in its folder and those below. Raises BadInput for a class without files."""
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden_folder(path.name))
+    return in_folders(root, folders, files, noun)
+
+
+def in_folders(root: Path, folders: list[str], files: list[Path], noun: str) -> ClassFiles:
+    """Each folder -> its files. Raises BadInput as `by_class` does."""
     classes: ClassFiles = {name: [] for name in folders}
     for path in files:
         if path.is_relative_to(root) and (name := path.relative_to(root).parts[0]) in classes:
             classes[name].append(path)
-    check_classes(root, classes, noun)
-    return classes
-
-
-def check_classes(root: Path, classes: ClassFiles, noun: str) -> None:
     for name in (name for name in classes if os.fsencode(name).decode(errors="replace") != name):
         raise BadInput(f"{root} holds the folder {os.fsencode(name)!r}, whose name is no UTF-8: rename it.")
     for name in (name for name, paths in classes.items() if not paths):
         raise BadInput(f"{root / name} holds no {noun}: add some, or remove the folder.")
     if len(classes) < 2:
         raise BadInput(f"{root} holds {plural(len(classes), 'folder')} of {noun}s: make one per class, at least two.")
+    return classes
 
 
 def left_out(files: set[Path]) -> list[str]:
