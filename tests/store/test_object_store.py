@@ -101,8 +101,11 @@ def test_written_files_are_read_back(run: RunDir, suite: Suite) -> None:
         assert results_of(local, study.name).proposals == {0: {"alpha": 0.5}}
         copy_path = local.path
     assert not copy_path.exists(), "the copy is removed"
+    files.create(run.path.parent / "archive.tar", b"not of a run directory")
     with RunDir(run.path.parent).local_copy() as above:
-        assert not list(above.path.iterdir()), "a URL without the run's name downloads no runs"
+        assert [path for path in above.path.rglob("*") if path.is_file()] == [above.path / "run" / "suite.json"]
+        with pytest.raises(BadInput, match=r"holds no suite\.json, but run in it does: name the --out of a launch"):
+            above.suite()
     assert keys(run) == {
         "suite.json",
         "launch.json",

@@ -169,18 +169,18 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def download(folder: Path, target: Path, subfolder: str) -> None:
-    """Copies the files of a folder of a store to disk, and those below one of its subfolders, many at once.
+def download(folder: Path, target: Path, wanted: Callable[[str], bool]) -> None:
+    """Copies files of a folder of a store to disk, many at once.
 
     Args:
         folder: folder in the store.
         target: existing folder on disk.
-        subfolder: its name. Others are not copied.
+        wanted: whether to copy a file, by its name below the folder.
     """
     root = store_key(folder).rstrip("/") + "/"
     for last_attempt in (False, False, True):
         below = [name.removeprefix(root) for name in call_store(filesystem(folder).find, root)]
-        names = [name for name in below if "/" not in name or name.startswith(f"{subfolder}/")]
+        names = list(filter(wanted, below))
         try:
             if names:
                 paths = [root + name for name in names]

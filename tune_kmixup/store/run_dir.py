@@ -82,6 +82,12 @@ def read_note(path: Path, check: Callable[[Any], None]) -> dict[str, Any]:
         return {}
 
 
+def is_copied(name: str) -> bool:
+    """Whether `local_copy` has a file of a store: notes, results, and suites below, which may be what is meant."""
+    folder, _, rest = name.partition("/")
+    return folder == "studies" or rest == "suite.json" if rest else name.endswith((".json", ".lock"))
+
+
 def lease_numbers(folder: Path) -> list[int]:
     """The numbers of the leases of a run directory in a store, see `lock.store_lease`."""
     found = (re.fullmatch(r"launch-(\d+)\.lock", name) for name in files.names_in(folder))
@@ -159,7 +165,7 @@ class RunDir:
             return
         with tempfile.TemporaryDirectory(prefix="tune-kmixup-") as folder:
             try:
-                files.download(self.path, Path(folder), "studies")
+                files.download(self.path, Path(folder), is_copied)
             except OSError as error:
                 raise unreadable_error(self.path, error) from error
             yield RunDir(folder, copy_of=self.path)
