@@ -15,6 +15,7 @@ from search_spaces.tasks import TASKS
 from tests.helpers.launches import command, run_cli_in_process
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
+from tune_kmixup.cli.progress import ProgressDisplay
 from tune_kmixup.cli.render import PlainConsole, print_status, rough_duration, show_in_place, status_lines
 from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.notes import Heartbeat, Running
@@ -62,6 +63,15 @@ def test_status_and_best_say_by_what_configurations_are_selected(run_dir: RunDir
 def test_status_says_nothing_of_a_time_that_is_not_known(slots: int, ending: str) -> None:
     (line,) = [line for line in status_lines(launch(slots=slots), Path("runs")) if "runs left to do" in line]
     assert line.endswith(ending) and "?" not in line
+
+
+def test_a_launch_says_nothing_of_a_time_that_is_not_known() -> None:
+    """Its line is shown by a thread, before a first run has ended."""
+    display = ProgressDisplay(small_suite(), PlainConsole(file=io.StringIO(), width=80))
+    display.text, display.studies = "search 0/4", launch().studies
+    assert "left" not in display.line() and "?" not in display.line()
+    display.seconds_left = 90
+    assert display.line().endswith(" elapsed, 1 min 30 s left")
 
 
 def test_outer_splits_share_a_line_unless_told_otherwise(run_dir: RunDir) -> None:

@@ -334,7 +334,7 @@ class TrialOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How trials are run, beside their `Resources`. Nothing here changes a result."""
+    """How trials are run. `Resources` says what of it may change a result."""
 
     panel: ClassVar = "Running"
 
