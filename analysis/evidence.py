@@ -28,6 +28,7 @@ Weights = Mapping[str, float | Array]  # method -> weight of its error
 
 FEWEST_UNITS = 3  # fewer give no interval
 LEVEL, DELTA = Claims.level, Claims.delta  # as a suite fixes them unless it says otherwise
+ROUNDING = 1e-12  # a standard deviation below it is that of equal errors, which floating point has made differ
 
 
 def as_array(values: ArrayLike) -> Array:
@@ -134,7 +135,8 @@ def mean_gain(gains: ArrayLike, row_variance: ArrayLike = 0.0, rows: float | Non
     mean = gains.mean(-1) if units else np.full(gains.shape[:-1], np.nan)
     if units < FEWEST_UNITS:
         return MeanGain(mean, np.full(mean.shape, np.nan), np.full(mean.shape, np.nan))
-    terms, dfs = [gains.var(-1, ddof=1) / units], [units - 1.0]
+    spread = gains.var(-1, ddof=1)
+    terms, dfs = [np.where(spread > ROUNDING**2, spread, 0.0) / units], [units - 1.0]
     if rows is not None:
         terms, dfs = [*terms, as_array(row_variance) / rows], [*dfs, rows - 1.0]
     return MeanGain(mean, *satterthwaite(terms, dfs))
@@ -222,11 +224,13 @@ class TaskErrors:
         the delta method may disagree with both.
 
         Returns:
-            Lower and upper end, each of shape (...); NaN where ERM's error is not shown to be above 0.
+            Lower and upper end, each of shape (...); NaN where ERM's error is not shown to be above 0, or the gain has
+            no interval.
         """
-        relative = self.relative(weights)
+        relative, erm = self.relative(weights), self.mean({"erm": 1.0})
         step = np.maximum(np.nan_to_num(relative.half_width(level)), 1e-9)
-        bounded = self.mean({"erm": 1.0}).low(level) > 0
+        bounded = (erm.low(level) > 0) | ((erm.variance == 0) & (erm.mean > 0))
+        bounded &= self.mean(weights).variance > 0
 
         def end(sign: float) -> Array:
             def outside(ratio: Array) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike
 
-from .evidence import FEWEST_UNITS, LEVEL, MeanGain, as_array, mean_gain
+from .evidence import FEWEST_UNITS, LEVEL, ROUNDING, MeanGain, as_array, mean_gain
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def bootstrap_t(
     """
     values = np.asarray(values, dtype=float)
     n = len(values)
-    if n < FEWEST_UNITS or values.std() == 0:
+    if n < FEWEST_UNITS or values.std() < ROUNDING:
         return t_interval(values, level)
     mean, standard_error = float(values.mean()), values.std(ddof=1) / np.sqrt(n)
     samples = values[rng.integers(n, size=(resamples, n))]

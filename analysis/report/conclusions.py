@@ -43,7 +43,11 @@ def answer(runs: Runs, over: Over | None = None) -> list[str]:
             counts = [f"{words} on {len(names)}" for words, names in tasks.items()]
             counts[0] += f" of {plural(total, 'task')}"
             sentences.append(f"{comparison_label(*pair)}: {', '.join(counts)}{mean_in_words(over, pair, runs)}.")
-    return sentences or ["No two methods have final runs yet, so nothing can be compared."]
+    if sentences:
+        return sentences
+    if len(gains.methods(runs.final)) > 1:
+        return ["No two methods that are compared have final runs on one task: tables show the error of each."]
+    return ["No two methods have final runs yet, so nothing can be compared."]
 
 
 def mean_in_words(over: Over, pair: tuple[str, str], runs: Runs) -> str:
@@ -90,8 +94,9 @@ def numbers(values: Sequence[int] | pd.Series, noun: str) -> str:
 def forest_caption(level: float) -> str:
     return (
         f"Gain of each task with its {in_percent(level)} interval. Filled marks: the interval leaves out 0, before "
-        "correction. Arrows: the interval is cut off. No interval: one search. No mark: ERM errs less than 0.01 %. "
-        "Diamond: the mean over data sets; dashed: where the gain on one more data set would lie."
+        "correction. Arrows: the interval is cut off. No interval: one search, or no spread. No mark: ERM errs less "
+        "than 0.01 %, or a method has no runs there. Diamond: the mean over data sets; dashed: where the gain on one "
+        "more data set would lie."
     )
 
 
@@ -113,6 +118,11 @@ def caveats(runs: Runs, level: float = LEVEL, metric: str = "test_error") -> lis
     if diverged:
         said = plural(diverged, "run")
         sentences.append(f"{said} diverged; their error counts every prediction that is not finite as wrong.")
+        if (runs.final["status"] == "diverged").any():
+            sentences.append(
+                "Other scores leave out final runs that diverged, and their partners, which favours a method that "
+                "diverges."
+            )
     sentences.append("Nothing here says how the methods compare on other data, networks, training lengths or budgets.")
     return sentences
 

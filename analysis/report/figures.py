@@ -18,7 +18,7 @@ from tune_kmixup.core.selection import SELECTED_BY
 
 from .. import gains
 from ..cross_task import DataSetGains
-from ..evidence import FEWEST_UNITS, LEVEL
+from ..evidence import LEVEL
 from ..gains import COMPARED, STUDY_KEY
 from ..search_budget import completed
 from ..stats import Estimate
@@ -63,7 +63,8 @@ def forest(
             return Estimate(math.nan, math.nan, math.nan, 0)
         if relative:
             found = gains.relative_gain(rows, task, *pair, level)
-            if found.units >= FEWEST_UNITS and math.isnan(found.low):  # ERM's error is not shown to be above 0
+            has_interval = not math.isnan(gains.gain(rows, task, *pair, level).low)
+            if has_interval and math.isnan(found.low):  # ERM's error is not shown to be above 0
                 return Estimate(100 * found.mean, -math.inf, math.inf, found.units)
             return scaled(found, 100)
         return scaled(gains.gain(rows, task, *pair, level, metric), display_scale(metric))
@@ -178,7 +179,7 @@ def by_task(
     figures = {
         f"Best {SELECTED_BY[by]} so far": budget(curves[curves["task"] == task], looks, by),
         "Validation error against α": sensitivity(configurations, looks, "alpha", "α"),
-        "Median validation error over α and k": grid(configurations, final),
+        "Median validation error over α and k, of all methods with k > 1": grid(configurations, final),
         "Validation error against perturbation": sensitivity(
             configurations, looks, "perturbation", "expected squared displacement"
         ),
@@ -253,7 +254,7 @@ def bins_of(values: pd.Series) -> pd.Series:
 
 @styled
 def grid(configurations: pd.DataFrame, final: pd.DataFrame) -> Figure | None:
-    """Median validation error of k-mixup's configurations by α and k, and what each outer split selected."""
+    """Median validation error by α and k, and what each outer split selected, of all methods that pair blocks."""
     blocks = configurations[(configurations["k"] > 1) & (configurations["alpha"] > 0)]
     if blocks.empty:
         return None
@@ -262,7 +263,10 @@ def grid(configurations: pd.DataFrame, final: pd.DataFrame) -> Figure | None:
     medians = medians.reindex(index=np.arange(medians.index.min(), medians.index.max() + 1), columns=range(BINS))
     figure, axes = panel("α", "k", right=0.76)
     low, high = blocks["alpha"].min(), blocks["alpha"].max()
-    edges = np.geomspace(low, high, BINS + 1) if high > low else np.geomspace(low / 2, low * 2, BINS + 1)
+    if low == high:
+        medians, edges = medians[[0]], np.array([low / 2, low * 2])
+    else:
+        edges = np.geomspace(low, high, BINS + 1)
     levels = medians.index.to_numpy()
     image = axes.pcolormesh(
         edges,

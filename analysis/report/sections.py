@@ -173,8 +173,8 @@ def verdicts(runs: Runs) -> Section:
         "and 2 on the mean error under noise and FGSM.",
         "Undecided means that these runs cannot tell, not that there is no effect. Claim 2 is void where mixup's gain "
         "is not shown. The p-values of tasks are corrected for the size of the family (Holm). The overall verdicts on "
-        "claims 1 and 2 come from the mean over data sets. Tasks with one search or unfinished studies have no verdict "
-        "and enter no mean.",
+        "claims 1 and 2 come from the mean over data sets. Tasks with one search or unfinished studies, or whose "
+        "methods have other final seeds, have no verdict and enter no mean.",
     ]
     if any(gains.share_test_rows(runs.rows, task) for task in gains.tasks(runs.rows)):
         notes.append("Claim 4 is conditional on the test rows where repeats share them, the other claims are not.")
@@ -211,20 +211,23 @@ def fixed_sentence(judgement: Judgement) -> str:
 def over_data_sets(
     rows: pd.DataFrame, over: Mapping[tuple[str, str], DataSetGains], claims: Claims, level: float
 ) -> Section:
-    logs = cross_task.log_errors(rows)
-    if len(logs) < 2 or len(logs.columns) < 2:
-        return Section("Over data sets")
-    tests = cross_task.signed_ranks(logs)
-    smallest_p = tests["smallest_p"].iloc[0]
     notes = [
         "The tasks of a data set are averaged first. Tasks with one search, and saturated ones, are left out. Gains "
-        "are divided by ERM's "
-        "error. The random-effects mean (Paule-Mandel, Student's t) decides, or the plain mean with "
-        "Student's interval: for fewer than four data sets, or if one has more than a third of the weight or more than "
-        "five times that of another. The last interval is for the true gain on one more data set of this kind.",
-        f"Below is Wilcoxon's signed-rank test on log ratios of errors over {len(logs)} data sets, corrected for "
-        f"{len(tests)} comparisons (Holm).",
+        "are divided by ERM's error. The random-effects mean (Paule-Mandel, Student's t) decides, or the plain mean "
+        "with Student's interval: for fewer than four data sets, or if one has more than a third of the weight or more "
+        "than five times that of another. The last interval is for the true gain on one more data set of this kind."
     ]
+    means = Table("Mean gains over data sets, % of ERM's error.", tables.over_data_sets(rows, over, claims, level))
+    logs = cross_task.log_errors(rows)
+    if len(logs) < 2 or len(logs.columns) < 2:
+        return section("Over data sets", notes, [means])
+    tests = cross_task.signed_ranks(logs)
+    smallest_p = tests["smallest_p"].iloc[0]
+    compared = ", ".join(map(method_label, logs.columns))
+    notes.append(
+        f"Below is Wilcoxon's signed-rank test on log ratios of errors over the {len(logs)} data sets that have "
+        f"{compared}, corrected for {len(tests)} comparisons (Holm)."
+    )
     if smallest_p * len(tests) > 1 - level:
         notes.append(
             f"With {len(logs)} data sets the smallest possible p is {smallest_p:.3g}, times {len(tests)} comparisons: "
@@ -237,9 +240,7 @@ def over_data_sets(
         notes.append(
             f"Mean ranks (1 is best): {mean_ranks}. Friedman's test that all methods rank alike: p = {ranks.p:.3g}."
         )
-    means = tables.over_data_sets(rows, over, claims, level)
-    found = [Table("Mean gains over data sets, % of ERM's error.", means)]
-    return section("Over data sets", notes, [*found, Table("Signed-rank tests.", tables.signed_ranks(tests))])
+    return section("Over data sets", notes, [means, Table("Signed-rank tests.", tables.signed_ranks(tests))])
 
 
 def precision(rows: pd.DataFrame, claims: Claims, level: float) -> Section:
@@ -281,7 +282,7 @@ def reading_a_task(runs: Runs, claims: Claims, level: float) -> Section:
         "unbiased expectation, for a grid the mean over all orders of its points). A curve that still falls at its end "
         "asks for more trials. Selection is optimistic: the table shows the score that selected a configuration beside "
         f"its {score_name} with fresh seeds. Where ties in the search are many, its seeds could hardly tell "
-        "configurations apart. Configurations that were stopped early are left out.",
+        "configurations apart. Configurations that were stopped early, or have no finite score, are left out.",
         "Sensitivity: every configuration that was searched, except those stopped early, in bins of α or of the "
         "expected squared displacement of a training point: the median, and a band of the middle half. k-mixup "
         "shortens the distances, so equal α is not equal perturbation. Whatever else was tuned varies within a bin; "

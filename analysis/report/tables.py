@@ -282,7 +282,7 @@ def detectable_gains(rows: pd.DataFrame, claims: Claims, level: float = LEVEL) -
         measured = [other for other, *pair in compared if pair == [method, reference]]
         corrected = 1 - (1 - level) / family_size(measured, claims)
         detectable = float(detectable_gain(mean.variance, mean.df, corrected))
-        if math.isnan(detectable) or gains.is_saturated(rows, task, (method, reference)):
+        if not mean.variance > 0 or gains.is_saturated(rows, task, (method, reference)):
             continue
         erm, mixup = gains.mean_metric(rows, task, "erm"), gains.gain(rows, task, "mixup", "erm", level)
         records.append(
@@ -312,7 +312,9 @@ def variances(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """
     records = []
     for task, method, reference in compared_tasks(rows):
-        if gains.is_saturated(rows, task, (method, reference)):
+        gain = gains.gain(rows, task, method, reference, level)
+        no_spread = gain.units >= FEWEST_UNITS and math.isnan(gain.low)
+        if no_spread or gains.is_saturated(rows, task, (method, reference)):
             continue
         split = gains.variance_split(rows, task, method, reference)
         halving = split.to_halve(level)

@@ -144,3 +144,9 @@ def test_a_method_that_only_some_tasks_have_does_not_leave_out_the_others() -> N
         ]
     )
     assert list(cross_task.log_errors(rows).columns) == ["erm", "mixup"] and len(cross_task.log_errors(rows)) == 3
+
+
+def test_a_method_that_one_task_lacks_is_compared_on_the_others() -> None:
+    rows = made_up(np.random.default_rng(4), tasks=["a/mlp", "b/mlp", "c/mlp"])
+    logs = cross_task.log_errors(rows[(rows["task"] != "c/mlp") | (rows["method"] != "kmixup")])
+    assert list(logs.columns) == ["erm", "mixup", "kmixup"] and list(logs.index) == ["a", "b"]

@@ -1,6 +1,7 @@
 """Intervals of one task: by hand, against scipy, and by simulation."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from benchmarks import coverage
 from benchmarks.coverage import FOLDS, MEASURED
 from tune_kmixup.analysis import evidence
 from tune_kmixup.analysis.evidence import MeanGain, TaskErrors, gain_of, mean_gain
+from tune_kmixup.analysis.stats import bootstrap_t
 from tune_kmixup.analysis.verdicts import KMIXUP_OVER_MIXUP
 
 finite = st.floats(-1, 1, allow_subnormal=False).map(lambda value: round(value, 6))
@@ -43,6 +45,11 @@ def test_equal_gains_show_nothing() -> None:
         assert np.isnan([estimate.low(), estimate.high(), estimate.p_above(), estimate.p_below()]).all()
     errors = TaskErrors({"erm": np.array([0.1, 0.2, 0.3]), "mixup": np.array([0.1, 0.2, 0.3])})
     assert np.isnan(errors.p_small(gain_of("mixup", "erm")))
+    erm, mixup = (np.mean([[1 - (30 - n) / 30 for n in (low, low, low + 1, low, low)]] * 5, 1) for low in (2, 1))
+    wrong = erm - mixup, np.array([0.1, np.nextafter(0.1, 1), 0.1, 0.1, 0.1])
+    for gains in wrong:
+        assert np.isnan(mean_gain(gains).p()), "equal but for rounding"
+    assert np.ptp(wrong[1]) > 0 and math.isnan(bootstrap_t(wrong[1], np.random.default_rng(0)).low)
     with_rows = mean_gain(np.full(5, 0.1), 0.04, 100)
     assert with_rows.variance == pytest.approx(0.04 / 100) and with_rows.half_width() > 0
 
@@ -122,6 +129,16 @@ def test_rows_enter_a_combination_as_their_own_variance_does() -> None:
 def test_erm_without_errors_has_no_relative_gain() -> None:
     one = TaskErrors(dict.fromkeys(("erm", "mixup", "kmixup"), np.zeros(5)))
     assert np.isnan(one.relative(KMIXUP_OVER_MIXUP).mean) and np.isnan(one.relative_interval(KMIXUP_OVER_MIXUP)).all()
+
+
+def test_a_share_of_erms_error_has_an_interval_where_the_gain_has_one() -> None:
+    varying, equal = np.array([0.1, 0.2, 0.3, 0.2, 0.1]), np.full(5, 0.05)
+    constant = TaskErrors({"erm": varying, "mixup": varying - equal})
+    assert np.isnan(constant.relative_interval(gain_of("mixup", "erm"))).all()
+    diverged = TaskErrors({"erm": np.ones(5), "mixup": varying})
+    low, high = diverged.relative_interval(gain_of("mixup", "erm"))
+    gain = diverged.mean(gain_of("mixup", "erm"))
+    assert (low, high) == pytest.approx((gain.low(), gain.high()))
 
 
 def test_tasks_of_one_data_set_keep_what_they_share() -> None:

@@ -43,6 +43,25 @@ def test_methods_that_share_no_outer_split_yet_are_not_compared() -> None:
     assert list(tasks_in_words(rows[~unfinished], "mixup", "erm", Claims()).values()) == [["b/mlp"]]
 
 
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [(["erm", "placebo"], "No two methods that are compared"), (["erm"], "No two methods have final")],
+)
+def test_what_cannot_be_compared_is_not_said_to_be_missing(methods: list[str], said: str) -> None:
+    rows = made_up(np.random.default_rng(0), dict.fromkeys(methods, 0.0), tasks=["a/mlp"])
+    assert answer(Runs(rows))[0].startswith(said)
+
+
+def test_scores_that_leave_out_what_diverged_are_named() -> None:
+    rows = made_up(np.random.default_rng(0), tasks=["a/mlp"])
+    said = "Other scores leave out final runs that diverged, and their partners, which favours a method that diverges."
+    assert said not in caveats(Runs(rows))
+    rows.loc[(rows["phase"] == "final") & (rows["method"] == "kmixup") & (rows["outer_split"] == 0), "status"] = (
+        "diverged"
+    )
+    assert said in caveats(Runs(rows))
+
+
 def test_the_answer_counts_tasks_by_what_is_known_and_has_the_mean_over_data_sets() -> None:
     rows = made_up(np.random.default_rng(0), {"erm": 0.0, "mixup": 0.05, "kmixup": 0.0})
     mixup, kmixup = answer(Runs(rows))

@@ -16,7 +16,7 @@ from benchmarks.report import made_up
 from tune_kmixup.analysis import cross_task, gains, search_budget
 from tune_kmixup.analysis.load import read_entries, to_table
 from tune_kmixup.analysis.report import figures, style
-from tune_kmixup.analysis.report.figures import pool_bins
+from tune_kmixup.analysis.report.figures import grid, mean_by_configuration, pool_bins
 from tune_kmixup.analysis.stats import Estimate
 from tune_kmixup.core.rows import Bin
 
@@ -98,6 +98,16 @@ def test_a_configuration_with_k_above_1_may_mix_nothing() -> None:
     some = (rows["method"] == "kmixup") & (rows["trial"] % 2 == 0)
     for alpha in (rows["alpha"].mask(some, 0.0), rows["alpha"].mask(rows["method"] == "kmixup", 0.0)):
         assert_all_legible(rows.assign(alpha=alpha))
+
+
+def test_a_single_alpha_lies_inside_its_cell() -> None:
+    rows = made_up(np.random.default_rng(0), tasks=["a/mlp"])
+    rows = rows.assign(alpha=rows["alpha"].mask(rows["method"] == "kmixup", 2.0))
+    rows = rows[rows["method"] == "kmixup"]
+    figure = grid(mean_by_configuration(rows), rows[rows["selected"].astype(bool)])
+    assert figure is not None
+    corners = figure.axes[0].collections[0].get_coordinates()
+    assert sorted(set(corners[..., 0].ravel())) == [1.0, 4.0]
 
 
 def test_a_user_s_method_looks_the_same_on_every_task() -> None:
