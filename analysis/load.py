@@ -358,6 +358,7 @@ def drop_copies(table: pd.DataFrame) -> pd.DataFrame:
         BadInput: rows of one run differ, or a study has several selected configurations, as an earlier and a later
             state of one launch have.
     """
+    check_selected(table)
     table = table.drop_duplicates([*RUN_KEY, "started", "val_error"], ignore_index=True)
     contradicting = table[table.duplicated(RUN_KEY, keep=False)]
     if len(contradicting):
@@ -367,14 +368,20 @@ def drop_copies(table: pd.DataFrame) -> pd.DataFrame:
             f"run_dirs hold {len(contradicting)} results that contradict each other, such as two of {study} "
             f"{row['phase']} trial {row['trial']} seed {row['seed']}: report them one by one."
         )
-    selected = table[table["selected"].astype(bool)].drop_duplicates([*STUDY_KEY, "trial"])
-    several = selected[selected.duplicated(STUDY_KEY, keep=False)]
+    return table
+
+
+def check_selected(table: pd.DataFrame) -> None:
+    """Refuses two states of a study: one selects what the other does not, or another configuration."""
+    final = table[table["phase"] == "final"]
+    copies = final.drop_duplicates([*RUN_KEY, "selected"])
+    selected = final[final["selected"].astype(bool)].drop_duplicates([*STUDY_KEY, "trial"])
+    several = pd.concat([copies[copies.duplicated(RUN_KEY)], selected[selected.duplicated(STUDY_KEY)]])
     if len(several):
         study = study_name(*several.iloc[0][STUDY_KEY])
         raise BadInput(
             f"run_dirs hold two states of {study} with different configurations selected: leave out the earlier one."
         )
-    return table
 
 
 def study_name(task: str, outer_split: Any, method: str) -> str:

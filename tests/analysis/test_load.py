@@ -142,8 +142,14 @@ def test_two_states_of_one_launch_are_refused(run_dir: RunDir, tmp_path: Path, s
     run.write_rows(better, [dataclasses.replace(row, val_error=0.0) for row in made_up_rows(suite, better)])
     for trial in suite.final_trials(study, 4, {"alpha": 1.0}, (), 2):
         run.write_rows(trial, made_up_rows(suite, trial))
-    with pytest.raises(BadInput, match=r"hold two states of iris/mlp@0/mixup .*: leave out the earlier one"):
+    two_states = r"hold two states of iris/mlp@0/mixup .*: leave out the earlier one"
+    with pytest.raises(BadInput, match=two_states):
         load([earlier, run.path])
+    for path in run.folder(study.name).glob("final-0004-*.json"):
+        path.unlink()
+    for sources in ([earlier, run.path], [run.path, earlier]):
+        with pytest.raises(BadInput, match=two_states):
+            load(sources)
 
 
 @pytest.mark.parametrize("damaged", ["launches.json", "results.parquet"])
