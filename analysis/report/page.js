@@ -21,7 +21,7 @@ const form = document.querySelector("nav form");
 form.addEventListener("input", () => {
   const { task, dataset, method } = Object.fromEntries(new FormData(form));
   const names = text => text.split(",")[0].split(" over ");
-  const matches = e => (e.dataset.task ?? "").includes(task) && (!dataset || !e.dataset.set || e.dataset.set === dataset)
+  const matches = e => (e.dataset.task ?? task).includes(task) && (!dataset || !e.dataset.set || e.dataset.set === dataset)
     && (!method || !e.dataset.method || names(e.dataset.method).includes(method));
   for (const e of all("[data-task], tr[data-method]")) e.hidden = !matches(e);
   for (const th of all("th[data-method]"))
