@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from tune_kmixup.core.config import Recipe, Study, Suite, Task
+from tune_kmixup.core.config import Recipe, Study, Suite
 from tune_kmixup.core.coordinates import LOG2_K, shown, symbol
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.space import Distribution, Numbers
@@ -86,8 +86,8 @@ def paragraphs(suites: Sequence[Suite], rows: pd.DataFrame, level: float) -> lis
 
 def recipes(suites: Sequence[Suite]) -> dict[str, str]:
     """Task -> its recipe in words."""
-    tasks = {task: studies[0].task for suite in suites for task, studies in suite.studies_by_task().items()}
-    return {name: recipe_text(task) for name, task in tasks.items()}
+    by_task = {task: studies for suite in suites for task, studies in suite.studies_by_task().items()}
+    return {name: recipe_text(studies) for name, studies in by_task.items()}
 
 
 def suite_paragraph(suite: Suite, stopped: int = 0) -> str:
@@ -189,7 +189,12 @@ def parameter_text(name: str, distributions: Sequence[Distribution]) -> str:
         least, most = shown(name, smallest_high), shown(name, high)
         upper = f"{most}" if least == most else f"{least} to {most}, by task"
         return f"k in powers of two from {shown(name, low)} to {upper}"
-    return f"{symbol(name)} {'log-' if ranges[0].log else ''}uniform on [{low:g}, {high:g}]"
+    spans = sorted({(one.low, one.high) for one in ranges})
+    if len(spans) > 1:
+        ends = f"[{spans[0][0]:g}, {spans[0][1]:g}] to [{spans[-1][0]:g}, {spans[-1][1]:g}], by task"
+    else:
+        ends = f"[{low:g}, {high:g}]"
+    return f"{symbol(name)} {'log-' if ranges[0].log else ''}uniform on {ends}"
 
 
 def estimates_paragraph(rows: pd.DataFrame, level: float) -> str:
@@ -211,13 +216,17 @@ def estimates_paragraph(rows: pd.DataFrame, level: float) -> str:
     return " ".join(sentences)
 
 
-def recipe_text(task: Task) -> str:
+def recipe_text(studies: Sequence[Study]) -> str:
+    """The recipe of a task; what all its methods search is named without a value."""
+    task = studies[0].task
     recipe: Recipe = task.recipe
+    tuned = set.intersection(*(set(study.space) for study in studies))
+    lr = "tuned learning rate" if "lr" in tuned else f"learning rate {recipe.lr:g}"
     parts = [recipe.optimizer + (f" with momentum {recipe.momentum:g}" if recipe.optimizer == "sgd" else "")]
-    parts.append(f"learning rate {recipe.lr:g} falling to zero along a cosine [5]")
+    parts.append(f"{lr} falling to zero along a cosine [5]")
     if recipe.warmup_epochs:
         parts.append(f"{plural(recipe.warmup_epochs, 'epoch')} of warm-up")
-    parts.append(f"weight decay {recipe.weight_decay:g}")
+    parts.append("tuned weight decay" if "weight_decay" in tuned else f"weight decay {recipe.weight_decay:g}")
     parts.append(f"{plural(recipe.epochs, 'epoch')} of batches of {recipe.batch_size}")
     if recipe.augment != "none":
         parts.append(f"augmentation {recipe.augment.replace('_', ' and ')}")

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from benchmarks.report import made_up
+from search_spaces.methods import make_study
 from tests.helpers.disks import full_disk
 from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
@@ -26,7 +27,7 @@ from tune_kmixup.analysis.load import Launch, Runs, load
 from tune_kmixup.analysis.report import latex, methods_text, render, style, tables
 from tune_kmixup.analysis.report.formats import Measured
 from tune_kmixup.analysis.report.sections import Report, Section, Table, make_report
-from tune_kmixup.core.config import SelectBy, Suite
+from tune_kmixup.core.config import Recipe, SelectBy, Suite
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.store.run_dir import RunDir
@@ -182,6 +183,7 @@ def test_metric_and_level_can_be_chosen() -> None:
     [
         ({"formats": ("pdf",)}, "format=pdf is unknown: choose among html, md, tex, csv"),
         ({"level": 95}, "level=95 is no confidence level"),
+        ({"level": 0.4}, "level=0.4 is no confidence level: choose one between 0.5 and 1"),
         ({"metric": "accuracy"}, "metric='accuracy' is unknown: choose among test_error"),
         ({"compare": Path("nowhere")}, r"compare='nowhere' holds no results\.parquet"),
     ],
@@ -291,6 +293,18 @@ def test_the_methods_paragraph_counts_splits_and_configurations_that_there_are()
     assert ", the best 2–5 of them with 4 more seeds" in paragraph
     both = methods_text.suite_paragraph(dataclasses.replace(suite, studies=studies))
     assert "1 task had several outer splits" in both
+
+
+def test_what_was_tuned_has_no_value_in_a_recipe() -> None:
+    """A range from the lowest end of all tasks to the highest is one that no task had."""
+    studies = small_suite().studies
+    tuned = [make_study(study.task, study.method, 90, ("lr", "weight_decay")) for study in studies]
+    said = [methods_text.recipes([small_suite(studies=tuple(found))])["iris/mlp"] for found in (studies, tuned)]
+    assert ", learning rate 0.1 falling" in said[0] and "weight decay 0," in said[0]
+    assert ", tuned learning rate falling" in said[1] and ", tuned weight decay," in said[1]
+    larger = dataclasses.replace(studies[0].task, dataset="wine", recipe=Recipe(epochs=2, batch_size=50, lr=1.0))
+    both = small_suite(studies=(tuned[0], make_study(larger, "erm", 90, ("lr", "weight_decay"))))
+    assert "learning rate log-uniform on [0.01, 1] to [0.1, 10], by task" in methods_text.suite_paragraph(both)
 
 
 def test_unequal_seeds_are_compared_where_both_ran() -> None:
