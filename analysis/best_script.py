@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 {imports}
 classes = 3  # put your number of classes here
-x, y = torch.randn(1000, 20), torch.randint(classes, (1000,))  # your training rows
+x, y = torch.randn({rows}, 20), torch.randint(classes, ({rows},))  # your training rows
 model = nn.Sequential(nn.Flatten(), nn.LazyLinear(128), nn.ReLU(), nn.Linear(128, classes))  # and your network
 loader = DataLoader(TensorDataset(x, y), batch_size={r.batch_size}, shuffle=True, drop_last=True)
 model(x[:2])  # gives lazy layers their sizes
@@ -63,6 +63,7 @@ def script(found: Sequence[Best]) -> str:
     cost = "" if best.recipe.cost == "sqeuclidean" else f", cost={best.recipe.cost!r}"
     return SCRIPT.format(
         r=best.recipe,
+        rows=max(1000, 2 * best.recipe.batch_size),
         title=f"{method_label(best.method)} as tuned on {best.task}, test error {expected} % there",
         imports="\nfrom tune_kmixup import KMixup\n" if mixes else "",
         optimizer=OPTIMIZERS[best.recipe.optimizer].format(r=best.recipe),

@@ -40,7 +40,7 @@ class Results:
         """Every gain in test error, as numbers.
 
         Args:
-            level: confidence level of the intervals, between 0 and 1; None takes that of the claims.
+            level: confidence level of the intervals, between 0.5 and 1; None takes that of the claims.
 
         Returns:
             Columns task, method, reference, level, mean, low, high, units. Fractions: 0.01 is one point of error.

@@ -56,7 +56,7 @@ def write(
         runs: what to report.
         out: the folder; it is created if necessary.
         formats: names from `FORMATS`; empty: all of them.
-        level: confidence level of the intervals, between 0 and 1; None takes that of the claims.
+        level: confidence level of the intervals, between 0.5 and 1; None takes that of the claims.
         metric: metric of the first table and figure, from `METRICS`.
         compare: folder of an earlier report, whose gains are shown beside the new ones.
 
@@ -65,7 +65,7 @@ def write(
 
     Raises:
         BadInput: a format or metric is unknown, a run lacks the metric because an earlier version trained it, `level`
-            is outside (0, 1), `out` cannot be written, or `compare` is not the folder of a report.
+            is outside (0.5, 1), `out` cannot be written, or `compare` is not the folder of a report.
     """
     formats = [name for name in formats if name] or FORMATS
     if unknown := set(formats) - set(FORMATS):
@@ -78,8 +78,8 @@ def write(
             "trained: leave out --metric, or launch them again into another --out."
         )
     level = runs.claims.level if level is None else level
-    if not 0 < level < 1:
-        raise BadInput(f"level={level} is no confidence level: choose one between 0 and 1, such as 0.95.")
+    if not 0.5 < level < 1:  # a gain is shown to be small at 2 level - 1
+        raise BadInput(f"level={level} is no confidence level: choose one between 0.5 and 1, such as 0.95.")
     report = make_report(runs, level, metric, read_earlier_rows(compare) if compare else None)
     paths = {name: out / ("gains.csv" if name == "csv" else f"report.{name}") for name in FORMATS if name in formats}
     renderers: dict[str, Callable[[], str]] = {

@@ -414,7 +414,7 @@ Metric = Annotated[
 ]
 Level = Annotated[
     float | None,
-    quantity("Confidence level of the intervals, between 0 and 1. Default: that of the claims."),
+    quantity("Confidence level of the intervals, between 0.5 and 1. Default: that of the claims."),
 ]
 Compare = Annotated[
     Path | None,

@@ -34,7 +34,7 @@ def show_comparison(
         runs: what to compare.
         out: folder of the report.
         formats: of the report, see `analysis.report.render.write`; empty: all.
-        level: confidence level of the intervals, in (0, 1); None takes that of the claims.
+        level: confidence level of the intervals, in (0.5, 1); None takes that of the claims.
         metric: metric of the table.
         compare: folder of an earlier report to compare with.
     """
