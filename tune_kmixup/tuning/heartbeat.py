@@ -1,5 +1,6 @@
 """The heartbeat of a launch: follows the cluster, writes launch.json, reports progress, keeps the errors of trials."""
 
+import errno
 import os
 import socket
 import time
@@ -19,7 +20,11 @@ from tune_kmixup.tuning.capacity import POLL_SECONDS, Capacity, misfit
 from tune_kmixup.tuning.searcher import SuiteSearcher
 from tune_kmixup.tuning.signals import StopSignals
 
-NODE_LOST = "its node has died"  # how Ray explains that an actor died
+LOW_MEMORY = "running low on memory"  # how Ray explains that it killed a worker
+# How it says that a node was lost, the second before it knows. Of none of them a trial is the cause, as a rule.
+NODE_LOST = ("its node has died", "is temporarily unavailable", LOW_MEMORY)
+LASTING = (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # what waiting does not mend
+OUTAGE_SECONDS = 300.0  # that a disk or store may refuse launch.json, which is written again and again
 
 
 class Heartbeat(tune.Callback):  # type: ignore[misc]
@@ -53,7 +58,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         previous = run.heartbeat()
         self.earlier = (*previous.earlier, previous.period) if previous else ()
         self.slot_seconds = 0.0  # that were there so far
-        self.beaten = self.last_written = self.last_slot = time.monotonic()
+        self.beaten = self.last_written = self.written = self.last_slot = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles callbacks for its own Tuner.restore, which we do not use
@@ -114,8 +119,12 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
             earlier=self.earlier,
             running={} if ended else running,
         )
-        with self.searcher.stop_on_disk_error():
+        try:
             self.run.write_heartbeat(heartbeat)
+            self.written = time.monotonic()
+        except OSError as error:
+            if ended or error.errno in LASTING or time.monotonic() - self.written > OUTAGE_SECONDS:
+                self.searcher.stop_for(error)
         self.last_written = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
@@ -124,4 +133,6 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         text = Path(trial.error_file).read_text().strip() if trial.error_file else ""
         lines = text.splitlines() or ["its worker died"]
-        self.searcher.on_error(trial.trial_id, lines[-1], node_lost=NODE_LOST in text)
+        if LOW_MEMORY in text:
+            lines = ["Ray killed its worker, as its node ran low on memory: run fewer trials at once."]
+        self.searcher.on_error(trial.trial_id, lines[-1], node_lost=any(words in text for words in NODE_LOST))

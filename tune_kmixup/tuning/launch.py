@@ -12,6 +12,8 @@ from typing import Any
 import optuna
 import ray
 from ray import tune
+from ray.air.execution._internal import actor_manager
+from ray.tune.execution import tune_controller
 
 from tune_kmixup.core.checks import MOST
 from tune_kmixup.core.config import Suite
@@ -170,9 +172,24 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(path)
 
 
+# That a worker or its node was lost. Ray Tune knows the first alone, and ends at the others.
+LOST = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.OutOfDiskError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.NodeDiedError,
+)
+
+
 def not_lost(record: logging.LogRecord) -> bool:
     """Whether a message of Ray Tune is about something else than a worker or node that was lost."""
-    return not (record.exc_info and isinstance(record.exc_info[1], ray.exceptions.RayActorError))
+    return not (record.exc_info and isinstance(record.exc_info[1], LOST))
+
+
+def understand_lost_workers() -> None:
+    """Lets Ray Tune treat all of `LOST` as it treats an actor that died."""
+    actor_manager.RayActorError = tune_controller.RayActorError = LOST
 
 
 class StopWithHeartbeat(tune.Stopper):  # type: ignore[misc]
@@ -218,6 +235,7 @@ def run_experiment(
     os.environ |= {"TUNE_MAX_PENDING_TRIALS_PG": str(MOST), "TUNE_DISABLE_SIGINT_HANDLER": "1"}
     logging.getLogger("ray.tune.tune").setLevel("CRITICAL")  # Ray's summary reports retried trials as failures
     logging.getLogger("ray.tune.execution.tune_controller").addFilter(not_lost)  # a page for each
+    understand_lost_workers()
     searcher, signals = heartbeat.searcher, heartbeat.signals
     requests = {study.name: searcher.slots.request(study.task.base) for study in searcher.suite.studies}
     tuner = tune.Tuner(
