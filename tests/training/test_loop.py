@@ -88,6 +88,16 @@ def test_the_same_seed_gives_the_same_run_of_any_network(
     assert without_clock(resumed) == without_clock(expected)
 
 
+def test_a_trial_that_ends_while_the_launch_stops_keeps_its_rows(iris: Data, tmp_path: Path) -> None:
+    """Ray drops results that it has not handed over, and stops the worker."""
+    path, trial = tmp_path / "trial.pt", trial_of("mixup", (0, 1))
+    training = Training(TASK, trial, iris, checkpoint_path=path)
+    rows = finish(training)
+    training.stop()
+    again = Training(TASK, trial, iris, checkpoint_path=path)
+    assert again.done and without_clock(again.result()) == without_clock(rows)
+
+
 def plain_training(iris: Data, seed: int) -> torch.nn.Module:
     """ERM without any code for mixing."""
     torch.manual_seed(derived_seed(seed, "init"))

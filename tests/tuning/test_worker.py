@@ -4,6 +4,7 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tune_kmixup.data.tensors import Data
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import Resources
 from tune_kmixup.store.run_dir import RunDir
+from tune_kmixup.training import loop
 from tune_kmixup.tuning import worker
 
 
@@ -113,3 +115,41 @@ def test_a_trial_at_a_rung_keeps_a_checkpoint_unless_it_is_stopped_for_good(stop
     actor.cleanup()
     assert run.checkpoint(trial).exists() != stopped
     assert actor.training and actor.training.state is None
+
+
+def test_a_trial_that_fails_while_it_is_prepared_fails_in_its_first_step(tmp_path: Path) -> None:
+    """Raised in a reset, Ray Tune kept a place for the trial in its cache of actors, and the launch could hang."""
+
+    class Actor(worker.TrialActor):
+        def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
+            if config:
+                raise BadInput("no such data")
+
+    actor = object.__new__(Actor)
+    assert actor.reset_config({"trial": 1})
+    with pytest.raises(BadInput, match="no such data"):
+        actor.step()
+    assert actor.reset_config({}) and actor.error is None
+
+
+def test_a_step_that_fails_half_done_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Tune stops the same worker after an error. Saved after its last step, the trial could never end."""
+    suite, run = small_suite(), RunDir(tmp_path / "run")
+    run.write_suite(suite)
+    study = suite.studies[0]
+    trial = Trial(study.name, 0, "search", {}, (0,))
+    shared = {study.name: study.task}, Identity({"iris": fingerprint("iris", tmp_path)}), tmp_path, run
+    arguments = ({"trial": trial}, *shared, Plugins.read([]), Resources(), False)
+    actor = object.__new__(worker.TrialActor)
+    actor.setup(*arguments)
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(loop, "make_row", mock.Mock(side_effect=MemoryError))
+        while True:
+            actor.step()
+    actor.cleanup()
+    assert not run.checkpoint(trial).exists()
+    actor = object.__new__(worker.TrialActor)
+    actor.setup(*arguments)
+    while not (result := actor.step())["done"]:
+        pass
+    assert len(result["rows"]) == 1

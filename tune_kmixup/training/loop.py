@@ -143,8 +143,8 @@ class Training:
                 return
 
     def stop(self) -> None:
-        """Ends the training early. A checkpoint is saved, to be continued."""
-        if (self.state or self.rows) and not self.done:
+        """Ends the training. A checkpoint is saved, to be continued, or with all rows where nobody has taken them."""
+        if self.state or self.rows:
             self.save_checkpoint()
         self.end_steps()
 
@@ -192,7 +192,7 @@ class Training:
             return
         rows, state = checkpoint.load(self.checkpoint_path, checkpoint.identity(self.task, self.trial)) or ([], None)
         rows = [row for row in rows if row.seed in self.trial.seeds]
-        if state and not set(self.trial.seeds) >= set(state["plain"]["seeds"]):
+        if state and not (state["plain"]["live"] and set(self.trial.seeds) >= set(state["plain"]["seeds"])):
             state = None
         # A launch may have died while it moved the models, or kept none.
         if not self.model_path or all(files.exists(self.model_path(row.seed)) for row in rows):

@@ -30,7 +30,8 @@ from tune_kmixup.training.loop import Training
 class TrialActor(tune.Trainable):  # type: ignore[misc]
     """Trains one trial after another in one process, so that torch is imported and data are read only once."""
 
-    training: Training | None = None  # of the trial; None where it could not be prepared
+    training: Training | None = None  # of the trial; None where it failed
+    error: Exception | None = None  # why the trial could not be prepared
 
     def setup(
         self,
@@ -69,14 +70,24 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self.training:
             self.training.end_steps()  # the last trial may have been stopped at a rung, for good
-        self.training = None  # and its data: a share of a GPU has room for those of one task
-        self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
+        self.training = self.error = None  # and its data: a share of a GPU has room for those of one task
+        try:
+            self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
+        except Exception as error:  # raised here, Ray Tune would wait for this trial for ever
+            self.error = error
         return True
 
     def step(self) -> dict[str, Any]:
+        if self.error:
+            raise self.error
         training = self.training
         assert training
-        training.step()
+        try:
+            training.step()
+        except BaseException:  # what is half done must not become a checkpoint
+            training.end_steps()
+            self.training = None
+            raise
         if training.done:
             return {"progress": 1.0, "done": True, "rows": self.to_json(training.result())}
         rung = training.rung
