@@ -1,6 +1,7 @@
 """One launch at a time on a run directory of a disk; object stores are in test_object_store.py."""
 
 import os
+import signal
 import socket
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.notes import Heartbeat, Holder
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import launch_status
+from tune_kmixup.tuning.signals import StopSignals
 
 
 def test_a_second_launch_on_one_directory_is_refused(tmp_path: Path) -> None:
@@ -95,6 +97,27 @@ def test_a_launch_on_another_machine_holds_the_directory_as_long_as_it_gives_sig
         run.write_holder(replace(holder, updated=time.time() + minute))
         with run_lock(run):
             assert holder_of(run).pid == os.getpid()
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["in a terminal", "in a script with &"])
+def test_a_launch_on_a_disk_that_was_taken_over_stops(
+    ignored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It was suspended, on a file system whose locks machines do not share. Shells make scripts ignore Ctrl-C."""
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
+    run, before = RunDir(tmp_path), signal.getsignal(signal.SIGINT)
+    other = Holder("another", 1234, since=time.time(), updated=time.time(), by="another")
+    try:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with StopSignals(), pytest.raises(KeyboardInterrupt) as raised, run_lock(run):
+            run.write_holder(other)
+            time.sleep(10)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert raised.value.args == (signal.SIGTERM if ignored else signal.SIGINT,)
+    assert "has been taken over by another launch: this one stops" in capfd.readouterr().err
+    assert run.holder() == other, "its note stays"
 
 
 def test_the_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

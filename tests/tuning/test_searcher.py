@@ -564,3 +564,33 @@ def test_a_launch_that_was_taken_over_stops_before_it_proposes(run_dir: RunDir) 
         other.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
     assert suggest(suspended) is None and isinstance(suspended.disk_error, FileExistsError)
     assert len(results_of(run_dir, suite.studies[0].name).rows) == 13 * suite.search_seeds
+
+
+def test_a_trial_that_is_ending_is_left_out_of_what_runs(run_dir: RunDir, suite: Suite) -> None:
+    """Between the two calls of Ray Tune for a failed trial, another thread may ask, when Ray has died."""
+    run_dir.write_suite(suite)
+    searcher = make_searcher(suite, run_dir)
+    new = suggest(searcher)
+    assert new
+    queue = searcher.queue_of(new[0])
+    assert len(searcher.running(queue)) == 1
+    searcher.on_trial_complete(new[0], error=True)
+    assert searcher.running(queue) == {}
+
+
+def test_the_models_of_a_launch_that_has_taken_over_stay(run_dir: RunDir) -> None:
+    suite = small_suite(save_models=True, trials=1, search_seeds=1, shortlist=1)
+    run_dir.write_suite(suite)
+    searcher = make_searcher(suite, run_dir)
+    while new := suggest(searcher):
+        ray_id, trial = new
+        if trial.phase == "final":
+            break
+        searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
+    theirs = run_dir.model(trial.study, trial.index, trial.seeds[0])
+    for path, text in ((theirs, "theirs"), (run_dir.ended_model(trial, trial.seeds[0]), "ours")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    run_dir.write_rows(trial, made_up_rows(suite, trial))
+    searcher.on_trial_complete(ray_id, ray_result(made_up_rows(suite, trial)))
+    assert isinstance(searcher.disk_error, FileExistsError) and theirs.read_text() == "theirs"

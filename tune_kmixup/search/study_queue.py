@@ -1,5 +1,6 @@
 """The trials of one study: which are running, and which runs next."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
@@ -10,6 +11,7 @@ from tune_kmixup.core.progress import due_trials, left
 from tune_kmixup.core.rows import Row
 from tune_kmixup.search.optuna_study import Search
 from tune_kmixup.search.retries import Retries
+from tune_kmixup.store import files
 from tune_kmixup.store.run_dir import Results, RunDir
 
 
@@ -120,6 +122,8 @@ class StudyQueue:
         """
         trial = self.running.pop(ray_id)
         if self.suite.save_models and trial.phase == "final":
+            if files.exists(self.run.rows_path(trial)):  # of a launch that has taken over, whose models stay
+                raise FileExistsError(errno.EEXIST, "it holds rows of another launch", str(self.run.rows_path(trial)))
             self.run.keep_models(trial)
         self.run.write_rows(trial, list(rows))
         self.rows += rows

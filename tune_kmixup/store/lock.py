@@ -75,6 +75,10 @@ def holder_note(run: RunDir) -> Iterator[None]:
     holder = this_launch()
 
     def renew() -> bool:
+        other = run.holder()
+        if other and other.by != holder.by:
+            stop_taken_over(run.path)
+            return False
         run.write_holder(replace(holder, updated=time.time()))
         return True
 
@@ -86,7 +90,9 @@ def holder_note(run: RunDir) -> Iterator[None]:
         with renewal(renew):
             yield
     finally:
-        run.remove_holder()
+        with suppress(BadInput):  # it cannot be read
+            if (last := run.holder()) and last.by == holder.by:
+                run.remove_holder()
 
 
 def this_launch() -> Holder:
@@ -142,12 +148,18 @@ def renew_lease(path: Path, lease: Holder) -> bool:
     That happens to a launch that could not renew for long, e.g. because it was suspended.
     """
     if path != newest_lease(path.parent):
-        print(f"{path.parent} has been taken over by another launch: this one stops.", file=sys.stderr)
-        signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # interrupts a blocking call
+        stop_taken_over(path.parent)
         return False
     with files.atomic_write(path) as file:
         file.write(encode_json(asdict(replace(lease, updated=time.time()))))
     return True
+
+
+def stop_taken_over(run_dir: Path) -> None:
+    """Stops this launch like Ctrl-C, or like SIGTERM where a shell has it ignore Ctrl-C: `launch &` in a script."""
+    print(f"{run_dir} has been taken over by another launch: this one stops.", file=sys.stderr)
+    number = signal.SIGTERM if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else signal.SIGINT
+    signal.pthread_kill(main_thread().ident or 0, number)  # interrupts a blocking call
 
 
 @contextmanager
@@ -157,7 +169,7 @@ def renewal(renew: Callable[[], bool]) -> Iterator[None]:
 
     def keep_renewing() -> None:
         while not released.wait(HEARTBEAT_SECONDS):
-            with suppress(OSError):  # the next one may succeed; results that cannot be written end the launch anyway
+            with suppress(OSError, BadInput):  # the next may succeed; results that cannot be written end the launch
                 if not renew():
                     return
 

@@ -84,7 +84,11 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
         try:
             yield
         except OSError as error:
-            self.disk_error, self.stopping = error, True
+            self.stop_for(error)
+
+    def stop_for(self, error: OSError) -> None:
+        """Hands out no further trial, as a file cannot be written."""
+        self.disk_error, self.stopping = error, True
 
     def priority(self, queue: StudyQueue) -> tuple[float, float]:
         """Sort key of a queue by its work left, estimated from finished runs of the same task; infinite without any."""
@@ -141,10 +145,9 @@ class SuiteSearcher(Searcher):  # type: ignore[misc]
     def running(self, queue: StudyQueue) -> dict[str, RunningTrial]:
         """How far the trials of a study are, by the name of the trial."""
         return {
-            trial.name: RunningTrial(
-                len(trial.seeds), self.progress.get(ray_id, 0.0), time.time() - self.start_times[ray_id]
-            )
-            for ray_id, trial in queue.running.items()
+            trial.name: RunningTrial(len(trial.seeds), self.progress.get(ray_id, 0.0), time.time() - started)
+            for ray_id, trial in list(queue.running.items())  # another thread may ask, when Ray has died
+            if (started := self.start_times.get(ray_id)) is not None
         }
 
     def failures(self) -> dict[str, str]:

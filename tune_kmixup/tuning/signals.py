@@ -55,9 +55,10 @@ class StopSignals:
             signal.signal(number, handler)
 
     def install(self) -> None:
-        """Sets the handlers. Ray replaces that of SIGTERM when it connects."""
+        """Sets the handlers. Ray replaces that of SIGTERM when it connects, and blocks SIGINT in submitted jobs."""
         for number in self.earlier:
             signal.signal(number, self.handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.earlier)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The handler."""
