@@ -2,8 +2,11 @@
 
 import io
 import shlex
+import signal
 import socket
 import sys
+import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.planning.resources import repeated_options
 from tune_kmixup.planning.suite import build_suite
 from tune_kmixup.store.files import parse_location
+from tune_kmixup.store.lock import run_lock
 from tune_kmixup.store.notes import Heartbeat
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import resume_command
@@ -250,6 +254,37 @@ def test_more_repeats_are_counted_in_the_data_not_in_the_registry(
     monkeypatch.setattr(commands, "run_command", lambda suite, *_: resumed.append(suite))
     run_cli_in_process("resume", run.path, "--repeats", "4", "--data-dir", tmp_path / "another machine")
     assert resumed == [larger[0]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_data_are_read_ends_a_launch_in_a_line(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them and trying the networks takes minutes. SIGTERM killed the process there, and its lease stayed."""
+
+    def reading(*_: object) -> None:
+        signal.raise_signal(number)
+        time.sleep(10)
+
+    monkeypatch.setattr(launch_module, "launch", reading)
+    run = RunDir(tmp_path / "run")
+    printed = run_cli_in_process("launch", "iris/mlp@0", "--out", run.path, code=128 + number)
+    assert "Stopped before the first trial." in printed and "To go on: tune-kmixup launch" in printed
+    assert not run.holder()
+
+
+def test_what_another_launch_has_done_meanwhile_is_not_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch reads its data for minutes before it holds the run directory."""
+    run, options = RunDir(tmp_path / "run"), ["--method", "erm", "--data-dir", tmp_path]
+    run.write_suite(suite_of := make_suite(Experiment(["iris/mlp@0"], search=SearchOptions(method=["erm"])))[0])
+
+    def lock(run: RunDir) -> AbstractContextManager[None]:
+        run.write_suite(replace(suite_of, final_seeds=20))
+        return run_lock(run)
+
+    monkeypatch.setattr("tune_kmixup.store.lock.run_lock", lock)
+    refused = run_cli_in_process("launch", "iris/mlp@0", *options, "--out", run.path, code=2)
+    assert "final_seeds (was 20, now 5)" in refused and run.suite().final_seeds == 20
 
 
 def test_a_cluster_that_does_not_answer_ends_a_launch_in_a_line_with_the_command_to_go_on(tmp_path: Path) -> None:

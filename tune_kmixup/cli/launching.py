@@ -124,8 +124,10 @@ def run_suite(
     """
     from tune_kmixup.cli.progress import ProgressDisplay
     from tune_kmixup.planning.resources import repeated_options
+    from tune_kmixup.planning.suite import check_continues
     from tune_kmixup.store.lock import run_lock
     from tune_kmixup.store.status import resume_command
+    from tune_kmixup.tuning.signals import StopSignals
 
     run = RunDir(out_dir)
     resources, log_to = options.resources(), tuple(options.log_to or ())
@@ -145,8 +147,9 @@ def run_suite(
 
     died: list[int] = []  # the exit code, once Ray has died
     try:
-        with run_lock(run), ProgressDisplay(suite, console) as progress:
+        with StopSignals(), run_lock(run), ProgressDisplay(suite, console) as progress:
             progress.phase("Starting")
+            suite = check_continues(run, suite)  # another launch may have ended since it was checked
             from tune_kmixup.tuning.launch import Listeners, launch  # imports Ray, which takes seconds
 
             def end(error: LaunchError | KeyboardInterrupt) -> None:
