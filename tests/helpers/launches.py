@@ -82,6 +82,7 @@ def registries_restored() -> Iterator[None]:
     try:
         yield
     finally:
+        plugins.take_back()
         for registry, entries in zip(registries[:-1], before[:-1], strict=True):
             registry.clear()
             registry.update(entries)

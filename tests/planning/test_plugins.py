@@ -1,5 +1,7 @@
 """What a `--load` file may do, and what it is refused for."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,44 @@ def test_the_entries_of_a_launch_are_those_of_its_own_files(tmp_path: Path) -> N
             plugins.load()
             assert ("mine" in METHODS) == (plugins is b) and "of the notebook" in METHODS
         assert METHODS["mixup"] is mixup
+
+
+def test_a_space_that_a_file_changes_in_place_is_put_back(tmp_path: Path) -> None:
+    spaces = {name: dict(space) for name, space in METHODS.items()}
+    (tmp_path / "mine.py").write_text(METHOD + "METHODS['kmixup'].pop('log2_k')")
+    (tmp_path / "other.py").write_text(METHOD)
+    with registries_restored():
+        Plugins.read([tmp_path / "mine.py"]).load()
+        assert "log2_k" not in METHODS["kmixup"]
+        Plugins.read([tmp_path / "other.py"]).load()
+        assert {name: dict(space) for name, space in METHODS.items()} == spaces
+
+
+def test_a_file_imports_from_its_own_folder_not_from_that_of_an_earlier_one(tmp_path: Path) -> None:
+    """The earlier one need not import the module of that name itself."""
+    before = list(sys.path)
+    with registries_restored():
+        for folder in ("a", "b"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "layers_of_mine.py").write_text(f"NAME = 'of {folder}'")
+            imports = "from layers_of_mine import NAME\nMETHODS[NAME] = {}" if folder == "b" else ""
+            (tmp_path / folder / "mine.py").write_text(METHOD + imports)
+            Plugins.read([tmp_path / folder / "mine.py"]).load()
+        assert "of b" in METHODS and "of a" not in METHODS
+    assert sys.path == before
+
+
+def test_a_neighbour_that_failed_may_be_mended(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(METHOD + "from layers_of_mine import NAME\nMETHODS[NAME] = {}")
+    with registries_restored():
+        (tmp_path / "layers_of_mine.py").write_text("NAM = 'mended'")
+        with pytest.raises(BadInput, match="cannot import name 'NAME'"):
+            Plugins.read([tmp_path / "mine.py"]).load()
+        sys.modules.pop("layers_of_mine", None)
+        (tmp_path / "layers_of_mine.py").write_text("NAME = 'mended'")
+        importlib.invalidate_caches()
+        Plugins.read([tmp_path / "mine.py"]).load()
+        assert "mended" in METHODS
 
 
 def test_equal_files_of_two_folders_are_two(tmp_path: Path) -> None:

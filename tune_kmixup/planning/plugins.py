@@ -113,22 +113,26 @@ class Change(NamedTuple):
 MISSING = object()
 REGISTRIES: tuple[dict[str, Any], ...] = (METHODS, TASKS, SUITES, DATASETS, ARCHITECTURES)
 ran: dict[Module, list[Change]] = {}  # what this process has run last
-imported: dict[str, str] = {}  # neighbour -> its text, of all that this process has run: Python imports a module once
+folders: list[str] = []  # theirs, which are at the end of `sys.path`: no file there hides an installed package
+imported: dict[str, str] = {}  # neighbour -> its text when this process imported it, which Python does once
 
 
 def run_module(module: Module) -> None:
     """Runs a `--load` file, and checks all entries. Raises BadInput as `Plugins.load` does."""
     for neighbour in module.neighbours:
-        if imported.setdefault(neighbour.name, neighbour.text) != neighbour.text:
+        if neighbour.name not in sys.modules:
+            imported[neighbour.name] = neighbour.text  # now or later
+        elif imported.get(neighbour.name, neighbour.text) != neighbour.text:
             raise BadInput(
                 f"load={module.path!r} imports {neighbour.path}, and this process has imported another "
-                f"{neighbour.name} before: start a new one, or rename it."
+                f"{neighbour.name} before: rename it, or use a new process for each file."
             )
-    if (folder := str(Path(module.path).parent)) not in sys.path:
-        sys.path.append(folder)  # last: no file there hides an installed package
+    folders.append(str(Path(module.path).parent))
+    sys.path.append(folders[-1])
     sys.modules[module.name] = found = ModuleType(module.name)
     found.__file__ = module.path
     before = [dict(registry) for registry in REGISTRIES]
+    METHODS.update({name: dict(space) for name, space in METHODS.items()})  # a file may change a space in place
     try:
         exec(compile(module.text, module.path, "exec"), found.__dict__)
         check_entries()
@@ -138,6 +142,7 @@ def run_module(module: Module) -> None:
             raise load_error(module.path, error) from error
         raise
     finally:
+        METHODS.update({name: space for name, space in before[0].items() if METHODS.get(name) == space})
         ran[module] = [
             Change(registry, name, *entries)
             for registry, old in zip(REGISTRIES, before, strict=True)
@@ -155,7 +160,11 @@ def take_back() -> None:
             del change.registry[change.name]
         else:
             change.registry[change.name] = change.before
+    for folder in folders:
+        if folder in sys.path:
+            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]  # the last: it may be the user's, too
     ran.clear()
+    folders.clear()
 
 
 def register(source: Source) -> None:
