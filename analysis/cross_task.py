@@ -157,9 +157,9 @@ def log_errors(rows: pd.DataFrame) -> pd.DataFrame:
         rows: runs, as in `load.Runs`.
 
     Returns:
-        Data sets x methods. It holds the methods that have at least half as many tasks as another, and the tasks that
-        have all of these and enough outer splits. An error of 0 counts as half of the smallest error that a method has
-        on the task.
+        Data sets x methods. A method is left out that has no more than half of the tasks left. The table holds the
+        tasks that have all of the others, and enough outer splits. An error of 0 counts as half of the smallest error
+        that a method has on the task.
     """
     methods = gains.methods(rows)
     tasks = {
@@ -167,7 +167,12 @@ def log_errors(rows: pd.DataFrame) -> pd.DataFrame:
         for method in methods
     }
     most = max(map(len, tasks.values()), default=0)
-    methods = [method for method in methods if 0 < most <= 2 * len(tasks[method])]
+    common, kept = set(gains.tasks(rows)), []
+    for method in methods:
+        if 2 * len(common.intersection(tasks[method])) > most:
+            common.intersection_update(tasks[method])
+            kept.append(method)
+    methods = kept
     records = []
     for task in comparable_tasks(rows, methods) if methods else ():
         means = np.array([gains.mean_metric(rows, task, method).mean for method in methods])

@@ -146,6 +146,14 @@ def test_a_method_that_only_some_tasks_have_does_not_leave_out_the_others() -> N
     assert list(cross_task.log_errors(rows).columns) == ["erm", "mixup"] and len(cross_task.log_errors(rows)) == 3
 
 
+def test_methods_that_no_task_has_together_leave_the_others_compared() -> None:
+    tasks = [f"{name}/mlp" for name in "abcdef"]
+    rows = made_up(np.random.default_rng(4), {"erm": 0.0, "mixup": 0.0, "kmixup": 0.0, "placebo": 0.0}, tasks=tasks)
+    half = rows["task"].isin(tasks[:3])
+    logs = cross_task.log_errors(rows[((rows["method"] != "kmixup") | half) & ((rows["method"] != "placebo") | ~half)])
+    assert list(logs.columns) == ["erm", "mixup"] and len(logs) == 6
+
+
 def test_a_method_that_one_task_lacks_is_compared_on_the_others() -> None:
     rows = made_up(np.random.default_rng(4), tasks=["a/mlp", "b/mlp", "c/mlp"])
     logs = cross_task.log_errors(rows[(rows["task"] != "c/mlp") | (rows["method"] != "kmixup")])
