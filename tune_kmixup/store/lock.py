@@ -143,7 +143,7 @@ def store_lease(run: RunDir) -> Iterator[None]:
 
 
 def renew_lease(path: Path, lease: Holder) -> bool:
-    """Renews a lease. If another launch has taken it over, stops this launch like Ctrl-C, and returns False.
+    """Renews a lease. If another launch has taken it over, stops this launch, and returns False.
 
     That happens to a launch that could not renew for long, e.g. because it was suspended.
     """
@@ -156,10 +156,15 @@ def renew_lease(path: Path, lease: Holder) -> bool:
 
 
 def stop_taken_over(run_dir: Path) -> None:
-    """Stops this launch like Ctrl-C, or like SIGTERM where a shell has it ignore Ctrl-C: `launch &` in a script."""
+    """Stops this launch like Ctrl-C, or like SIGTERM where a shell has it ignore Ctrl-C: `launch &` in a script.
+
+    If it handles neither, as in a thread of a server, it ends when its next result is refused.
+    """
     print(f"{run_dir} has been taken over by another launch: this one stops.", file=sys.stderr)
-    number = signal.SIGTERM if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else signal.SIGINT
-    signal.pthread_kill(main_thread().ident or 0, number)  # interrupts a blocking call
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if callable(signal.getsignal(number)):
+            signal.pthread_kill(main_thread().ident or 0, number)  # interrupts a blocking call
+            return
 
 
 @contextmanager
