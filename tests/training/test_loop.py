@@ -98,6 +98,21 @@ def test_a_trial_that_ends_while_the_launch_stops_keeps_its_rows(iris: Data, tmp
     assert again.done and without_clock(again.result()) == without_clock(rows)
 
 
+@pytest.mark.parametrize("live", [[], [1]])
+def test_a_half_done_checkpoint_of_an_earlier_version_is_not_continued(
+    live: list[int], iris: Data, tmp_path: Path
+) -> None:
+    """It was saved after an error: a run has ended, and no row is there. It could never end."""
+    path, trial = tmp_path / "trial.pt", dataclasses.replace(trial_of("mixup", (0, 1)), batched=True)
+    training = Training(TASK, trial, iris, checkpoint_path=path)
+    training.begin((0, 1))
+    assert training.state
+    training.state.live = live
+    training.save_checkpoint()
+    again = Training(TASK, trial, iris, checkpoint_path=path)
+    assert again.saved_state is None and len(finish(again)) == 2
+
+
 def plain_training(iris: Data, seed: int) -> torch.nn.Module:
     """ERM without any code for mixing."""
     torch.manual_seed(derived_seed(seed, "init"))

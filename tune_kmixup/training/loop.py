@@ -192,8 +192,11 @@ class Training:
             return
         rows, state = checkpoint.load(self.checkpoint_path, checkpoint.identity(self.task, self.trial)) or ([], None)
         rows = [row for row in rows if row.seed in self.trial.seeds]
-        if state and not (state["plain"]["live"] and set(self.trial.seeds) >= set(state["plain"]["seeds"])):
-            state = None
+        if state:  # of other seeds, or half done, as earlier versions saved it after an error
+            seeds, live = state["plain"]["seeds"], state["plain"]["live"]
+            ended = {seed for run, seed in enumerate(seeds) if run not in live}
+            if not live or not set(seeds) <= set(self.trial.seeds) or not ended <= {row.seed for row in rows}:
+                state = None
         # A launch may have died while it moved the models, or kept none.
         if not self.model_path or all(files.exists(self.model_path(row.seed)) for row in rows):
             self.rows, self.saved_state = rows, state

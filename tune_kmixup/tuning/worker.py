@@ -68,8 +68,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         )
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        if self.training:
-            self.training.end_steps()  # the last trial may have been stopped at a rung, for good
+        self.cleanup()  # the last trial may have been stopped at a rung, for good, or its rows could not be written
         self.training = self.error = None  # and its data: a share of a GPU has room for those of one task
         try:
             self.setup(new_config)  # type: ignore[call-arg]  # tune.with_parameters adds the others
