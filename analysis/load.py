@@ -358,8 +358,7 @@ def drop_copies(table: pd.DataFrame) -> pd.DataFrame:
         BadInput: rows of one run differ, or a study has several selected configurations, as an earlier and a later
             state of one launch have.
     """
-    check_selected(table)
-    table = table.drop_duplicates([*RUN_KEY, "started", "val_error"], ignore_index=True)
+    every, table = table, table.drop_duplicates([*RUN_KEY, "started", "val_error"], ignore_index=True)
     contradicting = table[table.duplicated(RUN_KEY, keep=False)]
     if len(contradicting):
         row = contradicting.iloc[0]
@@ -368,11 +367,12 @@ def drop_copies(table: pd.DataFrame) -> pd.DataFrame:
             f"run_dirs hold {len(contradicting)} results that contradict each other, such as two of {study} "
             f"{row['phase']} trial {row['trial']} seed {row['seed']}: report them one by one."
         )
+    check_selected(every)
     return table
 
 
 def check_selected(table: pd.DataFrame) -> None:
-    """Refuses two states of a study: one selects what the other does not, or another configuration."""
+    """Refuses two states of a study, by all copies: one selects what the other does not, or another configuration."""
     final = table[table["phase"] == "final"]
     copies = final.drop_duplicates([*RUN_KEY, "selected"])
     selected = final[final["selected"].astype(bool)].drop_duplicates([*STUDY_KEY, "trial"])

@@ -44,7 +44,7 @@ def check_one_format(suites: Iterable[tuple[str, Suite]]) -> None:
 def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:
     """Refuses launches that select by different scores, or differ in what must agree for one task.
 
-    That are its recipe, search, data and numerics, and the seed of an outer split.
+    These are its recipe, search, data and numerics, and the seed of an outer split.
 
     Args:
         suites: directory and suite of each launch.

@@ -5,7 +5,7 @@ from collections import Counter
 from tune_kmixup.core.config import Trial
 
 RETRIES = 2  # per launch, of a trial that raised an error, or whose worker died
-LOST_NODES = 20  # that a trial survives per launch: a trial that brings its node down would never end
+LOST_NODES = 20  # that a trial survives per launch, or kills for lack of memory: it may be the cause, and never end
 
 
 class Retries:
@@ -20,7 +20,7 @@ class Retries:
         self.waiting: list[Trial] = []
         self.failed: dict[str, str] = {}
         self.errors: Counter[str] = Counter()  # trial -> attempts that failed
-        self.lost_nodes: Counter[str] = Counter()  # trial -> nodes that left under it
+        self.lost_nodes: Counter[str] = Counter()  # trial -> nodes that left under it, or killed its worker
 
     def add(self, trial: Trial, error: str, node_lost: bool = False, hopeless: bool = False) -> bool:
         """Lets a trial run again, unless its retries are used up.
@@ -28,7 +28,7 @@ class Retries:
         Args:
             trial: the trial.
             error: the last line of its error.
-            node_lost: whether its node left, for which the trial can do nothing.
+            node_lost: whether its node left or ran low on memory, for which the trial can do nothing as a rule.
             hopeless: whether it would fail again.
 
         Returns:

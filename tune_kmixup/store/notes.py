@@ -16,7 +16,7 @@ class Holder:
         pid: its process.
         since: when it took the directory, in seconds since 1970.
         updated: its last sign of life, in seconds since 1970.
-        by: what tells its lease in a store from all others.
+        by: what tells this launch from all others.
     """
 
     host: str
