@@ -63,8 +63,8 @@ def forest(
             return Estimate(math.nan, math.nan, math.nan, 0)
         if relative:
             found = gains.relative_gain(rows, task, *pair, level)
-            has_interval = not math.isnan(gains.gain(rows, task, *pair, level).low)
-            if has_interval and math.isnan(found.low):  # ERM's error is not shown to be above 0
+            # The gain has an interval, and ERM's error is not shown to be above 0.
+            if math.isnan(found.low) and not math.isnan(gains.gain(rows, task, *pair, level).low):
                 return Estimate(100 * found.mean, -math.inf, math.inf, found.units)
             return scaled(found, 100)
         return scaled(gains.gain(rows, task, *pair, level, metric), display_scale(metric))

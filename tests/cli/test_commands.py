@@ -221,33 +221,32 @@ def last_line(run: RunDir) -> str:
     return run_cli_in_process("status", run.path).splitlines()[-1]
 
 
-def test_a_launch_is_the_same_suite_before_and_after_its_data_are_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The registry's figures are off by the rows that equal rows pull into one part. They must not be frozen."""
+@pytest.fixture
+def flowers(monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A task whose data are to be fetched, and are fewer rows than the registry says."""
     iris = dict(tabular.sklearn_loader("iris")())
     dataset = replace(DATASETS["iris"], rows=160, bundled=None, load=lambda folder, download: iris)
     monkeypatch.setitem(DATASETS, "flowers", dataset)
     task = Task("flowers", "mlp", Recipe(1, 10, 0.1), train_size=50, outer_split=None, holdout=True)
     monkeypatch.setitem(TASKS, task.base, (task,))
-    typed = Experiment([task.base], search=SearchOptions(repeats=2), data=DataOptions(tmp_path))
+    return task
+
+
+def test_a_launch_is_the_same_suite_before_and_after_its_data_are_fetched(flowers: Task, tmp_path: Path) -> None:
+    """The registry's figures are off by the rows that equal rows pull into one part. They must not be frozen."""
+    typed = Experiment([flowers.base], search=SearchOptions(repeats=2), data=DataOptions(tmp_path))
     (planned, _), (launched, _) = make_suite(typed), make_suite(typed, fetch=True)
     assert planned != launched
     assert make_suite(typed, fetch=True)[0] == make_suite(typed)[0] == launched
 
 
 def test_more_repeats_are_counted_in_the_data_not_in_the_registry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flowers: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`resume --repeats` on a machine without the data, after which `launch --repeats` was refused as another suite."""
-    iris = dict(tabular.sklearn_loader("iris")())
-    dataset = replace(DATASETS["iris"], rows=160, bundled=None, load=lambda folder, download: iris)
-    monkeypatch.setitem(DATASETS, "flowers", dataset)
-    task = Task("flowers", "mlp", Recipe(1, 10, 0.1), train_size=50, outer_split=None, holdout=True)
-    monkeypatch.setitem(TASKS, task.base, (task,))
-    run, resumed = RunDir(tmp_path / "run"), []
+    run, resumed, data = RunDir(tmp_path / "run"), [], DataOptions(tmp_path)
     launched, larger = (
-        make_suite(Experiment([task.base], search=SearchOptions(repeats=count), data=DataOptions(tmp_path)), fetch=True)
+        make_suite(Experiment([flowers.base], search=SearchOptions(repeats=count), data=data), fetch=True)
         for count in (2, 4)
     )
     run.write_suite(launched[0])

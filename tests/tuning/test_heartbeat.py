@@ -34,7 +34,7 @@ def test_a_store_that_is_away_for_a_while_ends_no_launch(
     monkeypatch.setattr(RunDir, "write_heartbeat", failing)
     beating.write()
     assert beating.searcher.stopping == stops
-    beating.written -= heartbeat.OUTAGE_SECONDS
+    beating.last_written -= heartbeat.OUTAGE_SECONDS
     beating.write()
     assert beating.searcher.stopping and isinstance(beating.searcher.disk_error, OSError)
 

@@ -58,7 +58,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         previous = run.heartbeat()
         self.earlier = (*previous.earlier, previous.period) if previous else ()
         self.slot_seconds = 0.0  # that were there so far
-        self.beaten = self.last_written = self.written = self.last_slot = time.monotonic()
+        self.beaten = self.last_tried = self.last_written = self.last_slot = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles callbacks for its own Tuner.restore, which we do not use
@@ -76,7 +76,7 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
             return
         self.follow_cluster(now)
         self.on_progress(self.searcher)
-        if now - self.last_written > HEARTBEAT_SECONDS:
+        if now - self.last_tried > HEARTBEAT_SECONDS:
             self.write()
 
     def follow_cluster(self, now: float) -> None:
@@ -121,11 +121,11 @@ class Heartbeat(tune.Callback):  # type: ignore[misc]
         )
         try:
             self.run.write_heartbeat(heartbeat)
-            self.written = time.monotonic()
+            self.last_written = time.monotonic()
         except OSError as error:
-            if ended or error.errno in LASTING or time.monotonic() - self.written > OUTAGE_SECONDS:
+            if ended or error.errno in LASTING or time.monotonic() - self.last_written > OUTAGE_SECONDS:
                 self.searcher.stop_for(error)
-        self.last_written = time.monotonic()
+        self.last_tried = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
         self.beat()
