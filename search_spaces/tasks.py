@@ -25,11 +25,11 @@ DIGITS = replace(TABLE, epochs=60)
 COLOUR = replace(SMALL_IMAGES, epochs=30, augment="crop_flip")
 COLOUR_RESNET = replace(COLOUR, epochs=20, batch_size=64, weight_decay=5e-4)
 
-# All of MNIST (one epoch) and Fashion-MNIST (ten epochs) with LeNet. An epoch takes about 15 s on one core.
+# All of MNIST (one epoch) and Fashion-MNIST (ten epochs) with LeNet. docs/data.md has what a run takes.
 ONE_EPOCH = Recipe(epochs=1, batch_size=64, lr=2e-3, optimizer="adamw", source="ours: MNIST under 2.5 % error")
 GREY = replace(ONE_EPOCH, epochs=10, weight_decay=1e-4, source="ours")
 
-# Spoken digits: LeNet on spectrograms of 81 x 101. One training takes about 40 s on one core.
+# Spoken digits: LeNet on spectrograms of 81 x 101.
 SPOKEN = Recipe(epochs=8, batch_size=64, lr=2e-3, weight_decay=1e-2, optimizer="adamw", source="ours: under 8 % error")
 
 # Networks for GPUs. The recipe is that of the mixup paper's code (facebookresearch/mixup-cifar10, train.py): SGD with

@@ -10,7 +10,7 @@ import torch
 
 
 def seed_all(seed: int) -> None:
-    """Seeds them. `torch.manual_seed` seeds torch's alone, and takes 30 times as long on a CPU (docs/performance.md).
+    """Seeds them. `torch.manual_seed` would seed torch's alone, and take 30 times as long on a CPU.
 
     Args:
         seed: ≥ 0.
