@@ -101,6 +101,12 @@ def test_other_dtypes(dtype: torch.dtype) -> None:
     assert cost_of(x, partner, sigma) == pytest.approx(cost_of(x, partner, pair(x.double(), partner.double(), 8)))
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_whole_numbers_that_float32_cannot_tell_apart(dtype: torch.dtype) -> None:
+    x = torch.tensor([[2**24], [2**24 + 1]], dtype=dtype)
+    assert pair(x, x.flip(0), 2).tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("k", [2, 7, 32, 100])
 def test_exact_solvers_agree_and_sinkhorn_comes_near(k: int) -> None:
     x, partner = batch(100, 4, 1)

@@ -2,7 +2,10 @@
 
 import copy
 import pickle
+from collections import UserDict
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from tune_kmixup import KMixup, mix, mixed_cross_entropy, pair, sample_lambda
 from tune_kmixup.core.config import Recipe
 from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.mixing.pairing import all_permutations
 from tune_kmixup.training.batches import Batches, make_chunk
 
 CLASSES = 5
@@ -292,6 +296,50 @@ def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
 def test_bad_batches(batch: tuple[object, ...], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         KMixup(2, 1.0, 3)(*batch)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_out_of_range_are_refused_before_they_are_used(label: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the error of `one_hot` ends the process's use of the device."""
+    monkeypatch.setattr(F, "one_hot", lambda *given: pytest.fail("labels were used"))
+    with pytest.raises(BadInput, match=rf"labels of {min(label, 0)} to {max(label, 0)} do not fit num_classes=3"):
+        KMixup(2, 1.0, 3)(torch.zeros(2, 3), torch.tensor([0, label]))
+
+
+class Named(NamedTuple):
+    x: Tensor
+    y: Tensor
+
+
+def test_a_batch_keeps_its_structure() -> None:
+    """Named tuples and the batches of Hugging Face, which are mappings with methods, have attributes that loops use."""
+    x, y = batches(1)[0]
+    expected = KMixup(4, 1.0, CLASSES, generator=seeded())(x, y)
+    for given in (Named(x, y), [x, y], (x, y)):
+        mixed = KMixup(4, 1.0, CLASSES, generator=seeded())(given)
+        assert type(mixed) is type(given) and all(map(torch.equal, mixed, expected))
+    for mapping in (UserDict(x=x, labels=y, ids=y), {"x": x, "labels": y, "ids": y}):
+        mixed = KMixup(4, 1.0, CLASSES, generator=seeded())(mapping)
+        assert type(mixed) is type(mapping) and torch.equal(mixed["x"], expected[0]) and mixed["ids"] is y
+        assert mapping["x"] is x and mapping["labels"] is y, "the batch that was given stays as it is"
+    frozen = MappingProxyType({"x": x, "labels": y})
+    assert torch.equal(KMixup(4, 1.0, CLASSES, generator=seeded())(frozen)["labels"], expected[1])
+
+
+@pytest.mark.parametrize("partner", ["previous", "halves"])
+def test_a_default_device_changes_nothing(partner: str) -> None:
+    """`torch.set_default_device("cuda")`: what is made on the way is on the CPU, as λ, or where the batch is."""
+    data = batches(2)
+
+    def mixed() -> list[Tensor]:
+        all_permutations.cache_clear()
+        kmixup = KMixup(4, 0.5, CLASSES, partner=partner, per="row", p=0.5, generator=seeded())  # type: ignore[arg-type]
+        return [tensor for x, y in data for tensor in kmixup(x, y)]
+
+    expected = mixed()
+    with torch.device("meta"):
+        found = mixed()
+    assert all(map(torch.equal, found, expected))
 
 
 def test_class_indices_need_their_number() -> None:

@@ -137,7 +137,8 @@ def split_blocks(x: Tensor, k: int) -> list[Tensor]:
     if x.device.type not in ("cpu", "cuda"):  # other devices have no float64
         x = x.cpu()
     flat = x.flatten(2) if x.ndim > 2 else x[..., None]
-    flat = flat if flat.dtype == torch.float64 else flat.float()
+    wide = flat.dtype == torch.float64 or (not flat.is_floating_point() and flat.element_size() >= 4)
+    flat = flat.double() if wide else flat.float()  # float32 holds whole numbers up to 2**24 only
     in_blocks = flat.shape[1] // k * k
     groups = [flat[:, :in_blocks].reshape(-1, k, flat.shape[2]), flat[:, in_blocks:]]
     return [group for group in groups if group.shape[0] and group.shape[1]]
@@ -195,7 +196,7 @@ def on_host(groups: list[Tensor]) -> list[NDArray[np.float64]]:
     """
     flat = torch.cat([group.flatten() for group in groups]).double()
     if flat.is_cuda:
-        host = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True).copy_(flat, non_blocking=True)
+        host = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True, device="cpu").copy_(flat, non_blocking=True)
         torch.cuda.current_stream(flat.device).synchronize()
     else:
         host = flat
@@ -229,7 +230,7 @@ def all_permutations(size: int) -> tuple[NDArray[np.int64], Tensor]:
     """The size! permutations, and the entries that each picks from a matrix of costs, as columns of ones and zeros."""
     permutations = np.array(list(itertools.permutations(range(size))))
     picks = np.eye(size)[permutations].reshape(len(permutations), -1).T
-    return permutations, torch.tensor(picks)
+    return permutations, torch.tensor(picks, device="cpu")
 
 
 def hungarian(matrix: NDArray[np.float64]) -> NDArray[np.int64]:

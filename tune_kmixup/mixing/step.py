@@ -45,9 +45,9 @@ def sample_lambda(alpha: float, size: int, generator: torch.Generator) -> Tensor
         BadInput: if α < 0 or not finite.
     """
     check_alpha(alpha)
-    uniform = torch.rand(size, generator=generator, dtype=torch.float64)
+    uniform = torch.rand(size, generator=generator, dtype=torch.float64, device="cpu")
     if alpha == 0:
-        return torch.ones(size, dtype=torch.float64)
+        return torch.ones_like(uniform)
     if alpha == 1:
         return uniform
     return torch.from_numpy(np.asarray(betaincinv(alpha, alpha, uniform.numpy())))

@@ -4,7 +4,8 @@ A permutation of a batch against itself matches rows with themselves, the more t
 batch is always an independent draw: the batch before, or the other half of the batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from copy import copy
 from numbers import Integral
 from typing import Any, Literal, get_args
 
@@ -86,7 +87,8 @@ class KMixup(nn.Module):
     def set_epoch(self, epoch: int) -> None:
         """Tells which epoch begins, counted from 0, and forgets the batch before.
 
-        So an epoch is the same whether or not training was interrupted before it.
+        So an epoch is the same whether or not training was interrupted before it, if the generator that λ is drawn from
+        (`generator`, or torch's) has the same state.
         """
         self.epoch, self.previous = epoch, None
 
@@ -100,19 +102,27 @@ class KMixup(nn.Module):
                 or not, which are mixed as they are.
 
         Returns:
-            The batch in the same structure. Inputs keep their type, device and memory format. Labels are floating
-            point.
+            The batch in the same structure: a tuple, named or not, a list, or a mapping of the same type if it is
+            mutable, else a dict. Inputs keep their type, device and memory format. Labels are floating point.
         """
         given: Any = batch[0] if len(batch) == 1 else batch
         if not self.training:
             return given
         if isinstance(given, Mapping):
             names = names_of(given)
-            return {**given, **dict(zip(names, self.mixed(*(given[name] for name in names)), strict=True))}
+            entries = dict(zip(names, self.mixed(*(given[name] for name in names)), strict=True))
+            if not isinstance(given, MutableMapping):
+                return {**given, **entries}
+            changed = copy(given)  # Hugging Face's batches have methods that a dict lacks
+            changed.update(entries)
+            return changed
         if not (isinstance(given, tuple | list) and len(given) == 2):
             raise BadInput(f"a {type(given).__name__} is no batch: give inputs and labels, or a mapping with `labels`.")
         mixed = self.mixed(*given)
-        return list(mixed) if isinstance(given, list) else mixed
+        if isinstance(given, list):
+            return list(mixed)
+        named: Any = getattr(given, "_make", None)  # of a named tuple
+        return named(mixed) if named else mixed
 
     def mixed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         check_batch(x, y)
@@ -137,18 +147,20 @@ class KMixup(nn.Module):
             if self.epoch is None:
                 raise BadInput(f"off_epoch={self.off_epoch} needs the epoch: call set_epoch(epoch) before each.")
             if self.epoch >= self.off_epoch:
-                return torch.ones(size, dtype=torch.float64)
+                return torch.ones(size, dtype=torch.float64, device="cpu")
         lam = sample_lambda(self.alpha, size, generator)
-        return lam if self.p == 1 else lam.where(torch.rand(size, generator=generator) < self.p, 1.0)
+        if self.p == 1:
+            return lam
+        return lam.where(torch.rand(size, generator=generator, device="cpu") < self.p, 1.0)
 
     def partners(self, x: Tensor, y: Tensor, previous: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """The inputs and labels that each row is mixed with."""
         if previous is None or not all(fits(kept, now) for kept, now in zip(previous, (x, y), strict=True)):
             order = self.halves(x)
-            return x[order], y[order]
+            return x[order], y[order.to(y.device)]
         before, y_before = (kept[: len(x)].to(now) for kept, now in zip(previous, (x, y), strict=True))
         sigma = pair(x, before, self.k, cost=self.cost)
-        return before[sigma], y_before[sigma]
+        return before[sigma], y_before[sigma.to(y.device)]
 
     def halves(self, x: Tensor) -> Tensor:
         """The row that each row is mixed with: the pairing of the first half with the second, and its inverse."""
@@ -163,11 +175,12 @@ class KMixup(nn.Module):
             return y if y.is_floating_point() else y.float()
         if self.num_classes is None:
             raise BadInput("num_classes is missing, and the labels are class indices: give the number of classes.")
-        try:
-            hot = F.one_hot(y.long(), self.num_classes).float()
-        except RuntimeError:
-            found = f"{int(y.min())} to {int(y.max())}"
-            raise BadInput(f"labels of {found} do not fit num_classes={self.num_classes}: give 0 to C-1.") from None
+        y = y.long()
+        if len(y):  # before `one_hot`, whose error on a GPU cannot be caught
+            low, high = (int(label) for label in y.aminmax())
+            if low < 0 or high >= self.num_classes:
+                raise BadInput(f"labels of {low} to {high} do not fit num_classes={self.num_classes}: give 0 to C-1.")
+        hot = F.one_hot(y, self.num_classes).float()
         return hot * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
 
 
