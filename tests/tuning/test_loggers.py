@@ -169,7 +169,7 @@ def log_one_trial(logger: FakeLogger, suite: Suite, run: RunDir, ends: bool = Tr
         background.on_trial_complete(0, [], ray_trial)
     assert not logger.calls, "the launch does not wait for a logger"
     logger.reached.set()
-    background.finish()
+    loggers.finish([background])
 
 
 def test_a_slow_logger_gets_all_calls_in_order(suite: Suite, run_dir: RunDir) -> None:
@@ -242,7 +242,7 @@ def test_a_trial_that_is_stopped_early_logs_the_curve_up_to_its_rung(suite: Suit
     background.on_trial_start(0, [], ray_trial)
     background.on_trial_result(0, [], ray_trial, result)
     background.on_trial_complete(0, [], ray_trial)
-    background.finish()
+    loggers.finish([background])
     names = [call[0] for call in logger.calls]
     assert names == ["log_trial_start", "log_trial_result", "log_trial_end", "on_experiment_end"]
 
@@ -252,9 +252,11 @@ def test_a_server_that_is_down_holds_up_the_end_no_longer_than_said(
 ) -> None:
     hanging = threading.Event()
     logger = SimpleNamespace(on_experiment_end=lambda trials: hanging.wait(30))
-    background = loggers.BackgroundLogger("mlflow", logger, suite, run_dir)
+    background = [loggers.BackgroundLogger(name, logger, suite, run_dir) for name in ("mlflow", "wandb")]
     began = time.monotonic()
-    background.finish(0.2)
+    loggers.finish(background, 1)
     hanging.set()
-    assert time.monotonic() - began < 5
-    assert "has not sent everything within 0.2 s and is abandoned" in capsys.readouterr().err
+    assert time.monotonic() - began < 1.9, "both are waited for at the same time"
+    printed = capsys.readouterr().err
+    for name in ("mlflow", "wandb"):
+        assert f"log_to={name!r} has not sent everything within 1 s and is abandoned" in printed

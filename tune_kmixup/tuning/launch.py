@@ -141,8 +141,8 @@ def launch(
             run_experiment(trainable, heartbeat, background_loggers, scratch)
         finally:
             heartbeat.write(ended=True)
-        for logger in background_loggers:
-            logger.finish(loggers.STOPPED_FLUSH_SECONDS if signals.received else loggers.FLUSH_SECONDS)
+        seconds = loggers.STOPPED_FLUSH_SECONDS if signals.received else loggers.FLUSH_SECONDS
+        loggers.finish(background_loggers, seconds)
     if heartbeat.error:
         raise heartbeat.error
     return Outcome(searcher.failures(), searcher.finished(), searcher.disk_error, signals.received)

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from statistics import fmean
 from tempfile import mkdtemp
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 import ray
@@ -38,7 +39,7 @@ METRICS = (
     *("test_error", "test_nll", "test_balanced_error"),
     "seconds",
 )
-FLUSH_SECONDS = 300.0  # how long the end of a launch waits for a logger to send what is queued
+FLUSH_SECONDS = 300.0  # how long the end of a launch waits for all loggers to send what is queued
 STOPPED_FLUSH_SECONDS = 5.0  # the same if a signal stopped it: it may be killed soon
 
 
@@ -249,15 +250,23 @@ class BackgroundLogger(tune.Callback):  # type: ignore[misc]
         if logged := self.running.pop(trial_id, None):  # absent if its worker was lost before the trial started
             self.enqueue(partial(self.logger.log_trial_end, logged, failed=failed))
 
-    def finish(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Waits until everything is sent, but no longer than so many seconds.
-
-        Call it before Ray shuts down: W&B's logging processes are Ray actors.
-        """
+    def end(self) -> None:
+        """Queues the end of the trials under way and of the launch."""
         for trial_id in list(self.running):  # the launch was interrupted
             self.end_trial(trial_id, failed=True)
         self.enqueue(partial(self.logger.on_experiment_end, trials=[]))
         self.calls.put(None)
-        self.thread.join(seconds)
-        if self.thread.is_alive():
-            self.warn(f"has not sent everything within {seconds:g} s and is abandoned")
+
+
+def finish(started: Sequence[BackgroundLogger], seconds: float = FLUSH_SECONDS) -> None:
+    """Ends loggers, and waits until they have sent everything, but no longer than so many seconds for all.
+
+    Call it before Ray shuts down: W&B's logging processes are Ray actors.
+    """
+    for logger in started:
+        logger.end()
+    deadline = monotonic() + seconds
+    for logger in started:
+        logger.thread.join(max(0, deadline - monotonic()))
+        if logger.thread.is_alive():
+            logger.warn(f"has not sent everything within {seconds:g} s and is abandoned")
