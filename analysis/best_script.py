@@ -28,7 +28,7 @@ loader = DataLoader(TensorDataset(x, y), batch_size={r.batch_size}, shuffle=True
 model(x[:2])  # gives lazy layers their sizes
 optimizer = {optimizer}
 steps = {r.epochs} * len(loader)
-{schedule}{setup}
+{schedule}{setup}{left}
 for epoch in range({r.epochs}):
     for inputs, labels in loader:
 {mixing}        loss = F.cross_entropy(model(inputs), labels)
@@ -42,7 +42,7 @@ for epoch in range({r.epochs}):
 def script(found: Sequence[Best]) -> str:
     """A script that trains with a selected configuration, with KMixup where it mixes.
 
-    Augmentation and number format are the caller's.
+    Augmentation and number format are the caller's; a comment names those of the recipe.
 
     Args:
         found: what was selected, for one task and method.
@@ -69,8 +69,16 @@ def script(found: Sequence[Best]) -> str:
         optimizer=OPTIMIZERS[best.recipe.optimizer].format(r=best.recipe),
         schedule=schedule(best.recipe),
         setup=f"kmixup = KMixup(k={best.k}, alpha={best.alpha!r}, num_classes=classes{cost})\n" if mixes else "",
+        left=left_to_caller(best.recipe),
         mixing="        inputs, labels = kmixup(inputs, labels)\n" if mixes else "",
     )
+
+
+def left_to_caller(recipe: Recipe) -> str:
+    """A comment on what the recipe has and the script has not; empty if there is nothing."""
+    left = {"augment": recipe.augment, "precision": recipe.precision}
+    named = " and ".join(f"{name}={value!r}" for name, value in left.items() if value not in ("none", "float32"))
+    return f"# It was tuned with {named}, which you have to add.\n" if named else ""
 
 
 def schedule(recipe: Recipe) -> str:

@@ -69,6 +69,15 @@ def test_the_script_runs_and_follows_the_schedule(runs: Runs) -> None:
             assert rates == pytest.approx([learning_rate(recipe, step, steps) for step in range(3 * steps)])
 
 
+def test_the_script_names_what_it_leaves_to_the_caller(runs: Runs) -> None:
+    one = best(runs)[-1]
+    recipe = dataclasses.replace(one.recipe, augment="crop_flip", precision="bfloat16")
+    lines = script([dataclasses.replace(one, recipe=recipe)])
+    assert "# It was tuned with augment='crop_flip' and precision='bfloat16', which you have to add.\n" in lines
+    compile(lines, "script", "exec")
+    assert "which you have to add" not in script([one])
+
+
 def test_a_value_that_results_do_not_hold_only_hinders_the_script(runs: Runs) -> None:
     (launch,) = runs.launches
     tuned = [

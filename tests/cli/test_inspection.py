@@ -106,6 +106,21 @@ def test_inspect_warns_of_test_rows_that_are_trained_on(tmp_path: Path) -> None:
     assert "10 repeats that share the official test rows" in printed
 
 
+def test_inspect_says_which_error_cannot_be_avoided_on_which_rows(tmp_path: Path) -> None:
+    """Where test rows are fixed, training rows that contradict each other say nothing about them."""
+    rows = [f"{i // 2},{i * 7},train,{'ab'[i % 2]}" for i in range(100)]
+    rows += [f"{1000 + i},{i},test,{'ab'[i % 2]}" for i in range(20)]
+    twice = [*rows, *(row.replace(",a", ",c").replace(",b", ",a").replace(",c", ",b") for row in rows[:10])]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,set,kind", *twice]))
+    printed = run_cli_in_process("inspect", "mine.csv", "--label", "kind", "--split", "set")
+    assert "differ in class" not in printed
+    printed = run_cli_in_process("inspect", "mine.csv", "--label", "kind", "--drop", "set")
+    assert "repeated rows differ in class: no error on all rows can be below 7.69 %" in printed
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,set,kind", *rows, *("1,2,test,a", "1,2,test,b")]))
+    printed = run_cli_in_process("inspect", "mine.csv", "--label", "kind", "--split", "set")
+    assert "repeated rows differ in class: no error on all test rows can be below 4.55 %" in printed
+
+
 def test_inspect_compares_rows_as_they_are_in_the_file(tmp_path: Path) -> None:
     """Rare levels share an input, so rows that differ look alike to the network. Equal ones stay together."""
     rows = [f"u{i // 3},{'xyz'[i % 3]},{i * 7919 % 2}" for i in range(300)]

@@ -17,6 +17,7 @@ from tune_kmixup.analysis.load import load
 from tune_kmixup.cli import prediction
 from tune_kmixup.core.config import Task
 from tune_kmixup.core.errors import BadInput
+from tune_kmixup.core.source import Source
 from tune_kmixup.data.inputs import read_rows
 from tune_kmixup.planning.plugins import Plugins
 from tune_kmixup.store.run_dir import RunDir
@@ -70,6 +71,29 @@ def test_the_file_has_a_row_per_row(run: RunDir, new: Path) -> None:
     assert f"Error on the 50 rows with a class: {100 * error:.2f} %" in printed and f"50 rows: {out}" in printed
     (chosen,) = best(load([run.path]), "customers/mlp", "mixup")
     assert f"mixup on customers/mlp: mean of 3 networks of outer split {chosen.outer_split}" in printed
+
+
+@pytest.mark.parametrize(
+    ("launched", "tested", "said"),
+    [
+        (False, False, "It is too low if some of these rows were trained on."),
+        (True, False, "It is too low: most of these rows were trained on."),
+        (True, True, None),
+        (False, True, "It is too low if some of these rows were trained on."),
+    ],
+)
+def test_it_says_whether_the_rows_were_trained_on(
+    launched: bool, tested: bool, said: str | None, run: RunDir, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Test rows of the file that was launched were not; those of another file may be."""
+    read, suite = read_rows, run.suite()
+    sources = (Source(str(new)),) if launched else ()
+    named = dataclasses.replace(suite, identity=dataclasses.replace(suite.identity, sources=sources))
+    monkeypatch.setattr(RunDir, "suite", lambda _: named)
+    monkeypatch.setattr(prediction, "read_rows", lambda *given: dataclasses.replace(read(*given), tested=tested))
+    printed = run_cli_in_process("predict", run.path, new, "--method", "mixup", "--out", new.with_name("out.csv"))
+    assert "Error on the 50 rows" in printed
+    assert said in printed if said else "trained on" not in printed
 
 
 def test_the_error_says_how_many_classes_are_unknown(run: RunDir, new: Path) -> None:

@@ -235,6 +235,47 @@ def test_a_number_with_one_comma_is_read_as_in_training(tmp_path: Path) -> None:
     assert np.array_equal(commas, plain)
 
 
+def test_commas_that_separate_columns_are_no_decimal_commas(tmp_path: Path) -> None:
+    """The numbers of the new file could be thousands of a file with decimal commas, which its separator rules out."""
+    rows = [f"{i},5;{i / 8:.3f};{'ab'[i % 2]}".replace(".", ",") for i in range(1, 60)]
+    (tmp_path / "sold.csv").write_text("\n".join(["age;income;label", *rows]))
+    register(Source(str(tmp_path / "sold.csv")))
+    preprocessing = prepare(Task("sold", "mlp", RECIPE, outer_split=0), tmp_path, test=False).preprocessing
+    assert preprocessing is not None and preprocessing.form.decimal_comma
+    (tmp_path / "new.csv").write_text("age,income\n5.123,2.500\n")
+    (tmp_path / "quoted.csv").write_text('age,income\n"5,123","2,500"\n')
+    (tmp_path / "same.csv").write_text("age;income\n5,123;2,500\n")
+    new, quoted, same = (read_rows(preprocessing, tmp_path / f"{name}.csv").x for name in ("new", "quoted", "same"))
+    assert np.array_equal(new, same) and np.array_equal(quoted, same)
+
+
+def test_recordings_of_another_rate_are_refused_where_they_say_it(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(-9000, 9000, (30, 800)).astype(np.int16)
+    npz.write_npz(tmp_path / "tones.npz", {"x": x, "y": np.arange(30) % 2, "rate": np.asarray(4000)})
+    preprocessing = prepare(Task("tones", "mlp", RECIPE, outer_split=0), tmp_path, test=False).preprocessing
+    assert preprocessing is not None
+    npz.write_npz(tmp_path / "new.npz", {"x": x[:3], "rate": np.asarray(8000)})
+    with pytest.raises(
+        BadInput, match="holds rate=8000, and the model was trained on 4000 samples per second: resample"
+    ):
+        read_rows(preprocessing, tmp_path / "new.npz")
+    for same in ({"rate": np.asarray(4000)}, {}):
+        npz.write_npz(tmp_path / "new.npz", {"x": x[:3], **same})
+        assert np.array_equal(read_rows(preprocessing, tmp_path / "new.npz").x, x[:3])
+
+
+def test_test_rows_of_an_npz_in_parts_are_known_as_such(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 2
+    parts = {"x_train": x[:40], "y_train": y[:40], "x_test": x[40:], "y_test": y[40:]}
+    npz.write_npz(tmp_path / "mine.npz", parts)
+    preprocessing = prepare(Task("mine", "mlp", RECIPE), tmp_path, test=False).preprocessing
+    assert preprocessing is not None
+    found = read_rows(preprocessing, tmp_path / "mine.npz")
+    assert found.tested and len(found.x) == 20 and found.y is not None
+    npz.write_npz(tmp_path / "new.npz", {"x": x, "y": y})
+    assert not read_rows(preprocessing, tmp_path / "new.npz").tested
+
+
 def test_arrays_are_read_with_and_without_classes(tmp_path: Path) -> None:
     preprocessing = prepare(Task("iris", "mlp", RECIPE, outer_split=0), tmp_path, test=False).preprocessing
     x = np.random.default_rng(0).normal(size=(5, 4))

@@ -9,6 +9,7 @@ from tune_kmixup.cli.render import format_share, make_table
 from tune_kmixup.core.config import Suite
 from tune_kmixup.core.text import plural
 from tune_kmixup.data.columns import Column
+from tune_kmixup.data.parts import has_test_rows
 from tune_kmixup.planning.inspection import Inspection, inspect_task
 
 MOST_CLASSES, MOST_COLUMNS = 30, 60  # that are listed
@@ -82,7 +83,8 @@ def data_lines(inspection: Inspection) -> Iterator[str]:
     elif inspection.repeated:
         yield f"repeated rows: {format_share(inspection.repeated)}; they stay on one side of every split of ours"
     if inspection.irreducible:
-        yield f"repeated rows differ in class: no test error can be below {format_share(inspection.irreducible)}"
+        of = "test rows" if inspection.table and has_test_rows(inspection.table.arrays) else "rows"
+        yield f"repeated rows differ in class: no error on all {of} can be below {format_share(inspection.irreducible)}"
 
 
 def own_data_lines(suite: Suite, data_dir: Path) -> Iterator[str]:

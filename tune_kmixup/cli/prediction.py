@@ -127,8 +127,9 @@ def write_predictions(
     console.print(f"{plural(len(table), 'row')}: {out}", soft_wrap=True)
     if line := error_line(rows, probabilities.argmax(1)):
         console.print(line, soft_wrap=True)
-        known = any(source.path == str(path) for source in run.suite().identity.sources)
-        console.print(f"It is too low{': most' if known else ' if some'} of these rows were trained on.")
+        launched = any(source.path == str(path) for source in run.suite().identity.sources)
+        if not (launched and rows.tested):
+            console.print(f"It is too low{': most' if launched else ' if some'} of these rows were trained on.")
 
 
 def error_line(rows: NewRows, predicted: np.ndarray) -> str:

@@ -120,7 +120,7 @@ def find_new(location: str, arrays: Mapping[str, Any]) -> tuple[str, str | None]
     """The keys of rows to classify and of their labels, by their names. Raises BadInput if there are no such rows."""
     roles: dict[str, Keys] = {"x": {}, "y": {}}
     for key in arrays:
-        role, part = known_names().get(re.sub("[^a-z0-9]", "", key.lower()), ("", None))
+        role, part = role_of(key)
         if role:
             roles[role].setdefault(part, key)
     part = next((part for part in (None, TEST) if part in roles["x"]), next(iter(roles["x"]), None))
@@ -128,6 +128,21 @@ def find_new(location: str, arrays: Mapping[str, Any]) -> tuple[str, str | None]
         held = ", ".join([*arrays][:MOST_KEYS]) or "nothing"
         raise BadInput(f"{location} holds no array x, only {held}: call the rows to classify x.")
     return roles["x"][part], roles["y"].get(part)
+
+
+def named_part(key: str) -> int | None:
+    """The part that the name of an array says, such as TEST for `x_test`; None if it says none."""
+    return role_of(key)[1]
+
+
+def role_of(key: str) -> tuple[str, int | None]:
+    """`x` or `y` and the part of an array of this name; an empty role for other arrays."""
+    return known_names().get(letters(key), ("", None))
+
+
+def letters(key: str) -> str:
+    """A name in lower case without punctuation."""
+    return re.sub("[^a-z0-9]", "", key.lower())
 
 
 @cache
@@ -147,9 +162,9 @@ def find_arrays(location: str, arrays: Mapping[str, Any]) -> Found:
     roles: dict[str, Keys] = {"x": {}, "y": {}}
     others: dict[str, str] = {}
     for key in arrays:
-        name = re.sub("[^a-z0-9]", "", key.lower())
-        if name in known_names():
-            role, part = known_names()[name]
+        role, part = role_of(key)
+        name = letters(key)
+        if role:
             taken = roles[role].setdefault(part, key)
         else:
             taken = others.setdefault(OTHERS[name], key) if name in OTHERS else key

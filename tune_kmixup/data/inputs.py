@@ -1,7 +1,7 @@
 """How rows become inputs of a network, as plain numbers and words that a saved model holds; and rows of new files."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,10 @@ from tune_kmixup.core.checks import MOST, check_fields, shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, images, npz
-from tune_kmixup.data.arrays import channel_axis, find_new, to_images
+from tune_kmixup.data.arrays import channel_axis, find_new, named_part, to_images
 from tune_kmixup.data.labels import names_of, one_per_row
 from tune_kmixup.data.npz import whole
+from tune_kmixup.data.parts import TEST
 from tune_kmixup.data.preprocess import Levels, TableScaling
 from tune_kmixup.data.table_files import TableFile, read_table_file, typed_table
 from tune_kmixup.data.tables import Form
@@ -124,12 +125,14 @@ class NewRows:
         names: what tells each row from the others: its file, or its number from 1.
         y: the class of each row, UNKNOWN or UNLABELLED; None if there are no labels.
         warnings: what may be wrong, one line each.
+        tested: whether they are the test rows of an .npz in parts.
     """
 
     x: NDArray[Any]
     names: tuple[str, ...]
     y: NDArray[np.int64] | None = None
     warnings: tuple[str, ...] = ()
+    tested: bool = False
 
 
 def read_rows(preprocessing: Preprocessing, given: Any) -> NewRows:
@@ -159,12 +162,23 @@ def read_rows(preprocessing: Preprocessing, given: Any) -> NewRows:
         return table_rows(preprocessing, str(path), read_table_file(path, numbers(preprocessing), form.decimal_comma))
     if path.suffix.lower() == ".npz" and not preprocessing.columns:
         arrays = npz.open_npz(path)
+        check_rate(preprocessing, path, arrays)
         x, y = find_new(str(path), arrays)
         rows = array_rows(preprocessing, f"{path}: {x}", whole(arrays[x]))
+        rows = replace(rows, tested=named_part(x) == TEST)
         return labelled(preprocessing, path, y, rows, arrays[y]) if y else rows
     if preprocessing.kind in FILES and (path.is_dir() or path.suffix.lower() in FILES[preprocessing.kind]):
         return file_rows(preprocessing, path)
     raise BadInput(f"path={str(given)!r} is another kind of data: {wanted(preprocessing)}.")
+
+
+def check_rate(preprocessing: Preprocessing, path: Path, arrays: Mapping[str, Any]) -> None:
+    """Raises BadInput if an .npz says that its recordings have another rate."""
+    if preprocessing.kind == "recording" and "rate" in arrays and (arrays["rate"] != preprocessing.rate).any():
+        raise BadInput(
+            f"{path} holds rate={arrays['rate']}, and the model was trained on {preprocessing.rate} samples per "
+            "second: resample the recordings."
+        )
 
 
 def wanted(preprocessing: Preprocessing) -> str:
@@ -285,7 +299,7 @@ def labelled(preprocessing: Preprocessing, path: Path, key: str, rows: NewRows, 
         found = level_numbers(names, names_of(values).astype(object)).astype(np.int64)
         if (found < len(classes)).any():
             break
-    return NewRows(rows.x, rows.names, np.where(found == len(classes), UNKNOWN, found))
+    return replace(rows, y=np.where(found == len(classes), UNKNOWN, found))
 
 
 def file_rows(preprocessing: Preprocessing, path: Path) -> NewRows:

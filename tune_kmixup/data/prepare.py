@@ -379,8 +379,8 @@ def duplicate_shares(name: str, data_dir: Path) -> dict[str, float]:
         Shares in [0, 1]; empty for toy sets.
 
         - `rows`: rows whose inputs occur more than once.
-        - `irreducible`: rows that are not of the most common class of their inputs: the error that no classifier of
-          these inputs can avoid.
+        - `irreducible`: of the official test rows, or of all rows if there are none, those that are not of the most
+          common class of their inputs: the error that no classifier of these inputs can avoid.
         - `test in train`: official test rows whose inputs also occur in the training part; only with `x_test`.
 
     Raises:
@@ -393,12 +393,17 @@ def duplicate_shares(name: str, data_dir: Path) -> dict[str, float]:
     inputs = [arrays[x_name] for x_name in ("x", "x_train", "x_test") if x_name in arrays]
     groups = splits.duplicate_groups(chunk for x in inputs for chunk in npz.iter_chunks(x))
     y = np.concatenate([arrays[y_name] for y_name in ("y", "y_train", "y_test") if y_name in arrays])
-    pairs, counts = np.unique(np.stack([groups, y]), axis=1, return_counts=True)
+    tested = np.ones(len(y), bool)
+    if "x_test" in arrays:
+        tested[: len(arrays["y_train"])] = False
+    elif "part" in arrays:
+        tested = np.asarray(arrays["part"]) == TEST
+    pairs, counts = np.unique(np.stack([groups, y])[:, tested], axis=1, return_counts=True)
     majority = np.zeros(groups.max() + 1, np.int64)
     np.maximum.at(majority, pairs[0], counts)
     shares = {
         "rows": float((np.bincount(groups)[groups] > 1).mean()),
-        "irreducible": 1 - float(majority.sum()) / len(y),
+        "irreducible": 1 - float(majority.sum()) / float(tested.sum()),
     }
     if "x_test" in arrays:
         train = len(arrays["y_train"])

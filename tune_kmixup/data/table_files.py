@@ -302,7 +302,7 @@ def has_decimal_comma(cells: pd.DataFrame, separator: str, otherwise: bool | Non
         commas &= ~whole.str.fullmatch(THOUSANDS)
     dots = sample.str.fullmatch(r"[-+]?\d*\.\d+") & ~sample.str.fullmatch(COMMA_THOUSANDS)
     if otherwise is not None and commas.sum() == dots.sum():
-        return otherwise
+        return otherwise and (separator != "," or bool(sample.str.contains(",").any()))
     return bool(commas.sum() > dots.sum())
 
 
