@@ -3,20 +3,19 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tune_kmixup.core.config import Recipe, SelectBy, Study
-from tune_kmixup.core.coordinates import DUMMY, LOG2_K
+from tune_kmixup.core.coordinates import DUMMY, LOG2_K, RECIPE_COLUMNS, SETTINGS
 from tune_kmixup.core.errors import BadInput
 
 from .gains import mean_metric, methods, tasks
 from .load import Runs, study_name
 from .stats import Estimate
 
-TUNED = ("alpha", "k", "lr", "weight_decay", "batch_size", "epochs")  # what a search may vary and a row holds
+NUMBERS = [name for name in SETTINGS if name != "cost"]  # by which configurations are compared
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def one_best(runs: Runs, final: pd.DataFrame, task: str, method: str) -> Best:
         float(first["alpha"]),
         int(first["k"]),
         trained_recipe(study, first),
-        tuple(sorted(study.space.keys() - {*TUNED, LOG2_K, DUMMY, "cost"})),
+        tuple(sorted(study.space.keys() - {*SETTINGS, LOG2_K, DUMMY})),
         outer_split,
         len(by_split),
         float(chosen["val_error"].mean()),
@@ -141,7 +140,7 @@ def validation_scores(runs: Runs, task: str) -> dict[str, float]:
 def coordinates(rows: pd.DataFrame) -> Iterator[float]:
     """The configuration of some runs as logarithms; 0 for a value of 0 or one that earlier versions did not record."""
     first = rows.iloc[0]
-    for name in TUNED:
+    for name in NUMBERS:
         yield math.log(first[name]) if not pd.isna(first[name]) and first[name] > 0 else 0.0
 
 
@@ -165,6 +164,6 @@ def find_study(runs: Runs, name: str) -> Study:
 
 def trained_recipe(study: Study, row: pd.Series) -> Recipe:
     """The recipe of a task with the tuned values that rows hold."""
-    kinds = {"lr": float, "weight_decay": float, "epochs": int, "batch_size": int, "cost": str}
-    values: dict[str, Any] = {name: kind(row[name]) for name, kind in kinds.items() if not pd.isna(row[name])}
-    return replace(study.task.recipe, **values)
+    recipe = study.task.recipe
+    kinds = {name: type(getattr(recipe, name)) for name in RECIPE_COLUMNS}
+    return replace(recipe, **{name: kind(row[name]) for name, kind in kinds.items() if not pd.isna(row[name])})

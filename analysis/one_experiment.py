@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from tune_kmixup.core.config import Recipe, Study, Suite
+from tune_kmixup.core.coordinates import SETTINGS
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.methods import KNOWN
-from tune_kmixup.store.schema import SETTINGS
 
 from .gains import STUDY_KEY
 

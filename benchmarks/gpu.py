@@ -65,7 +65,7 @@ from tune_kmixup.training.batches import MEASURED_STEPS, chunk_steps
 from tune_kmixup.training.loop import steps, train_to_end
 from tune_kmixup.training.metrics import error, predict
 from tune_kmixup.training.profile import measure_gpu_memory, peak_gpu_memory, short_trial
-from tune_kmixup.training.record import prepare_evaluation, steps_per_epoch
+from tune_kmixup.training.record import prepare_evaluation
 from tune_kmixup.training.state import TrainingState, initial_state
 from tune_kmixup.tuning.gpu_sharing import MEMORY_MARGIN
 
@@ -452,7 +452,7 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
 def measure_epochs(setting: Setting) -> Result:
     """Seconds of an ERM epoch. The DataLoader's processes are kept from epoch to epoch."""
     task, data = task_and_data(setting, setting.sizes.resnet)
-    on_gpu, per_epoch = suite_steps(task, data, {}), steps_per_epoch(task.recipe, data)
+    on_gpu, per_epoch = suite_steps(task, data, {}), task.recipe.steps_per_epoch(len(data.train.y))
     state = initial_state(task, configuration(task.recipe, {}), data, [0])
     loader = DataLoader(
         Images(cifar(setting.data_dir, setting.sizes.train_rows, setting.sizes.test_rows)[0]),
@@ -565,7 +565,7 @@ class WholeTraining:
 
     def to_end_of(self, epoch: int) -> Result:
         """Trains to the end of an epoch, and saves. One that was saved but is not in the JSON is only scored."""
-        start, per_epoch = time.perf_counter(), steps_per_epoch(self.task.recipe, self.data)
+        start, per_epoch = time.perf_counter(), self.task.recipe.steps_per_epoch(len(self.data.train.y))
         missing = epoch * per_epoch - self.state.step
         if missing < 0:
             raise BadInput(f"{self.path} is from a later epoch than {epoch}: remove it to start anew.")

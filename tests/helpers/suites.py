@@ -57,16 +57,11 @@ def made_up_rows(suite: Suite, trial: Trial) -> list[Row]:
         error = 0.1 + 0.02 * abs(math.log(chosen.alpha + 0.1)) + 0.01 * abs(chosen.k - 4) + 0.01 * noise
         rows.append(
             one_row(
-                task=task.base,
-                dataset=task.dataset,
-                architecture=task.architecture,
-                outer_split=task.outer_split,
+                **task.columns,
                 method=StudyName.parse(trial.study).method,
                 phase=trial.phase,
                 trial=trial.index,
-                alpha=chosen.alpha,
-                k=chosen.k,
-                epochs=task.recipe.epochs,
+                **chosen.columns,
                 seed=seed,
                 val_error=error,
                 val_nll=3 * error,

@@ -84,6 +84,10 @@ class Recipe:
         if self.lr == 0:
             raise BadInput(f"lr={self.lr} is not positive: choose lr > 0.")
 
+    def steps_per_epoch(self, rows: int) -> int:
+        """How many batches an epoch over so many training rows has."""
+        return rows // self.batch_size
+
 
 @dataclass(frozen=True)
 class Task:
@@ -147,6 +151,17 @@ class Task:
     def name(self) -> str:
         """The full name, e.g. `iris/mlp@3`; also the folder of the task's results."""
         return self.base if self.outer_split is None else f"{self.base}@{self.outer_split}"
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of a row that follow from the task."""
+        return {
+            "task": self.base,
+            "dataset": self.population,
+            "architecture": self.architecture,
+            "outer_split": self.outer_split,
+            "shared_test": self.overlap is not None,
+        }
 
 
 class StudyName(NamedTuple):

@@ -15,6 +15,8 @@ from tune_kmixup.core.errors import BadInput
 
 LOG2_K, DUMMY = "log2_k", "dummy"
 MAX_LOG2_K = 30
+RECIPE_COLUMNS = ("lr", "weight_decay", "epochs", "batch_size", "cost")  # fields of the recipe that rows hold
+SETTINGS = ("alpha", "k", *RECIPE_COLUMNS)  # columns of a row that a configuration fixes
 SYMBOLS = {"alpha": "α", LOG2_K: "k", "lr": "learning rate"}
 
 
@@ -31,6 +33,11 @@ class Configuration:
     alpha: float
     k: int
     recipe: Recipe
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Its SETTINGS, for a row."""
+        return {"alpha": self.alpha, "k": self.k} | {name: getattr(self.recipe, name) for name in RECIPE_COLUMNS}
 
 
 def configuration(recipe: Recipe, values: Mapping[str, float]) -> Configuration:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from tune_kmixup.core.checks import MOST, shown
 from tune_kmixup.core.config import Phase, Study, Suite
-from tune_kmixup.core.coordinates import Configuration, configuration, values_in
+from tune_kmixup.core.coordinates import SETTINGS, Configuration, configuration, values_in
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.fields import MAX_TIME, Field
 from tune_kmixup.core.rows import Row
@@ -170,8 +170,6 @@ def check_values(values: Mapping[str, Any], study: Study) -> None:
 
 # Rows
 
-RECIPE_COLUMNS = ("lr", "weight_decay", "epochs", "batch_size", "cost")
-SETTINGS = ("alpha", "k", *RECIPE_COLUMNS)  # what a configuration fixes
 LATE_COLUMNS = ("shared_test", "data", "loaded", "numerics")  # earlier versions wrote none
 
 
@@ -187,14 +185,7 @@ class StudyRows:
         self.suite, self.study = suite, study
         task = study.task
         self.seeds = {phase: suite.seeds(study, phase) for phase in get_args(Phase)}
-        self.identity: dict[str, object] = {
-            "task": task.base,
-            "dataset": task.population,
-            "architecture": task.architecture,
-            "outer_split": task.outer_split,
-            "shared_test": task.overlap is not None,
-            "method": study.method,
-        }
+        self.identity = task.columns | {"method": study.method}
         if suite.identity.numerics:  # otherwise nothing is known
             self.identity |= {**suite.identity.columns(task.dataset), "numerics": suite.identity.numerics}
 
@@ -251,8 +242,7 @@ class StudyRows:
         stopped = row.status == "stopped"
         if stopped and (self.suite.scheduler == "none" or row.phase != "search"):
             raise BadInput("status='stopped' does not fit: nothing is stopped there")
-        for name in SETTINGS:
-            expected = getattr(chosen, name) if name in ("alpha", "k") else getattr(chosen.recipe, name)
+        for name, expected in chosen.columns.items():
             value = getattr(row, name)
             fits = value is None or value == expected or (stopped and name == "epochs" and value < expected)
             if not fits:

@@ -111,7 +111,7 @@ def batches(
         The batches of consecutive steps, on the device of the data. Partners are not permuted yet.
     """
     train, augment = data.train, AUGMENTATIONS[recipe.augment]
-    per_epoch = len(train.y) // recipe.batch_size
+    per_epoch = recipe.steps_per_epoch(len(train.y))
 
     def order(purpose: str, epoch: int) -> Tensor:
         """The rows of an epoch, steps x R x B."""

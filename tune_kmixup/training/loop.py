@@ -19,7 +19,7 @@ from tune_kmixup.models.randomness import seed_all
 from tune_kmixup.store import files
 from tune_kmixup.training import checkpoint
 from tune_kmixup.training.batches import MEASURED_STEPS, chunks
-from tune_kmixup.training.record import extend_curves, make_row, rung_row, steps_per_epoch
+from tune_kmixup.training.record import extend_curves, make_row, rung_row
 from tune_kmixup.training.state import TrainingState, initial_state
 
 REPORT_SECONDS = 1.0  # between two reports of a trial: Ray handles about 50 a second over a whole cluster
@@ -47,7 +47,7 @@ def steps(state: TrainingState, config: Configuration, data: Data) -> Generator[
     """
     recipe, model = config.recipe, state.model
     device = data.train.x.device
-    per_epoch = steps_per_epoch(recipe, data)
+    per_epoch = recipe.steps_per_epoch(len(data.train.y))
     half = recipe.precision == "bfloat16" and device.type == "cuda"
     precision = torch.autocast(device.type, torch.bfloat16) if half else nullcontext()  # enabled=False would take time
     ones = torch.ones(len(state.seeds), device=device)
@@ -107,7 +107,7 @@ class Training:
         self.task, self.trial, self.data = task, trial, data
         self.checkpoint_path, self.save_every, self.model_path = checkpoint_path, save_every, model_path
         self.config = configuration(task.recipe, trial.values)
-        self.per_epoch = steps_per_epoch(self.config.recipe, data)
+        self.per_epoch = self.config.recipe.steps_per_epoch(len(data.train.y))
         self.rows: list[Row] = []
         self.rung: Row | None = None
         self.saved_state: dict[str, Any] | None = None  # of the runs that a checkpoint continues

@@ -54,7 +54,7 @@ def short_trial(task: Task, data: Data, seeds: int) -> None:
     test = data.val if data.test is None else data.test
     indices = torch.arange(min(len(test.y), EVAL_BATCH["cuda"]), device=data.val.y.device) % len(data.val.y)
     evaluated = Part(*(rows[indices] for rows in data.val))
-    epochs = math.ceil(measured / (len(train.y) // batch))
+    epochs = math.ceil(measured / task.recipe.steps_per_epoch(len(train.y)))
     short_task = replace(task, recipe=replace(task.recipe, epochs=epochs))
     trial = Trial(f"{task.name}/kmixup", 0, "final", {"alpha": 1.0, "k": batch}, tuple(range(seeds)), batched=True)
     train_to_end(short_task, trial, replace(data, train=train, val=evaluated, test=evaluated))

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from tune_kmixup.core.config import Recipe, StudyName, Task, Trial, derived_seed
+from tune_kmixup.core.config import StudyName, Task, Trial, derived_seed
 from tune_kmixup.core.coordinates import Configuration
 from tune_kmixup.core.rows import Row, Rung
 from tune_kmixup.core.selection import run_score
@@ -16,10 +16,6 @@ from tune_kmixup.training.batches import MEASURED_STEPS
 from tune_kmixup.training.metrics import error, evaluate, evaluate_final, predict
 from tune_kmixup.training.provenance import provenance
 from tune_kmixup.training.state import TrainingState
-
-
-def steps_per_epoch(recipe: Recipe, data: Data) -> int:
-    return len(data.train.y) // recipe.batch_size
 
 
 def make_row(state: TrainingState, run: int, task: Task, config: Configuration, trial: Trial, data: Data) -> Row:
@@ -48,25 +44,15 @@ def make_row(state: TrainingState, run: int, task: Task, config: Configuration, 
     mixes = config.alpha > 0
     distance = state.distance[run].item() / measured_steps
     return Row(
-        task=task.base,
-        dataset=task.population,
-        architecture=task.architecture,
-        outer_split=task.outer_split,
-        shared_test=task.overlap is not None,
+        **task.columns,
         train_rows=len(data.train.y),
         method=StudyName.parse(trial.study).method,
         phase=trial.phase,
         trial=trial.index,
-        alpha=config.alpha,
-        k=config.k,
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        cost=recipe.cost,
+        **config.columns,
         seed=state.seeds[run],
         status="ok" if finite else "diverged",
-        train_loss=loss / steps_per_epoch(recipe, data) if math.isfinite(loss) else None,
+        train_loss=loss / recipe.steps_per_epoch(len(data.train.y)) if math.isfinite(loss) else None,
         **scores,
         matched_distance=distance if mixes else None,
         perturbation=perturbation_factor(config.alpha) * distance if mixes else 0.0,
@@ -130,7 +116,7 @@ def rung_row(state: TrainingState, task: Task, config: Configuration, trial: Tri
     Only the first seed is judged. It is the same for every configuration, so all of them had the same initial weights
     and batches.
     """
-    epoch, step_in_epoch = divmod(state.step, steps_per_epoch(config.recipe, data))
+    epoch, step_in_epoch = divmod(state.step, config.recipe.steps_per_epoch(len(data.train.y)))
     if step_in_epoch or epoch not in trial.rungs or state.seeds[0] != trial.seeds[0] or 0 not in state.live:
         return None
     row = make_row(state, 0, task, config, trial, data)
