@@ -58,9 +58,11 @@ class MeanGain:
         return np.asarray(special.stdtrit(self.df, (1 + level) / 2) * np.sqrt(variance))
 
     def low(self, level: float = LEVEL) -> Array:
+        """The lower end of the two-sided interval of this level, 0 to 1."""
         return self.mean - self.half_width(level)
 
     def high(self, level: float = LEVEL) -> Array:
+        """Its upper end."""
         return self.mean + self.half_width(level)
 
     def p_above(self) -> Array:

@@ -25,7 +25,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from optuna.distributions import json_to_distribution
 from scipy.stats import spearmanr
 
 from benchmarks.timing import describe_machine, print_header, print_row
@@ -38,7 +37,7 @@ from tune_kmixup.core.selection import selected
 from tune_kmixup.data.download import default_data_dir, fetch
 from tune_kmixup.data.prepare import count_rows, prepare
 from tune_kmixup.data.tensors import Data
-from tune_kmixup.search.samplers import value_at
+from tune_kmixup.search.samplers import space_of, value_at
 from tune_kmixup.training.loop import train_to_end
 
 PHASES = ("search", *4 * ("shortlist",), *10 * ("final",))  # of the seeds of a configuration
@@ -56,7 +55,7 @@ def train(job: tuple[Study, int]) -> list[Row]:
     """Trains a configuration of a study, which its index draws at random, to its end: one row per seed."""
     study, index = job
     rng = np.random.default_rng(index)
-    space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
+    space = space_of(study)
     values = {name: value_at(distribution, rng.random()) for name, distribution in space.items()}
     seeds, rungs = tuple(range(len(PHASES))), rung_epochs(study.task.recipe.epochs)
     trial = Trial(study.name, index, "final", values, seeds, batched=True, rungs=rungs)

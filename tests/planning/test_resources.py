@@ -1,4 +1,5 @@
 import math
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import ray
 from tune_kmixup.cli.options import duration
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.planning.resources import Resources, repeated_options
+from tune_kmixup.store.schema import REPEATED
 
 
 def test_values_out_of_range_are_refused() -> None:
@@ -75,3 +77,8 @@ def test_amounts_that_ray_does_not_take_are_refused(wrong: dict[str, Any], messa
         with pytest.raises(ValueError, match="precision"):
             ray.remote(**amounts)(lambda: 0)
     Resources(cpus_per_trial=0.0001, gpus_per_trial=2.0)
+
+
+def test_the_heartbeat_may_hold_every_option_that_a_launch_repeats() -> None:
+    """A heartbeat with another one cannot be read: `status` would not know of the launch."""
+    assert {*REPEATED} == {field.name for field in fields(Resources)} | {"log_to"}

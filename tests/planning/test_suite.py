@@ -34,6 +34,16 @@ def test_all_outer_splits_or_one(tmp_path: Path) -> None:
     assert [study.name for study in suite.studies] == ["iris/mlp@3/erm", "iris/mlp@3/mixup", "iris/mlp@3/kmixup"]
 
 
+def test_a_suite_has_what_its_draft_says(tmp_path: Path) -> None:
+    """Both have defaults, so a value that is not handed on would be an option that does nothing."""
+    given = {"trials": 7, "search_seeds": 2, "final_seeds": 3, "sampler": "random", "seed": 4, "scheduler": "asha"}
+    given |= {"shortlist": 6, "curves": True, "save_models": True, "select_by": "nll", "expectation": "none"}
+    shared = {field.name for field in dataclasses.fields(Draft)} & {field.name for field in dataclasses.fields(Suite)}
+    assert shared == {*given, "name", "claims"}
+    suite = build_suite(dataclasses.replace(IRIS, **given), tmp_path)  # type: ignore[arg-type]
+    assert {name: getattr(suite, name) for name in given} == given and suite.name == "custom"
+
+
 OFFICIAL = Draft("custom", ("mnist-2000/lenet",), methods=("erm", "mixup"))
 
 

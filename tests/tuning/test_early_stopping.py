@@ -26,10 +26,11 @@ from tune_kmixup.core.selection import (
     completed_configurations,
     final_rows,
     ranking,
+    rung_scores,
     stopped_configurations,
 )
 from tune_kmixup.planning.suite import build_suite, check_continues
-from tune_kmixup.search.export import export, rung_scores
+from tune_kmixup.search.export import export
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import study_status
 from tune_kmixup.tuning.scheduler import SuiteScheduler

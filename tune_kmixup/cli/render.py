@@ -1,4 +1,4 @@
-"""The tables and lines that `plan`, `status` and the end of a launch print."""
+"""Tables and lines that commands print: how they are formatted, and those of `status`."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Recipe, task, study, suite and trial as frozen dataclasses, and their JSON.
+"""Recipe, task, study, suite, draft, claims, identity and trial as frozen dataclasses, and their JSON.
 
 Standard library only, so that reading results needs neither torch nor Ray.
 """

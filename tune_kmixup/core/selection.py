@@ -29,6 +29,11 @@ def run_score(row: Row, by: SelectBy) -> float:
     return math.inf if score is None else score
 
 
+def rung_scores(runs: Iterable[Row]) -> dict[int, float]:
+    """Epoch -> score of the first seed, at the rungs that a configuration has reached; infinite if not finite."""
+    return {rung.epoch: math.inf if rung.score is None else rung.score for row in runs for rung in row.rungs}
+
+
 def validation_score(rows: Iterable[Row], by: SelectBy) -> tuple[float, float]:
     """Scores one configuration on validation data: the smaller, the better.
 

@@ -231,6 +231,7 @@ def mono(path: Path, samples: NDArray[np.int16]) -> NDArray[np.int16]:
 
 
 def resample(samples: NDArray[np.int16], rate: int, target: int) -> NDArray[np.int16]:
+    """One recording at `target` in place of `rate` samples per second."""
     from scipy.signal import resample_poly
 
     divisor = int(np.gcd(rate, target))

@@ -1,4 +1,4 @@
-"""A task's rows as tensors, and what turns them into inputs of a network. Needs no more than torch and NumPy."""
+"""A task's rows as tensors, and what turns them into inputs of a network. Needs no more than torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,7 +4,6 @@ The best trial of an exported study is the configuration that the report selects
 """
 
 import errno
-import json
 import math
 import re
 import sqlite3
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,10 +29,12 @@ from tune_kmixup.core.selection import (
     by_configuration,
     final_rows,
     ranking,
+    rung_scores,
     selected,
     stopped_configurations,
     validation_score,
 )
+from tune_kmixup.search.samplers import space_of
 from tune_kmixup.store.run_dir import Results, RunDir
 
 TIE_BREAK = 1e-12  # less than any difference between two scores that is more than rounding
@@ -106,6 +107,7 @@ def is_url(to: str) -> bool:
 
 
 def without_password(to: str) -> str:
+    """The URL of a storage as it may be printed."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", to)
 
 
@@ -153,11 +155,6 @@ def failure(to: str, error: Exception) -> Exception:
 # The trials
 
 
-def rung_scores(runs: Sequence[Row]) -> dict[int, float]:
-    """Epoch -> score of the first seed, at the rungs that a configuration has reached; infinite if not finite."""
-    return {rung.epoch: math.inf if rung.score is None else rung.score for row in runs for rung in row.rungs}
-
-
 def exported_trials(results: Results, study: Study, suite: Suite) -> list[FrozenTrial]:
     """The proposals of a study as Optuna trials, in order.
 
@@ -184,7 +181,7 @@ def exported_trials(results: Results, study: Study, suite: Suite) -> list[Frozen
         if row.phase == "shortlist" and row.trial in runs:
             runs[row.trial].append(row)
     least = None if best is None else validation_score(runs[best], by)[0]
-    space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
+    space = space_of(study)
     trials = []
     for index, values in results.proposals.items():
         attributes: dict[str, Any] = {"index": index}

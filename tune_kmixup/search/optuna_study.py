@@ -1,19 +1,17 @@
 """The search of one study: what Optuna is asked, and what it is told."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tune_kmixup.core import asha
 from tune_kmixup.core.config import SelectBy, Study, Suite, derived_seed
 from tune_kmixup.core.rows import Row
-from tune_kmixup.core.selection import by_configuration, stopped_configurations, validation_score
-from tune_kmixup.search.export import rung_scores
-from tune_kmixup.search.samplers import make_sampler
+from tune_kmixup.core.selection import by_configuration, rung_scores, stopped_configurations, validation_score
+from tune_kmixup.search.samplers import make_sampler, space_of
 from tune_kmixup.store.run_dir import Results
 
 
@@ -31,7 +29,7 @@ class Search:
     """
 
     def __init__(self, suite: Suite, study: Study, results: Results):
-        self.space = {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
+        self.space = space_of(study)
         self.select_by = suite.select_by
         self.asked: dict[int, optuna.Trial] = {}  # by configuration; a retry of it is the same trial
         self.rungs = asha.StudyRungs()

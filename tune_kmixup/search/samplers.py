@@ -4,21 +4,33 @@ Proposal n is drawn with a seed derived from the study and n, or is point n of a
 for the whole study would restart its random numbers when the study is rebuilt, and propose the same values again.
 """
 
+import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    json_to_distribution,
+)
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from scipy.stats import qmc
 
-from tune_kmixup.core.config import Sampler, derived_seed
+from tune_kmixup.core.config import Sampler, Study, derived_seed
 
 STARTUP_TRIALS = 8  # trials drawn at random before TPE or the Gaussian process is used
 
 PointFunction = Callable[[int], Mapping[str, Any]]  # number of a trial -> free coordinate -> value
+
+
+def space_of(study: Study) -> dict[str, BaseDistribution]:
+    """The ranges of a study as Optuna's own."""
+    return {name: json_to_distribution(json.dumps(value)) for name, value in study.space.items()}
 
 
 class SeededSampler(BaseSampler):

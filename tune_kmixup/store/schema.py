@@ -81,7 +81,10 @@ PERIOD = {
     "slot_seconds": Field(float, 0, optional=True),  # launches of long ago had the same slots all the time
 }
 HEARTBEAT = HOLDER | PERIOD | {"ended": Field(bool)}
-OPTION = re.compile("--(address|cpus-per-trial|gpus-per-trial|max-concurrent|wait|batch-seeds|log-to)=.+")
+# The options of a launch that `resume` repeats: the fields of `planning.resources.Resources`, and the loggers. Others
+# are refused, as `status` prints them for people to paste.
+REPEATED = ("address", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "wait", "batch_seeds", "log_to")
+OPTION = re.compile(f"--({'|'.join(REPEATED).replace('_', '-')})=.+")
 RUNNING = {"since": TIME, "seeds": Field(int, 1, MOST), "share": Field(float, 0, 1, optional=True)}
 
 

@@ -43,6 +43,7 @@ def correct(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def error(logits: Tensor, y: Tensor) -> float:
+    """The share of rows of another class than predicted, 0 to 1, from logits N x C and class indices (N,)."""
     return 1 - correct(logits, y).double().mean().item()
 
 

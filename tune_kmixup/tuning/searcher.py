@@ -1,4 +1,4 @@
-"""Which trial runs next: one Optuna study per study of the suite, and one Ray Tune searcher over all of them.
+"""Which trial runs next: one Ray Tune searcher over all studies of the suite.
 
 The searcher hands out trials of every study, so that the cluster stays full while any study has work. A study that has
 spent its search budget compares its shortlist again. Then its selected configuration is trained in final trials. All of
