@@ -208,9 +208,9 @@ def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
     assert sorted(re.findall(r"^\| (\S+/\S+) \|", expected, re.MULTILINE)) == sorted(tasks)
 
 
-def test_the_note_says_what_the_first_pass_found() -> None:
+def test_earlier_results_are_those_of_the_first_pass() -> None:
     """And what is withdrawn, from the rows that are kept."""
-    text = prose(RESULTS / "README.md")
+    text = prose(RESULTS / "earlier.md")
     tuned = published("cpu-tuned")
     assert f"({len(published('cpu')):,} runs)" in text and f"({len(tuned):,} runs)" in text
     counts = [
@@ -255,7 +255,7 @@ def test_what_is_published_besides_can_be_reported_again(folder: Path) -> None:
 
 
 def test_what_is_said_of_the_ends_of_ranges_is_in_the_rows() -> None:
-    text = prose(RESULTS / "README.md")
+    text = prose(RESULTS / "earlier.md")
     shares = {}
     for name in ("cpu", "cpu-tuned"):
         suites = [launch.suite for launch in read_launches(RESULTS / name)]
