@@ -164,6 +164,5 @@ def find_study(runs: Runs, name: str) -> Study:
 
 def trained_recipe(study: Study, row: pd.Series) -> Recipe:
     """The recipe of a task with the tuned values that rows hold."""
-    recipe = study.task.recipe
-    kinds = {name: type(getattr(recipe, name)) for name in RECIPE_COLUMNS}
-    return replace(recipe, **{name: kind(row[name]) for name, kind in kinds.items() if not pd.isna(row[name])})
+    values = {name: RECIPE_COLUMNS[name](row[name]) for name in RECIPE_COLUMNS if not pd.isna(row[name])}
+    return replace(study.task.recipe, **values)

@@ -78,7 +78,7 @@ def left_to_caller(recipe: Recipe) -> str:
     """A comment on what the recipe has and the script has not; empty if there is nothing."""
     left = {"augment": recipe.augment, "precision": recipe.precision}
     named = " and ".join(f"{name}={value!r}" for name, value in left.items() if value not in ("none", "float32"))
-    return f"# It was tuned with {named}, which you have to add.\n" if named else ""
+    return f"# Its recipe has {named}, which you have to add.\n" if named else ""
 
 
 def schedule(recipe: Recipe) -> str:

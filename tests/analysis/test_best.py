@@ -45,6 +45,18 @@ def test_it_is_a_configuration_that_was_selected_and_trained(runs: Runs) -> None
         assert one.test_error == pytest.approx(final["test_error"].mean()) and one.splits == one.expected.units == 10
 
 
+def test_a_tuned_value_is_kept_where_the_recipe_has_a_whole_number(runs: Runs) -> None:
+    (launch,) = runs.launches
+    studies = []
+    for study in launch.suite.studies:
+        recipe = dataclasses.replace(study.task.recipe, lr=1, weight_decay=0)
+        studies.append(dataclasses.replace(study, task=dataclasses.replace(study.task, recipe=recipe)))
+    suite = dataclasses.replace(launch.suite, studies=tuple(studies))
+    found = best(dataclasses.replace(runs, launches=[dataclasses.replace(launch, suite=suite)]))
+    tuned = [(one.recipe.lr, one.recipe.weight_decay) for one in found]
+    assert tuned == [(one.recipe.lr, one.recipe.weight_decay) for one in best(runs)] and tuned[0] != (1, 0)
+
+
 def test_test_rows_have_no_say(runs: Runs) -> None:
     others = runs.rows.assign(test_error=runs.rows["test_error"].sample(frac=1, random_state=0).to_numpy())
     changed = best(dataclasses.replace(runs, rows=others))
@@ -73,7 +85,7 @@ def test_the_script_names_what_it_leaves_to_the_caller(runs: Runs) -> None:
     one = best(runs)[-1]
     recipe = dataclasses.replace(one.recipe, augment="crop_flip", precision="bfloat16")
     lines = script([dataclasses.replace(one, recipe=recipe)])
-    assert "# It was tuned with augment='crop_flip' and precision='bfloat16', which you have to add.\n" in lines
+    assert "# Its recipe has augment='crop_flip' and precision='bfloat16', which you have to add.\n" in lines
     compile(lines, "script", "exec")
     assert "which you have to add" not in script([one])
 

@@ -21,6 +21,7 @@ from tune_kmixup.data import npz
 from tune_kmixup.data.download import load_arrays
 from tune_kmixup.data.inputs import UNKNOWN, UNLABELLED, Preprocessing, from_json, read_rows
 from tune_kmixup.data.prepare import prepare, split_rows
+from tune_kmixup.data.table_files import read_table_file
 from tune_kmixup.planning.plugins import register
 
 
@@ -242,11 +243,16 @@ def test_commas_that_separate_columns_are_no_decimal_commas(tmp_path: Path) -> N
     register(Source(str(tmp_path / "sold.csv")))
     preprocessing = prepare(Task("sold", "mlp", RECIPE, outer_split=0), tmp_path, test=False).preprocessing
     assert preprocessing is not None and preprocessing.form.decimal_comma
-    (tmp_path / "new.csv").write_text("age,income\n5.123,2.500\n")
-    (tmp_path / "quoted.csv").write_text('age,income\n"5,123","2,500"\n')
-    (tmp_path / "same.csv").write_text("age;income\n5,123;2,500\n")
-    new, quoted, same = (read_rows(preprocessing, tmp_path / f"{name}.csv").x for name in ("new", "quoted", "same"))
-    assert np.array_equal(new, same) and np.array_equal(quoted, same)
+    for name, text in {
+        "points": 'age,income,name\n5.123,2.500,"Smith, John"\n',
+        "quoted": 'age,income\n"5,123","2,500"\n',
+        "same": "age;income\n5,123;2,500\n",
+    }.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    points, quoted, same = (read_rows(preprocessing, tmp_path / f"{n}.csv").x for n in ("points", "quoted", "same"))
+    assert np.array_equal(points, same) and np.array_equal(quoted, same)
+    (tmp_path / "one.csv").write_text("age\n5.123\n")
+    assert read_table_file(tmp_path / "one.csv", ["age"], decimal_comma=True).columns[0].numbers == [5123]
 
 
 def test_recordings_of_another_rate_are_refused_where_they_say_it(tmp_path: Path) -> None:
@@ -254,12 +260,13 @@ def test_recordings_of_another_rate_are_refused_where_they_say_it(tmp_path: Path
     npz.write_npz(tmp_path / "tones.npz", {"x": x, "y": np.arange(30) % 2, "rate": np.asarray(4000)})
     preprocessing = prepare(Task("tones", "mlp", RECIPE, outer_split=0), tmp_path, test=False).preprocessing
     assert preprocessing is not None
-    npz.write_npz(tmp_path / "new.npz", {"x": x[:3], "rate": np.asarray(8000)})
-    with pytest.raises(
-        BadInput, match="holds rate=8000, and the model was trained on 4000 samples per second: resample"
-    ):
-        read_rows(preprocessing, tmp_path / "new.npz")
-    for same in ({"rate": np.asarray(4000)}, {}):
+    for key, rate in (("rate", 8000), ("Rate", 8000.5), ("rate", [[8000]]), ("rate", "8 kHz")):
+        npz.write_npz(tmp_path / "new.npz", {"x": x[:3], key: np.asarray(rate)})
+        with pytest.raises(
+            BadInput, match=f"holds {key}=8.*, and the model was trained on 4000 samples per second: res"
+        ):
+            read_rows(preprocessing, tmp_path / "new.npz")
+    for same in ({"rate": np.asarray(4000)}, {"RATE": np.asarray(4000.5)}, {}):
         npz.write_npz(tmp_path / "new.npz", {"x": x[:3], **same})
         assert np.array_equal(read_rows(preprocessing, tmp_path / "new.npz").x, x[:3])
 

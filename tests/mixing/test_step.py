@@ -105,6 +105,7 @@ def test_other_dtypes(dtype: torch.dtype) -> None:
 def test_whole_numbers_that_float32_cannot_tell_apart(dtype: torch.dtype) -> None:
     x = torch.tensor([[2**24], [2**24 + 1]], dtype=dtype)
     assert pair(x, x.flip(0), 2).tolist() == [1, 0]
+    assert pair(x, x.flip(0).double(), 2).tolist() == [1, 0] and sorted(pair(x, x.float(), 2).tolist()) == [0, 1]
 
 
 @pytest.mark.parametrize("k", [2, 7, 32, 100])

@@ -19,8 +19,10 @@ from benchmarks.gpu import QUICK, Setting, task_and_data
 from tests.helpers.trainings import finish, interrupt
 from tune_kmixup.core.config import Task, Trial
 from tune_kmixup.core.coordinates import configuration
+from tune_kmixup.core.errors import BadInput
 from tune_kmixup.data.tensors import Data
 from tune_kmixup.mixing.pairing import Cost, pair_runs
+from tune_kmixup.mixing.transform import KMixup, Partner
 from tune_kmixup.training.batches import batches, chunks, make_chunk
 from tune_kmixup.training.loop import Training
 
@@ -62,6 +64,22 @@ def test_pairings_cost_as_little_as_in_double_precision_on_a_cpu(device: str, k:
 
     best = pair_runs(x.double(), partner.double(), k, cost=cost)
     assert torch.allclose(total(sigma.cpu()), total(best), rtol=1e-6)
+
+
+@pytest.mark.parametrize("partner", ["previous", "halves"])
+def test_kmixup_mixes_where_the_batch_is(device: str, partner: Partner) -> None:
+    """With labels still on the CPU, and whatever the default device is. Labels out of range do not end its use."""
+    generator = torch.Generator().manual_seed(0)
+    data = [(torch.randn(16, 6, generator=generator), torch.arange(16) % 5) for _ in range(3)]
+
+    def mixed(device: str) -> list[Tensor]:
+        kmixup = KMixup(8, 1.0, 5, partner=partner, per="row", p=0.5, generator=torch.Generator().manual_seed(1))
+        with pytest.raises(BadInput, match="labels of 0 to 5 do not fit num_classes=5"):
+            kmixup(torch.zeros(6, 6, device=device), torch.arange(6, device=device))
+        with torch.device(device):
+            return [tensor.cpu() for x, y in data for tensor in kmixup(x.to(device), y)]
+
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(mixed(device), mixed("cpu"), strict=True))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -15,7 +15,13 @@ from tune_kmixup.core.errors import BadInput
 
 LOG2_K, DUMMY = "log2_k", "dummy"
 MAX_LOG2_K = 30
-RECIPE_COLUMNS = ("lr", "weight_decay", "epochs", "batch_size", "cost")  # fields of the recipe that rows hold
+RECIPE_COLUMNS: Mapping[str, type] = {
+    "lr": float,
+    "weight_decay": float,
+    "epochs": int,
+    "batch_size": int,
+    "cost": str,
+}  # fields of the recipe that rows hold -> their type, which a whole number in a recipe does not tell
 SETTINGS = ("alpha", "k", *RECIPE_COLUMNS)  # columns of a row that a configuration fixes
 SYMBOLS = {"alpha": "α", LOG2_K: "k", "lr": "learning rate"}
 

@@ -16,7 +16,7 @@ from tune_kmixup.core.checks import MOST, check_fields, shown
 from tune_kmixup.core.errors import BadInput
 from tune_kmixup.core.text import plural
 from tune_kmixup.data import audio, images, npz
-from tune_kmixup.data.arrays import channel_axis, find_new, named_part, to_images
+from tune_kmixup.data.arrays import channel_axis, find_new, letters, named_part, to_images
 from tune_kmixup.data.labels import names_of, one_per_row
 from tune_kmixup.data.npz import whole
 from tune_kmixup.data.parts import TEST
@@ -174,10 +174,14 @@ def read_rows(preprocessing: Preprocessing, given: Any) -> NewRows:
 
 def check_rate(preprocessing: Preprocessing, path: Path, arrays: Mapping[str, Any]) -> None:
     """Raises BadInput if an .npz says that its recordings have another rate."""
-    if preprocessing.kind == "recording" and "rate" in arrays and (arrays["rate"] != preprocessing.rate).any():
+    key = next((key for key in arrays if letters(key) == "rate"), None)
+    if preprocessing.kind != "recording" or key is None:
+        return
+    rates = whole(arrays[key]).ravel()
+    if rates.dtype.kind not in "fiu" or (rates.astype(int) != preprocessing.rate).any():  # as training rounds it
         raise BadInput(
-            f"{path} holds rate={arrays['rate']}, and the model was trained on {preprocessing.rate} samples per "
-            "second: resample the recordings."
+            f"{path} holds {key}={', '.join(map(str, rates[:3]))}, and the model was trained on {preprocessing.rate} "
+            "samples per second: resample the recordings."
         )
 
 

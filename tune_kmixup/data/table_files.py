@@ -302,7 +302,8 @@ def has_decimal_comma(cells: pd.DataFrame, separator: str, otherwise: bool | Non
         commas &= ~whole.str.fullmatch(THOUSANDS)
     dots = sample.str.fullmatch(r"[-+]?\d*\.\d+") & ~sample.str.fullmatch(COMMA_THOUSANDS)
     if otherwise is not None and commas.sum() == dots.sum():
-        return otherwise and (separator != "," or bool(sample.str.contains(",").any()))
+        separates = separator == "," and cells.shape[1] > 1
+        return otherwise and not (separates and not sample.str.fullmatch(COMMA_NUMBER).any())
     return bool(commas.sum() > dots.sum())
 
 

@@ -170,6 +170,8 @@ def inner_products(x: Tensor, partner: Tensor) -> Tensor:
     if x.is_cuda:
         a, b = centre_blocks(x, partner)
         return torch.bmm(a, b.mT)
+    if x.dtype != partner.dtype:
+        x, partner = x.double(), partner.double()
     products = torch.bmm(x, partner.mT)
     squares, partner_squares = (torch.linalg.vector_norm(rows, dim=2).square_() for rows in (x, partner))
     nearest = squares + (partner_squares[:, None] - 2 * products).amin(2)  # squared distances

@@ -4,7 +4,8 @@ A permutation of a batch against itself matches rows with themselves, the more t
 batch is always an independent draw: the batch before, or the other half of the batch.
 """
 
-from collections.abc import Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Mapping
 from copy import copy
 from numbers import Integral
 from typing import Any, Literal, get_args
@@ -87,8 +88,8 @@ class KMixup(nn.Module):
     def set_epoch(self, epoch: int) -> None:
         """Tells which epoch begins, counted from 0, and forgets the batch before.
 
-        So an epoch is the same whether or not training was interrupted before it, if the generator that λ is drawn from
-        (`generator`, or torch's) has the same state.
+        So an epoch is the same whether or not training was interrupted before it, if it gets the same batches, and the
+        generator that λ is drawn from (`generator`, or torch's) has the same state.
         """
         self.epoch, self.previous = epoch, None
 
@@ -102,8 +103,9 @@ class KMixup(nn.Module):
                 or not, which are mixed as they are.
 
         Returns:
-            The batch in the same structure: a tuple, named or not, a list, or a mapping of the same type if it is
-            mutable, else a dict. Inputs keep their type, device and memory format. Labels are floating point.
+            The batch in the same structure: a tuple, named or not, a list, a UserDict of the same type (Hugging Face's
+            batches are some), or a dict for other mappings. Inputs keep their type, device and memory format. Labels
+            are floating point.
         """
         given: Any = batch[0] if len(batch) == 1 else batch
         if not self.training:
@@ -111,9 +113,9 @@ class KMixup(nn.Module):
         if isinstance(given, Mapping):
             names = names_of(given)
             entries = dict(zip(names, self.mixed(*(given[name] for name in names)), strict=True))
-            if not isinstance(given, MutableMapping):
+            if not isinstance(given, UserDict):
                 return {**given, **entries}
-            changed = copy(given)  # Hugging Face's batches have methods that a dict lacks
+            changed = copy(given)
             changed.update(entries)
             return changed
         if not (isinstance(given, tuple | list) and len(given) == 2):
@@ -177,7 +179,7 @@ class KMixup(nn.Module):
             raise BadInput("num_classes is missing, and the labels are class indices: give the number of classes.")
         y = y.long()
         if len(y):  # before `one_hot`, whose error on a GPU cannot be caught
-            low, high = (int(label) for label in y.aminmax())
+            low, high = torch.stack(y.aminmax()).tolist()
             if low < 0 or high >= self.num_classes:
                 raise BadInput(f"labels of {low} to {high} do not fit num_classes={self.num_classes}: give 0 to C-1.")
         hot = F.one_hot(y, self.num_classes).float()

@@ -35,7 +35,8 @@ class Inspection:
         counts: part -> rows of each class, in the first outer split.
         shape: shape of one input of the network.
         repeated: share of rows whose inputs occur more than once; None for toy sets.
-        irreducible: error that no classifier of these inputs can avoid; None for toy sets.
+        irreducible: error that no classifier of these inputs can avoid, on the official test rows or else on all rows;
+            None for toy sets.
         largest_k: largest k that k-mixup searches; None if it is not among the methods.
         groups: number of groups whose rows stay together; None if there are none but equal rows.
         table: the data as they were read; None for toy sets.
