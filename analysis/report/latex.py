@@ -1,5 +1,6 @@
 r"""The report as LaTeX: a document that compiles alone, and tables to `\input` in a paper. Needs siunitx 3 (2021)."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -23,7 +24,11 @@ PREAMBLE = r"""\documentclass{article}
   reset-text-series = false, text-series-to-math = true, table-align-text-after = false,
 }
 \usepackage{graphicx}
+\extrafloats{500}  % a table of many rows is several
 """
+
+# How much of a table fits on a page: letters of \footnotesize in a line, and lines beside head and caption.
+LINE_LETTERS, PAGE_LINES = 105, 50
 
 
 def document(report: Report, paragraphs: Sequence[str]) -> str:
@@ -91,13 +96,15 @@ def measured_table(table: Table, name: str, metric: str) -> str:
 
 
 def column_of_numbers(cells: Iterable[Measured]) -> str:
-    """A column of siunitx with room for the longest number and its uncertainty."""
+    """A column of siunitx with room for the longest number, its uncertainty and its mark."""
     numbers = [cell for cell in cells if is_number(cell)]
     whole = max((len(cell.mean.lstrip("+-").split(".")[0]) for cell in numbers), default=1)
     digits = max((len(cell.mean.partition(".")[2]) for cell in numbers), default=0)
     uncertain = max((len(cell.half_width.replace(".", "").lstrip("0")) for cell in numbers), default=0)
     sign = "+" if any(cell.mean[0] in "+-" for cell in numbers) else ""
-    return f"S[table-format={sign}{whole}.{digits}{f'({uncertain})' if uncertain else ''}]"
+    mark = max((cell.mark for cell in numbers), key=len, default="")
+    room = f", table-space-text-post={{{escape(mark)}}}" if mark else ""
+    return f"S[table-format={sign}{whole}.{digits}{f'({uncertain})' if uncertain else ''}{room}]"
 
 
 def measured_cell(cell: Measured, bold: bool) -> str:
@@ -113,14 +120,38 @@ def is_number(cell: Measured) -> bool:
 
 
 def text_table(table: Table, name: str) -> str:
-    """Any other table: as wide as the text, with cells that break into lines. Pictures are left out."""
+    """Any other table: as wide as the text, with cells that break into lines. Pictures are left out.
+
+    One that is longer than a page becomes several, the later ones without a label.
+    """
     frame = table.frame
     frame = frame[[c for c in frame if not any(isinstance(cell, Places) for cell in frame[c])]]
     columns = "l" + r">{\raggedright\arraybackslash}X" * (len(frame.columns) - 1)
-    lines = [" & ".join(escape(str(cell)) for cell in row) + r" \\" for row in frame.to_numpy(dtype=object)]
     head = " & ".join(escape(column) for column in frame.columns)
-    body = [rf"\begin{{tabularx}}{{\linewidth}}{{@{{}}{columns}@{{}}}}", *framed(head, lines), r"\end{tabularx}"]
-    return floated(body, table.caption, name)
+    floats = []
+    pages = by_page([[str(cell) for cell in row] for row in frame.to_numpy(dtype=object)])
+    for number, rows in enumerate(pages):
+        lines = [" & ".join(map(escape, row)) + r" \\" for row in rows]
+        body = [rf"\begin{{tabularx}}{{\linewidth}}{{@{{}}{columns}@{{}}}}", *framed(head, lines), r"\end{tabularx}"]
+        part = f" ({number + 1} of {len(pages)})" if len(pages) > 1 else ""
+        floats.append(floated(body, table.caption + part, "" if number else name))
+    return "\n".join(floats)
+
+
+def by_page(rows: Sequence[Sequence[str]]) -> list[list[Sequence[str]]]:
+    """The rows of a table in parts that fit on a page, by a guess of the lines that each takes."""
+    first = max((len(row[0]) for row in rows), default=0)
+    width = max(1, (LINE_LETTERS - first) // max(1, len(rows[0]) - 1)) if rows else 1
+    pages: list[list[Sequence[str]]] = [[]]
+    left = PAGE_LINES
+    for row in rows:
+        taken = max([1, *(math.ceil(len(cell) / width) for cell in row[1:])])
+        if taken > left and pages[-1]:
+            pages.append([])
+            left = PAGE_LINES
+        pages[-1].append(row)
+        left -= taken
+    return pages
 
 
 def framed(head: str, lines: Sequence[str]) -> list[str]:
@@ -134,7 +165,7 @@ def floated(body: Sequence[str], caption: str, name: str) -> str:
         r"\footnotesize",
         r"\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{escape(caption)}}}",
-        rf"\label{{tab:{name}}}",
+        *([rf"\label{{tab:{name}}}"] if name else []),
         *body,
         r"\end{table}",
     ]
