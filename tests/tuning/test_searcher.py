@@ -27,7 +27,7 @@ from tune_kmixup.core.selection import by_configuration, final_rows, ranking, se
 from tune_kmixup.search.export import NOT_FINITE, export, exported_trials
 from tune_kmixup.search.optuna_study import Search
 from tune_kmixup.search.retries import LOST_NODES, RETRIES
-from tune_kmixup.search.samplers import finite_values, grid
+from tune_kmixup.search.samplers import finite_values, grid, value_at
 from tune_kmixup.store.run_dir import RunDir
 from tune_kmixup.store.status import launch_status, study_status
 from tune_kmixup.tuning.searcher import SuiteSearcher
@@ -288,6 +288,26 @@ def test_a_grid_is_even_whatever_the_number_of_trials(space: dict[str, BaseDistr
         if not finite and len(counts) > 1:
             assert isinstance(distribution, FloatDistribution)
             assert (min(counts), max(counts)) == (distribution.low, distribution.high)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_grid_reaches_both_ends_of_a_long_range_of_whole_numbers(log: bool) -> None:
+    """All of its values would be more than the points, of which the first ones are the smallest."""
+    k = IntDistribution(2, 1024, log=log)
+    points = [grid({"alpha": ALPHA, "k": k}, 24)(number) for number in range(24)]
+    levels = sorted({values["k"] for values in points})
+    assert (levels[0], levels[-1], len(levels)) == (2, 1024, 5) and len({values["alpha"] for values in points}) == 5
+    assert levels[2] == pytest.approx(40 if log else 512, rel=0.1), "evenly spaced, on a log scale if it is one"
+    assert len({tuple(values.values()) for values in points}) == 24
+    alone = [grid({"k": IntDistribution(2, 60)}, 8)(number)["k"] for number in range(8)]
+    assert len(set(alone)) == 8 and {2, 60} <= set(alone)
+
+
+def test_a_range_of_whole_numbers_on_a_log_scale_is_drawn_so() -> None:
+    k = IntDistribution(2, 1024, log=True)
+    drawn = [value_at(k, i / 1000) for i in range(1000)]
+    assert (value_at(k, 0), value_at(k, 1)) == (2, 1024) and drawn == sorted(drawn)
+    assert drawn[500] == pytest.approx(40, rel=0.1), "the geometric mean of 1.5 and 1024.5"
 
 
 def test_a_grid_of_one_level_takes_the_middle() -> None:

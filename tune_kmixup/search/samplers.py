@@ -119,12 +119,18 @@ def grid(space: Mapping[str, BaseDistribution], trials: int) -> PointFunction:
     """The points of a grid over a search space.
 
     The grid has every value of the finite coordinates, and the same number of levels for each continuous coordinate:
-    the smallest number that gives at least `trials` ≥ 1 points.
+    the smallest number that gives at least `trials` ≥ 1 points. So have ranges of more than `trials` numbers, of which
+    the points would be the smallest otherwise.
     """
     finite = {name: values for name in sorted(space) if (values := finite_values(space[name]))}
     continuous = sorted(space.keys() - finite.keys())
-    levels, finite_points = 1, math.prod(map(len, finite.values()))
-    while continuous and levels ** len(continuous) * finite_points < trials:
+    for name in sorted(finite):
+        if len(finite[name]) > trials and not isinstance(space[name], CategoricalDistribution):
+            continuous.append(name)
+            del finite[name]
+    levels, points = 1, math.prod(map(len, finite.values()))
+    most = max((len(finite_values(space[name])) or trials for name in continuous), default=1)
+    while levels < most and math.prod(len(grid_levels(space[name], levels)) for name in continuous) * points < trials:
         levels += 1
     axes = finite | {name: grid_levels(space[name], levels) for name in continuous}
 
@@ -155,16 +161,25 @@ def finite_values(distribution: BaseDistribution) -> Sequence[Any]:
 
 
 def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
-    """`count` ≥ 1 evenly spaced levels of a continuous distribution, both ends included; a single one is the middle."""
-    assert isinstance(distribution, FloatDistribution)
+    """`count` ≥ 1 evenly spaced levels of a range of numbers, both ends included; a single one is the middle.
+
+    A range of whole numbers may have fewer than `count`.
+    """
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    values = finite_values(distribution)
+    if values and len(values) <= count:
+        return list(values)
     if count == 1:
         return [value_at(distribution, 0.5)]
     inner = [value_at(distribution, i / (count - 1)) for i in range(1, count - 1)]
-    return [distribution.low, *inner, distribution.high]
+    return list(dict.fromkeys([distribution.low, *inner, values[-1] if values else distribution.high]))
 
 
 def value_at(distribution: BaseDistribution, fraction: float) -> Any:
     """The value at a fraction, 0 to 1, of the way from the lowest value of a distribution to the highest."""
+    if isinstance(distribution, IntDistribution) and distribution.log:  # each whole number is as wide as its logarithm
+        low, high = distribution.low - 0.5, distribution.high + 0.5
+        return min(distribution.high, max(distribution.low, round(low * math.exp(fraction * math.log(high / low)))))
     if values := finite_values(distribution):
         return values[min(len(values) - 1, int(fraction * len(values)))]
     assert isinstance(distribution, FloatDistribution)
