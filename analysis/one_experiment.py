@@ -65,7 +65,7 @@ def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:
 
 
 def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
-    """Task without its split, and what differs, for each difference between two launches."""
+    """Task without its split, or data set, and what differs, for each difference between two launches."""
     first, second = one.studies_by_task(), other.studies_by_task()
     for task in [task for task in first if task in second]:
         for name, a, b in recipe_differences(first[task], second[task]):
@@ -84,6 +84,10 @@ def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
         x, y = one.identity.numerics, other.identity.numerics
         if x and y and x != y:
             yield task, f"numerics ({x} and {y})"
+    for dataset, fingerprint in one.identity.data.items():  # means over data sets join tasks by its name
+        also = other.identity.data.get(dataset)
+        if also and also != fingerprint:
+            yield f"data set {dataset}", f"data ({fingerprint[:8]} and {also[:8]})"
 
 
 def recipe_differences(first: list[Study], second: list[Study]) -> Iterator[tuple[str, Any, Any]]:

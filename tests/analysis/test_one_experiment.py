@@ -1,14 +1,16 @@
 """Launches are merged only where they are one experiment."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import CategoricalDistribution, IntDistribution, distribution_to_json
 
 from tests.helpers.launches import run_cli_in_process
-from tests.helpers.reports import filled
+from tests.helpers.reports import VALUES, filled
 from tests.helpers.suites import made_up_rows, small_suite
 from tune_kmixup.analysis.load import load, save_runs
 from tune_kmixup.core.config import Identity, Study, Suite
@@ -100,6 +102,41 @@ def test_methods_of_a_task_are_compared_under_one_recipe_data_and_numerics(
     save_runs(load([two]), tmp_path / "report")
     with pytest.raises(BadInput, match=difference):
         load([one, tmp_path / "report"])
+
+
+def test_a_data_set_is_the_same_in_all_tasks(tmp_path: Path) -> None:
+    """Means over data sets join tasks by its name, and pair their test rows."""
+    other = dataclasses.replace(KNOWN, data={"iris": "f" * 16})
+    small_cnn = part("mixup", with_task(architecture="small_cnn"), identity=other)
+    one, two = filled(RunDir(tmp_path / "one"), part("mixup")).path, filled(RunDir(tmp_path / "two"), small_cnn).path
+    expected = r"both hold data set iris, with different data \(01234567 and ffffffff\): report them one by one\.$"
+    with pytest.raises(BadInput, match=expected):
+        load([one, two])
+    same = filled(RunDir(tmp_path / "same"), part("mixup", with_task(architecture="small_cnn"))).path
+    assert load([one, same]).rows["task"].nunique() == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution", "value"),
+    [
+        ("alpha", CategoricalDistribution((0, 0.5, 1)), 1),
+        ("alpha", IntDistribution(1, 8), 4),
+        ("weight_decay", CategoricalDistribution((0, 1e-4)), 0),
+        ("lr", CategoricalDistribution((1, 0.1)), 1),
+    ],
+)
+def test_a_report_of_whole_numbers_can_be_reported_again(
+    name: str, distribution: Any, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and Parquet hold 1.0 where the range has 1."""
+    space = {name: json.loads(distribution_to_json(distribution))}
+    suite = part("mixup", lambda study: dataclasses.replace(study, space=space), trials=1)
+    monkeypatch.setitem(VALUES, name, value)
+    runs = load([filled(RunDir(tmp_path / "run"), suite).path])
+    (tmp_path / "report").mkdir()
+    save_runs(runs, tmp_path / "report")
+    again = load([tmp_path / "report"])
+    assert again.rows[name].tolist() == runs.rows[name].tolist() == [value] * len(runs.rows)
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,9 @@ class StudyRows:
         if row.status == "stopped":  # its epochs are those that it was trained
             del columns["epochs"]
         values = values_in(columns, self.study.space)
+        for name, value in values.items():  # rows and tables hold 1.0 for a whole number of a coordinate like alpha
+            if isinstance(value, float) and value.is_integer() and value not in self.study.distributions[name]:
+                values[name] = int(value)
         check_values(values, self.study)
         return values
 
