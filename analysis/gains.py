@@ -273,6 +273,12 @@ def compared(rows: pd.DataFrame) -> list[tuple[str, str]]:
     return list(dict.fromkeys([*COMPARED, *comparisons(rows, methods(rows))]))
 
 
+def compared_at_once(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """The gains of tables with several metrics: `compared`, without k-mixup over ERM where mixup lies between them."""
+    found = compared(rows)
+    return [pair for pair in found if pair != COMPARED[2]] if "mixup" in methods(rows) else found
+
+
 def one_search(rows: pd.DataFrame, task: str) -> bool:
     """Whether a task has too few outer splits for an interval of the tuned method: one, mostly."""
     return int(rows.loc[rows["task"] == task, "outer_split"].nunique(dropna=False)) < FEWEST_UNITS

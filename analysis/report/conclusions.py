@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from tune_kmixup.core.config import Claims, Suite
+from tune_kmixup.core.methods import CLAIM_METHODS
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.core.text import plural
 
@@ -114,6 +115,7 @@ def caveats(runs: Runs, level: float = LEVEL, metric: str = "test_error") -> lis
     sentences += placebo_sentences(runs.final, level, metric)
     sentences += direction_sentences(runs, metric)
     sentences += loaded_sentences(runs.final)
+    sentences += family_sentences(runs)
     diverged = int((runs.rows["status"] == "diverged").sum())
     if diverged:
         said = plural(diverged, "run")
@@ -152,6 +154,17 @@ def loaded_sentences(rows: pd.DataFrame) -> Iterator[str]:
                 f"The runs of {task} have different --load files, or one that was changed in between: if its network "
                 "comes from them, its gains are fair only if they define the same network."
             )
+
+
+def family_sentences(runs: Runs) -> Iterator[str]:
+    """Why no claim is judged where the methods of all tasks were launched apart."""
+    methods = [set(rows["method"]) for _, rows in runs.final.groupby("task")]
+    families = [suite.claims.families for suite in runs.suites]
+    if any(map(set(CLAIM_METHODS).issubset, methods)) and all(f and not any(f.values()) for f in families):
+        yield (
+            "No claim of the paper is judged, because no launch had all three methods of a task: launch them together, "
+            "or name the tasks that decide with --family."
+        )
 
 
 def interval_sentence(rows: pd.DataFrame, level: float, metric: str) -> str:

@@ -15,7 +15,6 @@ from ..claims import OVERALL, Verdict
 from ..cross_task import DataSetGains
 from ..evidence import FEWEST_UNITS, LEVEL, gain_of
 from ..findings import family_size, findings
-from ..gains import COMPARED
 from ..variances import VarianceSplit, detectable_gain
 from ..verdicts import in_words, p_small
 from .formats import (
@@ -162,7 +161,7 @@ def gain_estimates(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
 
 
 def metric_means(rows: pd.DataFrame, metrics: dict[str, str], level: float = LEVEL) -> pd.DataFrame:
-    """One row per task and metric: each method's mean, and the gains of mixup over ERM and of k-mixup over mixup.
+    """One row per task and metric: each method's mean, and its gain over the method that it extends.
 
     Args:
         rows: runs, as in `load.Runs`.
@@ -172,7 +171,7 @@ def metric_means(rows: pd.DataFrame, metrics: dict[str, str], level: float = LEV
     Returns:
         Text; without the metrics of a task that no method has.
     """
-    records = []
+    records, pairs = [], gains.compared_at_once(rows)
     for task in gains.tasks(rows):
         for metric, metric_name in metrics.items():
             means = {
@@ -187,7 +186,7 @@ def metric_means(rows: pd.DataFrame, metrics: dict[str, str], level: float = LEV
                 comparison_label(method, reference): ""
                 if metric in NEITHER_BETTER
                 else format_gain(gains.gain(rows, task, method, reference, level, metric), metric)
-                for method, reference in COMPARED[:2]
+                for method, reference in pairs
             }
             records.append({"task": task, "metric": metric_name, **means, **paired})
     return pd.DataFrame(records)
@@ -480,8 +479,9 @@ def equal_seconds(best: pd.DataFrame, by: SelectBy) -> pd.DataFrame:
 def changes(old_rows: pd.DataFrame, new_rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Gains of two reports side by side, with their numbers of pairs."""
     records = []
+    found = dict.fromkeys([*gains.compared_at_once(old_rows), *gains.compared_at_once(new_rows)])
     for task in dict.fromkeys([*gains.tasks(old_rows), *gains.tasks(new_rows)]):
-        for method, reference in COMPARED[:2]:
+        for method, reference in found:
             old, new = (gains.gain(rows, task, method, reference, level) for rows in (old_rows, new_rows))
             if not old.units and not new.units:
                 continue

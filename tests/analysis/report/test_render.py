@@ -24,10 +24,10 @@ from tests.helpers.reports import filled
 from tests.helpers.suites import small_suite
 from tune_kmixup.analysis.findings import MARKS
 from tune_kmixup.analysis.load import Launch, Runs, load
-from tune_kmixup.analysis.report import latex, methods_text, render, style, tables
+from tune_kmixup.analysis.report import conclusions, latex, methods_text, render, style, tables
 from tune_kmixup.analysis.report.formats import Measured
 from tune_kmixup.analysis.report.sections import Report, Section, Table, make_report
-from tune_kmixup.core.config import Recipe, SelectBy, Suite
+from tune_kmixup.core.config import Claims, Recipe, SelectBy, Suite
 from tune_kmixup.core.errors import BadInput, LaunchError
 from tune_kmixup.core.selection import SELECTED_BY
 from tune_kmixup.store.run_dir import RunDir
@@ -200,6 +200,30 @@ def test_gains_are_compared_with_an_earlier_report(report: dict[str, Path], tmp_
     changes = re.sub(r"<[^>]*>", "|", page.partition("What changed</h2>")[2])
     assert re.search(r"a/mlp[|●■ ]+mixup over ERM\|+\S+ ± [\d.]+\|+\S+ ± [\d.]+\|+[−+]", changes)
     assert re.search(r"b/mlp[|●■ ]+mixup over ERM\|+\S+ ± [\d.]+\|+20\|+0\|", changes)
+
+
+def test_gains_that_are_no_step_of_the_three_methods_are_shown_in_all_metrics_and_compared(tmp_path: Path) -> None:
+    effects = {"erm": 0.0, "kmixup": 0.1, "mine": 0.2}
+    before, now = (made_up(np.random.default_rng(seed), effects, tasks=["a/mlp"]) for seed in (0, 1))
+    pairs = {"k-mixup over ERM", "mine over ERM"}
+    assert set(tables.changes(before, now)["gain of"]) == pairs
+    assert pairs <= {*tables.metric_means(now.assign(test_nll=0.5), {"test_nll": "NLL"})}
+    all_three = made_up(np.random.default_rng(0), tasks=["a/mlp"])
+    assert set(tables.changes(all_three, all_three)["gain of"]) == {"mixup over ERM", "k-mixup over mixup"}
+
+
+def test_it_says_why_no_claim_is_judged(tmp_path: Path) -> None:
+    """Methods that were launched apart can be compared, but no launch fixed which tasks decide."""
+    whole = small_suite(claims=Claims(families=dict.fromkeys("1234", ("iris/mlp",))))
+    apart = []
+    for method in ("erm", "mixup", "kmixup"):
+        studies = tuple(study for study in whole.studies if study.method == method)
+        suite = small_suite(studies=studies, claims=Claims(families=dict.fromkeys("1234", ())))
+        apart.append(filled(RunDir(tmp_path / method), suite).path)
+    said = "No claim of the paper is judged, because no launch had all three methods of a task"
+    assert said in " ".join(conclusions.caveats(load(apart)))
+    assert said not in " ".join(conclusions.caveats(load(apart[:2])))
+    assert said not in " ".join(conclusions.caveats(load([filled(RunDir(tmp_path / "whole"), whole).path])))
 
 
 ERM, MIXUP, KMIXUP = {"erm": 0.0}, {"mixup": 0.0}, {"kmixup": 0.0}
