@@ -100,6 +100,10 @@ def check_space(recipe: Recipe, space: Mapping[str, BaseDistribution], train_row
     largest = {name: max(bounds(space[name])) for name in space if symbol(name) == "k"}
     smallest = {name: min(bounds(space[name])) for name in ("batch_size",) if name in space}
     configuration(recipe, largest | smallest)
+    epochs = min(bounds(space["epochs"])) if "epochs" in space else recipe.epochs
+    warmup = max(bounds(space["warmup_epochs"])) if "warmup_epochs" in space else recipe.warmup_epochs
+    if warmup >= epochs and {"epochs", "warmup_epochs"} & space.keys():
+        raise BadInput(f"epochs={epochs} does not fit warmup_epochs={warmup}: choose more epochs.")
     if "batch_size" in space and (most := max(bounds(space["batch_size"]))) > train_rows:
         raise BadInput(f"batch_size={most} does not fit {train_rows} training rows: choose batch_size ≤ {train_rows}.")
 

@@ -1,5 +1,6 @@
 """A path in place of a task name becomes a task, whose network and recipe follow from kind and size."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,8 +204,9 @@ def test_the_name_of_a_data_set_of_the_suite_is_refused(name: str, tmp_path: Pat
         make_task(Source(str(tmp_path / f"{name}.csv"), "kind"), None, tmp_path)
 
 
+@pytest.mark.parametrize("val_rows", [None, 30], ids=["default", "asked for"])
 @pytest.mark.parametrize("group", ["who", ""], ids=["groups", "repeated rows"])
-def test_repeats_of_a_file_with_test_rows_differ_and_may_grow(group: str, tmp_path: Path) -> None:
+def test_repeats_of_a_file_with_test_rows_differ_and_may_grow(group: str, val_rows: int | None, tmp_path: Path) -> None:
     """Groups of unequal sizes made one validation part of all repeats, and sizes that differed refused more repeats."""
     rng, rows = np.random.default_rng(0), []
     for who, size in enumerate(rng.integers(15, 60, 14)):
@@ -213,7 +215,8 @@ def test_repeats_of_a_file_with_test_rows_differ_and_may_grow(group: str, tmp_pa
     (tmp_path / "visits.csv").write_text("\n".join(["x,who,part,label", *rows]))
     source = Source(str(tmp_path / "visits.csv"), "label", split="part", group=group, drop=() if group else ("who",))
     name = make_task(source, None, tmp_path)
-    few, more = (build_suite(Draft("visits", (name,), methods=("erm", "kmixup"), repeats=n), tmp_path) for n in (3, 8))
+    draft = Draft("visits", (name,), methods=("erm", "kmixup"), val_rows=val_rows)
+    few, more = (build_suite(dataclasses.replace(draft, repeats=n), tmp_path) for n in (3, 8))
     assert {study.name: study for study in with_repeats(few, 8, tmp_path).studies} == {s.name: s for s in more.studies}
     run = RunDir(tmp_path / "run")
     run.write_suite(few)

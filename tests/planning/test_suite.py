@@ -325,6 +325,11 @@ def test_claims_out_of_range_are_refused(change: dict[str, Any], message: str) -
         ({"log2_k": log2_k, "k": CategoricalDistribution((8,))}, "k and log2_k are the same coordinate"),
         ({"batch_size": IntDistribution(16, 128)}, "batch_size=128 does not fit 96 training rows"),
         ({"optimizer": CategoricalDistribution(("sgd", "adam"))}, "optimizer='adam' is unknown"),
+        ({"warmup_epochs": IntDistribution(0, 100)}, "epochs=100 does not fit warmup_epochs=100: choose more epochs"),
+        (
+            {"epochs": IntDistribution(5, 50), "warmup_epochs": CategoricalDistribution((0, 5))},
+            "epochs=5 does not fit warmup_epochs=5: choose more epochs",
+        ),
     ],
 )
 def test_a_method_with_values_that_cannot_be_trained_is_refused(
@@ -333,6 +338,14 @@ def test_a_method_with_values_that_cannot_be_trained_is_refused(
     monkeypatch.setitem(METHODS, "custom", space)
     with pytest.raises(BadInput, match=message):
         build_suite(dataclasses.replace(IRIS, methods=("custom",)), tmp_path)
+
+
+def test_asha_does_not_judge_configurations_of_unequal_epochs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(METHODS, "custom", {"alpha": ALPHA, "epochs": IntDistribution(20, 200)})
+    draft = dataclasses.replace(IRIS, methods=("custom",), scheduler="asha")
+    with pytest.raises(BadInput, match="method='custom' searches epochs: choose scheduler none"):
+        build_suite(draft, tmp_path)
+    assert build_suite(dataclasses.replace(draft, scheduler="none"), tmp_path)
 
 
 def test_the_score_that_selects_is_frozen(tmp_path: Path) -> None:

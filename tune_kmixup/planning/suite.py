@@ -166,6 +166,11 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         if rows.overlap is not None:
             task = dataclasses.replace(task, val_rows=rows.val, overlap=rows.overlap)
         studies += [methods.make_study(task, method, rows.train, draft.tune) for method in draft.methods]
+    if draft.scheduler == "asha" and (by := [study.method for study in studies if "epochs" in study.space]):
+        raise BadInput(
+            f"scheduler='asha' compares configurations at the same epochs, and method={by[0]!r} searches epochs: "
+            "choose scheduler none."
+        )
     return Suite(
         name=draft.name,
         studies=tuple(studies),
@@ -209,11 +214,17 @@ def with_repeats(suite: Suite, repeats: int, data_dir: Path) -> Suite:
             repeat = dataclasses.replace(study, task=dataclasses.replace(study.task, outer_split=number))
             if repeat.name not in studies:
                 name = repeat.task.name  # of all methods: rows are counted once
-                tasks[name] = tasks.get(name) or repeat_of(study.task, number, data_dir)
+                tasks[name] = tasks.get(name) or repeat_of(fullest(suite, study.task), number, data_dir)
                 studies[repeat.name] = dataclasses.replace(repeat, task=tasks[name])
     if len(studies) == len(suite.studies):
         raise BadInput(f"repeats={repeats} adds none to those that are there: choose more, or leave out --repeats.")
     return dataclasses.replace(suite, studies=tuple(studies.values()))
+
+
+def fullest(suite: Suite, task: Task) -> Task:
+    """The repeat of a task with the most validation rows: where rows stay together, others got fewer than was asked."""
+    repeats = [study.task for study in suite.studies if study.task.base == task.base]
+    return max(repeats, key=lambda repeat: repeat.val_rows or 0)
 
 
 def repeat_of(task: Task, number: int, data_dir: Path) -> Task:
