@@ -42,9 +42,9 @@ def check_one_format(suites: Iterable[tuple[str, Suite]]) -> None:
 
 
 def check_one_experiment(suites: Sequence[tuple[str, Suite]]) -> None:
-    """Refuses launches that select by different scores, or differ in what must agree for one task.
+    """Refuses launches that select by different scores, hold different data under one name, or differ in a task.
 
-    These are its recipe, search, data and numerics, and the seed of an outer split.
+    There its recipe, search and numerics must agree, and the seed of an outer split.
 
     Args:
         suites: directory and suite of each launch.

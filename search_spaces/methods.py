@@ -103,7 +103,7 @@ def check_space(recipe: Recipe, space: Mapping[str, BaseDistribution], train_row
     epochs = min(bounds(space["epochs"])) if "epochs" in space else recipe.epochs
     warmup = max(bounds(space["warmup_epochs"])) if "warmup_epochs" in space else recipe.warmup_epochs
     if warmup >= epochs and {"epochs", "warmup_epochs"} & space.keys():
-        raise BadInput(f"epochs={epochs} does not fit warmup_epochs={warmup}: choose more epochs.")
+        raise BadInput(f"epochs={epochs} does not fit warmup_epochs={warmup}: choose more epochs or a shorter warm-up.")
     if "batch_size" in space and (most := max(bounds(space["batch_size"]))) > train_rows:
         raise BadInput(f"batch_size={most} does not fit {train_rows} training rows: choose batch_size ≤ {train_rows}.")
 

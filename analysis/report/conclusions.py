@@ -160,10 +160,11 @@ def family_sentences(runs: Runs) -> Iterator[str]:
     """Why no claim is judged where the methods of all tasks were launched apart."""
     methods = [set(rows["method"]) for _, rows in runs.final.groupby("task")]
     families = [suite.claims.families for suite in runs.suites]
-    if any(map(set(CLAIM_METHODS).issubset, methods)) and all(f and not any(f.values()) for f in families):
+    unnamed = families and all(family and not any(family.values()) for family in families)
+    if unnamed and any(map(set(CLAIM_METHODS).issubset, methods)):
         yield (
-            "No claim of the paper is judged, because no launch had all three methods of a task: launch them together, "
-            "or name the tasks that decide with --family."
+            "No claim of the paper is judged, because no launch had all three methods of a task: launch them together "
+            "into a new --out, or name there with --family which tasks decide."
         )
 
 

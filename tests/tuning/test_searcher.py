@@ -299,8 +299,11 @@ def test_a_grid_reaches_both_ends_of_a_long_range_of_whole_numbers(log: bool) ->
     assert (levels[0], levels[-1], len(levels)) == (2, 1024, 5) and len({values["alpha"] for values in points}) == 5
     assert levels[2] == pytest.approx(40 if log else 512, rel=0.1), "evenly spaced, on a log scale if it is one"
     assert len({tuple(values.values()) for values in points}) == 24
-    alone = [grid({"k": IntDistribution(2, 60)}, 8)(number)["k"] for number in range(8)]
-    assert len(set(alone)) == 8 and {2, 60} <= set(alone)
+    alone = [grid({"k": k}, 24)(number)["k"] for number in range(24)]
+    assert len(set(alone)) == 24 and {2, 1024} <= set(alone)
+    sizes = IntDistribution(16, 39)
+    beside = [grid({"batch_size": sizes, "k": k}, 24)(number) for number in range(24)]
+    assert len({values["batch_size"] for values in beside}) == 24 and len({values["k"] for values in beside}) >= 23
 
 
 def test_a_range_of_whole_numbers_on_a_log_scale_is_drawn_so() -> None:

@@ -166,9 +166,10 @@ def build_suite(draft: Draft, data_dir: Path) -> Suite:
         if rows.overlap is not None:
             task = dataclasses.replace(task, val_rows=rows.val, overlap=rows.overlap)
         studies += [methods.make_study(task, method, rows.train, draft.tune) for method in draft.methods]
-    if draft.scheduler == "asha" and (by := [study.method for study in studies if "epochs" in study.space]):
+    vary = [study.method for study in studies if "epochs" in study.space and study.distributions["epochs"].count != 1]
+    if draft.scheduler == "asha" and vary:
         raise BadInput(
-            f"scheduler='asha' compares configurations at the same epochs, and method={by[0]!r} searches epochs: "
+            f"scheduler='asha' compares configurations at the same epochs, and method={vary[0]!r} searches epochs: "
             "choose scheduler none."
         )
     return Suite(
@@ -222,7 +223,10 @@ def with_repeats(suite: Suite, repeats: int, data_dir: Path) -> Suite:
 
 
 def fullest(suite: Suite, task: Task) -> Task:
-    """The repeat of a task with the most validation rows: where rows stay together, others got fewer than was asked."""
+    """The repeat of a task with the most validation rows.
+
+    Where rows stay together, some repeats get fewer than was asked for. If all did, further ones get no more.
+    """
     repeats = [study.task for study in suite.studies if study.task.base == task.base]
     return max(repeats, key=lambda repeat: repeat.val_rows or 0)
 

@@ -119,20 +119,21 @@ def grid(space: Mapping[str, BaseDistribution], trials: int) -> PointFunction:
     """The points of a grid over a search space.
 
     The grid has every value of the finite coordinates, and the same number of levels for each continuous coordinate:
-    the smallest number that gives at least `trials` ≥ 1 points. So have ranges of more than `trials` numbers, of which
-    the points would be the smallest otherwise.
+    the smallest number that gives at least `trials` ≥ 1 points. Ranges of more than `trials` numbers count as
+    continuous: the first points would have the smallest of them alone.
     """
     finite = {name: values for name in sorted(space) if (values := finite_values(space[name]))}
-    continuous = sorted(space.keys() - finite.keys())
-    for name in sorted(finite):
-        if len(finite[name]) > trials and not isinstance(space[name], CategoricalDistribution):
-            continuous.append(name)
-            del finite[name]
-    levels, points = 1, math.prod(map(len, finite.values()))
-    most = max((len(finite_values(space[name])) or trials for name in continuous), default=1)
-    while levels < most and math.prod(len(grid_levels(space[name], levels)) for name in continuous) * points < trials:
+    long = {n for n in finite if len(finite[n]) > trials and not isinstance(space[n], CategoricalDistribution)}
+    continuous = sorted(space.keys() - finite.keys() | long)
+    points = math.prod(len(values) for name, values in finite.items() if name not in long)
+    levels = max(1, int((trials / points) ** (1 / max(1, len(continuous)))))
+    while continuous and points * math.prod(len(grid_levels(space[n], levels)) for n in continuous) < trials:
         levels += 1
-    axes = finite | {name: grid_levels(space[name], levels) for name in continuous}
+    axes = {name: values for name, values in finite.items() if name not in long}
+    for name in continuous:  # points go through a long range even where others have enough values for all of them
+        axes[name] = grid_levels(space[name], trials if levels == 1 and name in long else levels)
+    if len(axes) == 1:  # levels of whole numbers on a log scale may be a few too many
+        axes = {name: [*axis[: trials - 1], *axis[-1:]] if len(axis) > trials else axis for name, axis in axes.items()}
 
     def point(number: int) -> dict[str, Any]:
         values, shift = {}, 0
@@ -160,7 +161,7 @@ def finite_values(distribution: BaseDistribution) -> Sequence[Any]:
     return [] if step is None else [min(low + i * step, high) for i in range(round((high - low) / step) + 1)]
 
 
-def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
+def grid_levels(distribution: BaseDistribution, count: int) -> Sequence[float]:
     """`count` ≥ 1 evenly spaced levels of a range of numbers, both ends included; a single one is the middle.
 
     A range of whole numbers may have fewer than `count`.
@@ -168,11 +169,13 @@ def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     values = finite_values(distribution)
     if values and len(values) <= count:
-        return list(values)
+        return values
     if count == 1:
         return [value_at(distribution, 0.5)]
+    if values and not distribution.log:
+        return [values[round(i * (len(values) - 1) / (count - 1))] for i in range(count)]
     inner = [value_at(distribution, i / (count - 1)) for i in range(1, count - 1)]
-    return list(dict.fromkeys([distribution.low, *inner, values[-1] if values else distribution.high]))
+    return list(dict.fromkeys([distribution.low, *inner, distribution.high]))
 
 
 def value_at(distribution: BaseDistribution, fraction: float) -> Any:
