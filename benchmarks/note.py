@@ -100,7 +100,7 @@ def verdicts(runs: Runs) -> pd.DataFrame:
     for number, claim in CLAIMS.items():
         for verdict in judged.verdicts:
             if (verdict.claim, verdict.task) == (number, claims.OVERALL):
-                decides = {"so far": verdict.outcome, "the effect that decides": verdict.effect}
+                decides = {"verdict": verdict.outcome, "the effect that decides": verdict.effect}
                 records.append({"claim": claim, **decides})
     return pd.DataFrame(records)
 

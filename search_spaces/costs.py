@@ -43,7 +43,7 @@ COSTS: dict[str, float] = {
     "fashion_mnist/lenet": 57,  # data.md
     "fashion_mnist-2000/lenet": 4.5,  # cpu-tuned
     "cifar10-2000/lenet": 18,  # comparison/comparison-cifar10-2000-lenet
-    "cifar10-2000/small_resnet": 57,  # data.md
+    "cifar10-2000/small_resnet": 44,  # comparison/comparison-cifar10-2000-small-resnet
     "spoken_digits/lenet": 19,  # data.md
     "spoken_digits_speakers/lenet": 22,  # data.md
 }

@@ -195,7 +195,7 @@ def test_sentences_about_the_comparison_are_those_of_its_rows() -> None:
     tasks, answers = gains.tasks(compared.final), conclusions.answer(compared)[:2]
     for page in note.WITH_CONCLUSIONS:
         text = prose(page)
-        assert f"{len(tasks)} of {len(COMPARISON)} tasks are finished" in text
+        assert len(tasks) == len(COMPARISON) and f"All {len(tasks)} tasks are finished" in text
         for sentence in answers:
             (mean,) = re.findall(r"(\S+ \[\S+, \S+\]) % of ERM's error", sentence)
             assert mean.replace(" [", " % of ERM's error [") in text, page
