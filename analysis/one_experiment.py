@@ -77,17 +77,14 @@ def differences(one: Suite, other: Suite) -> Iterator[tuple[str, str]]:
         splits, others = ({study.task.outer_split for study in studies[task]} for studies in (first, second))
         if one.seed != other.seed and splits & others:  # their methods could not be compared
             yield task, f"seed ({one.seed} and {other.seed})"
-        dataset = first[task][0].task.dataset
-        a, b = (suite.identity.data.get(dataset, "")[:8] for suite in (one, other))
-        if a and b and a != b:  # format 1 has none
-            yield task, f"data ({a} and {b})"
         x, y = one.identity.numerics, other.identity.numerics
         if x and y and x != y:
             yield task, f"numerics ({x} and {y})"
-    for dataset, fingerprint in one.identity.data.items():  # means over data sets join tasks by its name
+    for dataset, fingerprint in one.identity.data.items():  # of all tasks: means over data sets join them by its name
         also = other.identity.data.get(dataset)
         if also and also != fingerprint:
-            yield f"data set {dataset}", f"data ({fingerprint[:8]} and {also[:8]})"
+            shared = (task for task in first if task in second and first[task][0].task.dataset == dataset)
+            yield next(shared, f"data set {dataset}"), f"data ({fingerprint[:8]} and {also[:8]})"
 
 
 def recipe_differences(first: list[Study], second: list[Study]) -> Iterator[tuple[str, Any, Any]]:
